@@ -1,0 +1,17 @@
+"""Everything a notebook needs, fastai's own surface included: `from fastai_charrnn.all import *`."""
+from fastai.basics import *
+from fastai.callback.all import *
+from fastai.interpret import *
+
+from .archs import *
+from .baseline import *
+from .bundle import *
+from .corpus import *
+from .data import *
+from .errors import *
+from .generate import *
+from .learner import *
+from .metrics import *
+from .models import *
+from .splits import *
+from .vocab import *

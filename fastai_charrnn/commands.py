@@ -1,0 +1,138 @@
+"""What each command of `charrnn` does: one function a command, given the parsed arguments (`cli`)."""
+import json,os,sys
+from contextlib import nullcontext
+
+from fastai.basics import Callback,Recorder
+
+from .baseline import ngram_baseline
+from .bundle import describe_model,load_model,save_model
+from .corpus import human_numbers,nietzsche,python_reference,read_text
+from .data import CharDataLoaders
+from .errors import CharRnnError,DataError,DownloadError,ModelFileError
+from .learner import char_learner
+
+__all__ = ["train", "generate", "evaluate", "info", "reproduce"]
+
+_download_limit = 10 # seconds, where nobody asked for the corpus by name
+_prompts = {"nietzsche": ["for thos", "part of ", "The phil"], "python_reference": ["The valu", "for exam", "a functi"],
+            "human_numbers": ["one thou", "nine hun", "twenty t"]}
+
+
+def train(args):
+    "Train, saving after every epoch; then the result beside n-grams, three texts, and what to type next."
+    out = _free_place(args.out, args.overwrite)
+    _positive(args, "epochs", "lr", "n_hid", "emb_sz")
+    name,text = _corpus(args)
+    n = (3 if args.arch == "char3" else 8) if args.n is None else args.n
+    course = len(human_numbers("valid"))/len(text) if name == "human_numbers" else .1 # the course's split, at 8,000
+    valid_pct = course if args.valid_pct is None else args.valid_pct
+    dls = CharDataLoaders.from_text(text, n=n, stride=args.stride, bs=args.bs, valid=args.valid, valid_pct=valid_pct, seed=args.seed, device=args.device)
+    prompts = args.prompt or _prompts.get(name) or [text[i:i+n] for i in (len(text)*k//4 for k in (1, 2, 3))]
+    learn = char_learner(dls, args.arch, n_hid=args.n_hid, emb_sz=args.emb_sz, prompts=args.prompt or [], seed=args.seed, cbs=SaveEachEpoch(out))
+    print(f"{dls}\n{args.arch}: {sum(p.numel() for p in learn.model.parameters()):,} parameters", flush=True)
+    _fit(learn, args, out)
+    print(f"\n{_comparison(learn, args, ngram_baseline(dls))}\n")
+    for p in prompts: print(f"{p!r} -> {learn.predict_next(p, n=80)!r}")
+    quoted = json.dumps(prompts[0], ensure_ascii=False)
+    print(f"\nsaved {out}; next, type\n  charrnn generate {out} --prompt {quoted} -n 200\n  charrnn info {out}")
+
+
+def _free_place(out, overwrite):
+    "Where the model goes, made sure of before an epoch is spent."
+    out = out if out.suffix else out.with_suffix(".safetensors")
+    if out.exists() and not overwrite: raise ModelFileError(f"{out} exists; pass --overwrite to replace it, or another --out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.is_dir() or not os.access(out.parent, os.W_OK): raise ModelFileError(f"cannot write {out}; pass another --out")
+    return out
+
+
+def _positive(args, *names):
+    for k in names:
+        if not getattr(args, k) > 0: raise DataError(f"--{k.replace('_', '-')} {getattr(args, k)} is not above 0")
+
+
+def _corpus(args):
+    "The name of the corpus and its text, as asked for; where nothing was, one line says which and why."
+    if args.file: return None,read_text(args.file, args.encoding)
+    named = dict(nietzsche=lambda: read_text(nietzsche()), python_reference=python_reference, human_numbers=human_numbers)
+    if args.corpus: return args.corpus,named[args.corpus]()
+    try: name,text,why = "nietzsche",read_text(path := nietzsche(timeout=_download_limit)),f"found at {path}"
+    except DownloadError as e: name,text,why = "python_reference",python_reference(),f"the embedded text, because {e}"
+    print(f"corpus: {name}, {why}", flush=True)
+    return name,text
+
+
+class SaveEachEpoch(Callback):
+    "Keep the last finished epoch on disk, whatever happens to the next."
+    order = Recorder.order+2 # after the epoch's numbers are logged
+    def __init__(self, path): self.path,self.saved = path,0
+    def after_train(self): self.trained = True
+    def before_epoch(self): self.trained = False
+
+    def after_epoch(self):
+        if not self.trained: return
+        save_model(self.learn, self.path)
+        self.saved += 1
+
+
+def _fit(learn, args, out):
+    "One cycle, with fastai's bar on a terminal and plain rows elsewhere."
+    bar = nullcontext() if sys.stdout.isatty() else learn.no_bar()
+    with bar:
+        learn.logger = _row
+        try: learn.fit_one_cycle(args.epochs, args.lr)
+        except KeyboardInterrupt:
+            done = learn.save_each_epoch.saved
+            raise KeyboardInterrupt(f"interrupted; {out} holds the model after {done} finished epoch{'s' if done > 1 else ''}" if done else
+                                    "interrupted before an epoch was finished; nothing was saved") from None
+
+
+def _row(values): print("  ".join(f"{v:>13.4f}" if isinstance(v, float) else f"{v!s:>13}" for v in values), flush=True)
+
+
+def _comparison(learn, args, ngrams):
+    "The model's validation numbers above those of counting alone."
+    row,best = learn.training_log.rows[-1],ngrams.best
+    rows = [("", "nats", "bits per char", "accuracy"),
+            (f"{args.arch}, {args.epochs} epochs", f"{row['valid_loss']:.4f}", f"{row['bits_per_char']:.4f}", f"{row['accuracy']:.4f}"),
+            (f"n-grams, best of 1-6: {best.context}", f"{best.nats:.4f}", f"{best.bits:.4f}", "")]
+    return "\n".join(f"{a:<26}{b:>10}{c:>15}{d:>10}" for a,b,c,d in rows) + f"\nvalidated on {learn.dls.train_ds.info['split']}"
+
+
+def generate(args):
+    "Every prompt with its continuation."
+    learn = load_model(args.model)
+    for p in args.prompt: print(learn.predict_next(p, n=args.n, unk=args.unk))
+
+
+def evaluate(args):
+    "Loss and metrics of a model on every window of a text."
+    learn = load_model(args.model)
+    text = read_text(args.file, args.encoding)
+    values = learn.evaluate(text, unk=args.unk)
+    print(f"{args.file}: {len(text):,} characters, {values['loss']:.4f} nats, {values['bits_per_char']:.4f} bits per char, accuracy {values['accuracy']:.4f}")
+
+
+def info(args):
+    "What a model file says of itself."
+    d = describe_model(args.model)
+    if args.json: return print(json.dumps(d))
+    data,log = d["data"],d["training"].get("log", [])
+    last = f", last: train {log[-1]['train_loss']:.4f}, valid {log[-1]['valid_loss']:.4f} nats" if log and "valid_loss" in log[-1] else ""
+    print(f"{args.model}: {d['arch']}, {', '.join(f'{k}={v}' for k,v in d['config'].items())}, format {d['format']}\n"
+          f"  window      {d['window']} characters\n  vocabulary  {len(d['vocab'])} characters: {''.join(d['vocab'][1:])!r}\n"
+          f"  text        {data.get('n_chars', 0):,} characters, validated on {data.get('split', 'nothing')}\n  trained     {d['training'].get('epochs', 0)} epochs{last}\n"
+          f"  tensors     {', '.join(f'{k} {tuple(v)}' for k,v in d['tensors'].items())}\n  versions    {', '.join(f'{k} {v}' for k,v in d['versions'].items())}")
+
+
+def reproduce(args):
+    "The reference's table, printed beside ours."
+    from .reproduce import RECIPES,report
+    if args.seeds < 1: raise CharRnnError(f"--seeds {args.seeds} is not above 0")
+    if args.out and not args.out.parent.is_dir(): raise CharRnnError(f"there is no folder {args.out.parent} to write {args.out.name} to")
+    text = report(read_text(nietzsche()), args.arch or tuple(RECIPES), args.seeds, not args.no_one_cycle, said=lambda s: print(s, file=sys.stderr, flush=True))
+    print(text)
+    if args.out:
+        part = args.out.with_name(f".{args.out.name}.part")
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, args.out)

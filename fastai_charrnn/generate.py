@@ -1,0 +1,111 @@
+"""Text in, text out: what follows a prompt, by a learner with a vocabulary.
+
+    learn.predict_next("for thos")          # 'e'
+    learn.predict_next("for thos", n=40)    # the prompt and 40 characters more
+    learn.next_probs("for thos")            # {'e': 0.98, …}
+
+Prompts longer than the model's window use their tail; shorter ones are padded on the left with index 0. The model's
+mode and every random state stay as they were.
+"""
+from itertools import islice
+from typing import NamedTuple
+
+import torch
+from fastai.basics import Callback,L,Learner,noop
+from fastai.callback.progress import ProgressCallback
+
+from .errors import DataError
+from .sampling import greedy_ids,next_log_probs
+
+__all__ = ["predict_next", "next_probs", "get_next", "get_next_n", "PredictNextCallback", "Sample"]
+
+
+def predict_next(
+    self:Learner, # a learner whose `dls` has a character vocabulary
+    prompt:str, # what to continue; may be empty
+    n:int|None=None, # None: the next character alone; else the prompt and n characters
+    unk:str="error" # characters outside the vocabulary: "error", "skip", or a known character to put in their place
+) -> str: # one character, or the prompt (as the model read it) and n more
+    """The likeliest continuation of `prompt`, one character at a time, each from the last `window` characters.
+
+    Raises `UnknownCharError` for characters outside the vocabulary, `DataError` for a negative n."""
+    if n is not None and (int(n) != n or n < 0): raise DataError(f"n={n} is not a number of characters; pass a whole number from 0 up, or None for the next character alone")
+    ids,window = _read(self, prompt, unk)
+    new = self.dls.vocab.decode(list(islice(greedy_ids(self.model, ids, window), 1 if n is None else n)))
+    return new if n is None else self.dls.vocab.decode(ids) + new
+
+
+def next_probs(
+    self:Learner, # a learner whose `dls` has a character vocabulary
+    prompt:str, # what comes before
+    top:int|None=None, # how many characters to name; None: all
+    unk:str="error" # characters outside the vocabulary: "error", "skip", or a known character to put in their place
+) -> dict[str,float]: # character to probability, likeliest first; index 0, the padding, is '\0'
+    "How likely each character is to follow `prompt`. Raises `UnknownCharError`."
+    probs,order = next_log_probs(self.model, *_read(self, prompt, unk)).exp().sort(descending=True, stable=True)
+    return {self.dls.vocab[i]:p for i,p in zip(order[:top].tolist(), probs[:top].tolist())}
+
+
+def _read(learn, prompt, unk):
+    "The prompt as indices on the model's device, and the window it is read through."
+    ids = torch.from_numpy(learn.dls.vocab.encode(prompt, unk=unk).astype("int64"))
+    return ids.to(next(learn.model.parameters()).device),getattr(learn.model, "window", None) or learn.dls.window
+
+
+def get_next(
+    learn:Learner, # a learner whose `dls` has a character vocabulary
+    inp:str # what comes before
+) -> str: # one character
+    "The likeliest next character, by the reference's own name."
+    return predict_next(learn, inp)
+
+
+def get_next_n(
+    learn:Learner, # a learner whose `dls` has a character vocabulary
+    inp:str, # what to continue
+    n:int # how many characters
+) -> str: # `inp` and n characters
+    "The likeliest continuation, by the reference's own name."
+    return predict_next(learn, inp, n=n)
+
+
+class Sample(NamedTuple):
+    "What a model wrote after an epoch."
+    epoch:int # counted from 0 in each fit, as fastai does
+    prompt:str
+    text:str # prompt and continuation
+
+
+class PredictNextCallback(Callback):
+    """Show how the model continues `prompts` after each training epoch, and keep it in `samples`.
+
+    Reachable as `learn.predict_next_cb`, for its default name would hide the method `learn.predict_next`. Quiet under
+    `lr_find`, `validate` and `get_preds`; the numbers of training are the same with and without it."""
+    order,run_valid,name = ProgressCallback.order+2,False,"predict_next_cb"
+
+    def __init__(self,
+        prompts:str|list[str]=(), # texts to continue; none: stay quiet
+        n:int=40, # characters to write for each
+        every:int=1 # epochs between two showings
+    ):
+        if every < 1 or int(every) != every: raise DataError(f"every={every} is not a whole number of epochs from 1 up")
+        self.prompts,self.n,self.every,self.samples,self.trained = L(prompts),n,int(every),[],False
+
+    def before_fit(self):
+        self.run = not hasattr(self.learn, "lr_finder") and not hasattr(self, "gather_preds")
+        if self.run: self.check()
+
+    def check(self):
+        "Raise `UnknownCharError` now rather than after an epoch."
+        for p in self.prompts: self.learn.dls.vocab.encode(p)
+
+    def before_epoch(self): self.trained = False
+    def after_train(self): self.trained = True
+
+    def after_epoch(self):
+        "Continue every prompt; `validate` has epochs too, but trains in none."
+        if not self.trained or (self.epoch+1) % self.every: return
+        new = [Sample(self.epoch, p, predict_next(self.learn, p, n=self.n)) for p in self.prompts]
+        self.samples += new
+        if self.learn.logger is not noop:
+            for s in new: print(f"  {s.text!r}")

@@ -1,0 +1,131 @@
+"""Which windows train and which validate: `split_windows`, and `audit`, which counts the characters they share.
+
+A window is known by its start: the one at s covers the characters s … s+n-1 and its target s+n. NumPy only.
+"""
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import DataError
+
+__all__ = ["Split", "Audit", "split_windows", "audit", "describe_split"]
+
+_names = ("random", "tail", "blocks", "last")
+_n_blocks = 10 # "blocks": the text in ten stretches, the end of each validates
+
+
+@dataclass(frozen=True)
+class Split:
+    "The starts of the windows that train and of those that validate."
+    train:np.ndarray # (n_train,) int64
+    valid:np.ndarray # (n_valid,) int64
+    spans:tuple|None = None # where the split is by stretches of text: (training spans, validation spans) of (begin, end)
+
+
+@dataclass(frozen=True)
+class Audit:
+    "What validation shares with training."
+    windows:int # validation windows
+    shared:int # of these, how many hold a character that some training window holds too
+
+    @property
+    def share(self) -> float: # from 0 to 1
+        "The part of the validation windows that share characters with training ones."
+        return self.shared/self.windows if self.windows else 0.
+
+    def __repr__(self) -> str:
+        return f"{self.shared:,} of {self.windows:,} validation windows ({self.share:.1%}) share characters with training windows"
+
+
+def split_windows(
+    n_chars:int, # length of the text, in characters
+    n:int=8, # characters in a window; its target is one more
+    stride:int=1, # a window starts at every `stride`-th character
+    valid:str|Sequence[int]="random", # "random", "tail", "blocks", "last", or the numbers of the windows that validate
+    valid_pct:float=.2, # the part that validates, for "random" (of windows), "tail" and "blocks" (of text)
+    seed:int=42 # what "random" draws with
+) -> Split: # starts of training and validation windows
+    """Split the windows of a text of `n_chars` characters.
+
+    "random" is the reference's draw: `RandomState(seed).permutation(N-1)[:int(valid_pct*(N-1))]` of N windows; its
+    validation windows share characters with training ones. "tail" validates on the end of the text, "blocks" on the
+    ends of ten equal stretches; in both no character is shared. "last" validates on the last window alone.
+    Raises `DataError` if the text is too short or the split leaves nothing to train or to validate on."""
+    _check(n_chars, n, stride, valid_pct)
+    starts = np.arange(0, n_chars-n, stride, dtype=np.int64)
+    if isinstance(valid, str):
+        if valid not in _names: raise DataError(f"valid={valid!r} is not a split; take one of {', '.join(map(repr, _names))} or window numbers")
+        if valid in ("tail", "blocks"): return _by_spans(starts, n_chars, n, valid, valid_pct)
+        chosen = _draw(len(starts), valid_pct, seed) if valid == "random" else np.array([len(starts)-1])
+    else: chosen = _numbers(valid, len(starts))
+    rest = np.ones(len(starts), bool)
+    rest[chosen] = False
+    return _checked(Split(starts[rest], starts[chosen]), n_chars, n, valid, valid_pct)
+
+
+def _check(n_chars, n, stride, valid_pct):
+    for name,v in (("n", n), ("stride", stride)):
+        if int(v) != v or v < 1: raise DataError(f"{name}={v} is not a whole number from 1 up")
+    if not 0 < valid_pct < 1: raise DataError(f"valid_pct={valid_pct} is not between 0 and 1; .2 is the reference's, .1 a usual tail")
+    if n_chars < n+2:
+        way = f"pass n<={n_chars-2} or a longer text" if n_chars > 2 else "give a longer text"
+        raise DataError(f"the text has {n_chars} characters; one training and one validation window of n={n} and their targets need at least {n+2}: {way}")
+
+
+def _draw(n_windows, valid_pct, seed):
+    "The reference's draw; it leaves the last window out, as the course's `get_cv_idxs(len(x)-1)` does."
+    return np.random.RandomState(seed).permutation(n_windows-1)[:int(valid_pct*(n_windows-1))]
+
+
+def _numbers(valid, n_windows):
+    "Window numbers as given by the user, negative ones counted from the end."
+    chosen = np.asarray(valid).reshape(-1)
+    if chosen.size and chosen.dtype.kind not in "iu": raise DataError(f"valid={valid!r}: window numbers are integers, not {chosen.dtype}")
+    chosen = chosen.astype(np.int64)
+    if (bad := chosen[(chosen < -n_windows) | (chosen >= n_windows)]).size:
+        raise DataError(f"validation window {bad[0]} does not exist: there are {n_windows:,} windows, numbered from 0")
+    return np.unique(chosen % n_windows)
+
+
+def _by_spans(starts, n_chars, n, valid, valid_pct):
+    "Windows that lie wholly in a training or wholly in a validation span; those across a border belong to neither."
+    edges = np.linspace(0, n_chars, 2 if valid == "tail" else _n_blocks+1).astype(np.int64)
+    cuts = [int(a + (b-a)*(1-valid_pct)) for a,b in zip(edges, edges[1:])]
+    spans = tuple(zip(map(int, edges), cuts)),tuple(zip(cuts, map(int, edges[1:])))
+    train,val = (np.concatenate([starts[(starts >= a) & (starts+n < b)] for a,b in s]) for s in spans)
+    return _checked(Split(train, val, spans), n_chars, n, valid, valid_pct)
+
+
+def _checked(split, n_chars, n, valid, valid_pct):
+    for name,part in (("validation", split.valid), ("training", split.train)):
+        if not len(part):
+            way = ("name at least one window, and leave some to train on" if not isinstance(valid, str) else
+                   'pass a smaller n, a longer text, or valid="last"' if valid == "blocks" or name == "training" else
+                   f'pass a larger valid_pct (now {valid_pct}), a smaller n, a longer text, or valid="last"')
+            raise DataError(f"no {name} windows: {n_chars:,} characters, n={n}, valid={valid if isinstance(valid, str) else 'given numbers'!r}; {way}")
+    return split
+
+
+def audit(
+    train:np.ndarray, # starts of the training windows
+    valid:np.ndarray, # starts of the validation windows
+    n:int # characters in a window; its target is one more
+) -> Audit: # how many validation windows share a character with a training window
+    "Count the validation windows that hold (as input or target) a character of the text that a training window holds too."
+    if not len(valid) or not len(train): return Audit(len(valid), 0)
+    size = int(max(train.max(), valid.max())) + n+2
+    change = np.bincount(train, minlength=size) - np.bincount(train+n+1, minlength=size)
+    seen = np.concatenate([[0], np.cumsum(np.cumsum(change) > 0)]) # seen[i]: how many of the first i characters train
+    return Audit(len(valid), int((seen[valid+n+1] > seen[valid]).sum()))
+
+
+def describe_split(
+    valid:str|Sequence[int], # as given to `split_windows`
+    valid_pct:float, # likewise
+    seed:int # likewise
+) -> str: # a few words
+    "How a split was made, in words, for `dls` and model files."
+    if not isinstance(valid, str): return "windows given by number"
+    return {"random": f"random {valid_pct:.0%}, seed {seed}, shares characters with train", "tail": f"the last {valid_pct:.0%} of the text",
+            "blocks": f"the last {valid_pct:.0%} of each of {_n_blocks} stretches", "last": "the last window alone: its loss says little"}[valid]
