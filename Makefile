@@ -31,7 +31,7 @@ dist: setup ## build sdist and wheel, and try the wheel in an empty environment
 	$(BIN)/python tools/check_dist.py
 
 pytest: setup ## the tests, slow ones included
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 bench: setup ## measure every performance claim and write BENCHMARKS.md
 	$(BIN)/python benchmarks/run.py

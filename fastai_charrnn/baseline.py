@@ -68,7 +68,7 @@ def _positions(dls):
     "Which characters are counted, how many of their own part precede each, and which are scored."
     spans = dls.train_ds.info.get("spans")
     if spans is None or not len(dls.train_ds.ids):
-        train,valid = (ds.items+ds.window for ds in (dls.train_ds, dls.valid_ds))
+        train,valid = (ds.items.to_numpy()+ds.window for ds in (dls.train_ds, dls.valid_ds))
         return train,train,valid
     train,valid = (np.concatenate([np.arange(a, b) for a,b in s]) for s in spans)
     return train,np.concatenate([np.arange(b-a) for a,b in spans[0]]),valid

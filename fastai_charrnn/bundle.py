@@ -82,6 +82,7 @@ def describe_model(
         d = json.loads(meta["charrnn"])
         kinds = dict(format=int, arch=str, config=dict, window=int, vocab=list, data=dict, training=dict, versions=dict)
         if bad := [k for k,t in kinds.items() if not isinstance(d[k], t)]: raise ValueError(f"{', '.join(bad)} of the wrong kind")
+        if d["window"] < 1: raise ValueError(f"window={d['window']}")
     except (ValueError, KeyError, TypeError) as e: raise ModelFileError(f"{path} has a description that cannot be read ({e}); save it again") from None
     if d["format"] != _format: raise ModelFileError(f"{path} has format {d['format']}, this package reads {_format}; use fastai_charrnn {d['versions'].get('fastai_charrnn', 'of its time')}")
     return d | dict(tensors={k:shape for k,(shape,_) in tensors.items()}, dtypes={k:t for k,(_,t) in tensors.items()})

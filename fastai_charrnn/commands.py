@@ -80,13 +80,15 @@ def _fit(learn, args, out):
     bar = nullcontext() if sys.stdout.isatty() else learn.no_bar()
     with bar:
         learn.logger = _row
+        if not sys.stdout.isatty(): _row(["epoch", "train_loss", "valid_loss", *learn.metrics.attrgot("name"), "time"])
         try: learn.fit_one_cycle(args.epochs, args.lr)
         except KeyboardInterrupt:
             done = learn.save_each_epoch.saved
-            raise KeyboardInterrupt(f"interrupted; {out} holds the model after {done} finished epoch{'s' if done > 1 else ''}" if done else
+            raise KeyboardInterrupt(f"interrupted; {out} holds the model after {_epochs(done)}" if done else
                                     "interrupted before an epoch was finished; nothing was saved") from None
 
 
+def _epochs(n): return f"{n} epoch{'' if n == 1 else 's'}"
 def _row(values): print("  ".join(f"{v:>13.4f}" if isinstance(v, float) else f"{v!s:>13}" for v in values), flush=True)
 
 
@@ -94,7 +96,7 @@ def _comparison(learn, args, ngrams):
     "The model's validation numbers above those of counting alone."
     row,best = learn.training_log.rows[-1],ngrams.best
     rows = [("", "nats", "bits per char", "accuracy"),
-            (f"{args.arch}, {args.epochs} epochs", f"{row['valid_loss']:.4f}", f"{row['bits_per_char']:.4f}", f"{row['accuracy']:.4f}"),
+            (f"{args.arch}, {_epochs(args.epochs)}", f"{row['valid_loss']:.4f}", f"{row['bits_per_char']:.4f}", f"{row['accuracy']:.4f}"),
             (f"n-grams, best of 1-6: {best.context}", f"{best.nats:.4f}", f"{best.bits:.4f}", "")]
     return "\n".join(f"{a:<26}{b:>10}{c:>15}{d:>10}" for a,b,c,d in rows) + f"\nvalidated on {learn.dls.train_ds.info['split']}"
 
@@ -121,7 +123,7 @@ def info(args):
     last = f", last: train {log[-1]['train_loss']:.4f}, valid {log[-1]['valid_loss']:.4f} nats" if log and "valid_loss" in log[-1] else ""
     print(f"{args.model}: {d['arch']}, {', '.join(f'{k}={v}' for k,v in d['config'].items())}, format {d['format']}\n"
           f"  window      {d['window']} characters\n  vocabulary  {len(d['vocab'])} characters: {''.join(d['vocab'][1:])!r}\n"
-          f"  text        {data.get('n_chars', 0):,} characters, validated on {data.get('split', 'nothing')}\n  trained     {d['training'].get('epochs', 0)} epochs{last}\n"
+          f"  text        {data.get('n_chars', 0):,} characters, validated on {data.get('split', 'nothing')}\n  trained     {_epochs(d['training'].get('epochs', 0))}{last}\n"
           f"  tensors     {', '.join(f'{k} {tuple(v)}' for k,v in d['tensors'].items())}\n  versions    {', '.join(f'{k} {v}' for k,v in d['versions'].items())}")
 
 

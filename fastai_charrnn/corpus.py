@@ -98,11 +98,14 @@ def _fetch(url, dest, size, sha256, timeout=None):
         part = Path(tmp)/dest.name
         try: _download(url, part, timeout)
         except _OutOfTime: raise DownloadError(f"{url} took longer than {timeout:g} s; try again, or put {dest.name} in CHARRNN_DATA") from None
-        except (urllib.error.URLError, http.client.HTTPException, OSError) as e:
-            raise DownloadError(f"cannot download {url}: {_reason(e)}; check the network, or put {dest.name} in the folder CHARRNN_DATA names") from None
+        except NameError: raise _failed(url, dest, "the connection was lost before the end") from None # what fastcore 2.2 raises for its ContentTooShortError
+        except (urllib.error.URLError, http.client.HTTPException, OSError) as e: raise _failed(url, dest, _reason(e)) from None
         _verify(part, size, sha256, said=f"what {url} sent")
         os.replace(part, dest)
     return dest
+
+
+def _failed(url, dest, why): return DownloadError(f"cannot download {url}: {why}; check the network, or put {dest.name} in the folder CHARRNN_DATA names")
 
 
 def _download(url, part, timeout):

@@ -83,16 +83,16 @@ class CharWindows:
     ) -> "CharWindows|CharPrompts":
         "The dataset of other items, as `test_dl` and `predict` ask for."
         items = [items] if isinstance(items, str) else items
-        if len(items) and isinstance(items[0], str): return CharPrompts.from_texts(items, self.vocab, self.window)
-        starts = torch.as_tensor(np.asarray(items), dtype=torch.int64)
+        if len(items) and isinstance(next(iter(items)), str): return CharPrompts.from_texts(items, self.vocab, self.window)
+        starts = torch.tensor(np.asarray(items), dtype=torch.int64)
         if len(starts) and not 0 <= starts.min() <= starts.max() < len(self.ids)-self.window:
             raise DataError(f"no window starts at {int(starts.max())}: starts run from 0 to {len(self.ids)-self.window-1:,}")
         return CharWindows(self.ids, self.vocab, starts.to(self.starts.device), self.window, self.info)
 
     @property
-    def items(self) -> np.ndarray: # (n_windows,) int64
-        "The starts of the windows."
-        return self.starts.cpu().numpy()
+    def items(self) -> pd.Series: # n_windows of int64
+        "The starts of the windows, as what fastai's `Interpretation` can index."
+        return pd.Series(self.starts.cpu().numpy(), name="start")
 
     def new_empty(self) -> "CharWindows":
         "The same without any text, for `export`."
@@ -116,7 +116,7 @@ class CharPrompts:
         vocab:CharVocab # what its indices mean
     ):
         self.rows,self.vocab,self.window,self.c,self.loss_func = rows,vocab,rows.shape[1],len(vocab),CharNLLLoss()
-        self.items = rows.cpu().numpy()
+        self.items = pd.DataFrame(rows.cpu().numpy())
 
     @classmethod
     def from_texts(cls, texts:Sequence[str], vocab:CharVocab, window:int, unk:str="error") -> "CharPrompts":
@@ -256,13 +256,13 @@ class CharDataLoaders(DataLoaders):
     @classmethod
     def from_datasets(cls, train:CharWindows, valid:CharWindows, bs:int=512, val_bs:int|None=None, device=None, path=".") -> "CharDataLoaders":
         "Loaders over two datasets, the first shuffled."
-        device = torch.device(default_device() if device is None else device)
+        device = _usable(default_device() if device is None else device)
         dls = WindowDL(train, bs=bs, shuffle=True, device=device),WindowDL(valid, bs=val_bs or bs, device=device)
         return cls(*dls, path=path, device=device)
 
     def audit(self) -> Audit: # counts, and a sentence when printed
         "How many validation windows share characters with training ones; the more, the less the validation loss says."
-        return audit(self.train_ds.items, self.valid_ds.items, self.window)
+        return audit(*(ds.items.to_numpy() for ds in (self.train_ds, self.valid_ds)), self.window)
 
     def __repr__(self) -> str:
         info = self.train_ds.info
@@ -280,6 +280,12 @@ def _check_bs(n_train, n_chars, n, bs, val_bs):
         if v is not None and (int(v) != v or v < 1): raise DataError(f"{name}={v} is not a whole number from 1 up")
     if n_train < bs: raise DataError(f"{n_chars:,} characters and n={n} give {n_train:,} training windows, less than one batch of bs={bs}; "
                                      f"pass bs<={n_train} or a longer text")
+
+
+def _usable(device):
+    try: return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as e:
+        raise DataError(f"device={str(device)!r} cannot be used here ({str(e).splitlines()[0]}); pass device=\"cpu\", or None for the best there is") from None
 
 
 def _warn_large(text, vocab):

@@ -7,8 +7,10 @@
 import inspect
 from collections.abc import Callable
 
+import fastai.callback.all # noqa: F401 (puts fit_one_cycle, lr_find, no_bar and the like on Learner)
 from fastai.basics import Adam,Callback,Learner,PrettyString,Recorder,accuracy,delegates,torch
 
+from . import models # noqa: F401 (registers the architectures)
 from .archs import get_arch
 from .data import CharDataLoaders,CharIds,CharWindows
 from .errors import ArchError,DataError

@@ -17,7 +17,7 @@ __all__ = ["CharModel", "Char3Model", "CharLoopModel", "CharLoopConcatModel", "C
 
 
 class CharModel(nn.Module):
-    "The job of an architecture: `table`, `step` and what they need. Looping, starting and reading out are here."
+    "The job of an architecture: `layers`, `table` and `step`. Embedding, looping and reading out are here."
     only_window:int|None = None # the one window an architecture is made for, where it is
 
     def __init__(self,
@@ -28,7 +28,12 @@ class CharModel(nn.Module):
     ):
         super().__init__()
         self.vocab_sz,self.emb_sz,self.n_hid,self.window = vocab_sz,emb_sz,n_hid,window
-        self.emb,self.out = nn.Embedding(vocab_sz, emb_sz),nn.Linear(n_hid, vocab_sz)
+        self.emb = nn.Embedding(vocab_sz, emb_sz)
+        self.layers(emb_sz, n_hid)
+        self.out = nn.Linear(n_hid, vocab_sz)
+
+    def layers(self, emb_sz:int, n_hid:int):
+        "Make the layers between embedding and read-out, if there are any."
 
     def table(self) -> Tensor: # (V, k)
         "What each character contributes to the recurrence."
@@ -72,9 +77,7 @@ class CharModel(nn.Module):
 class CharLoopModel(CharModel):
     "`h = tanh(H(h + relu(I(E[c]))))`, in a loop over the window."
 
-    def __init__(self, vocab_sz:int, emb_sz:int=42, n_hid:int=256, window:int|None=8):
-        super().__init__(vocab_sz, emb_sz, n_hid, window)
-        self.inp,self.hid = nn.Linear(emb_sz, n_hid),nn.Linear(n_hid, n_hid)
+    def layers(self, emb_sz, n_hid): self.inp,self.hid = nn.Linear(emb_sz, n_hid),nn.Linear(n_hid, n_hid)
 
     def table(self): return self.hid(self.inp(self.emb.weight).relu()) # H(h+i) = W h + (W i + b): the bracket is a table
     def start(self, inp): return inp.tanh()
@@ -100,9 +103,7 @@ class Char3Model(CharLoopModel):
 class CharLoopConcatModel(CharModel):
     "`h = tanh(H(relu(I([h ; E[c]]))))`: hidden state and embedding side by side, so that neither is lost in a sum."
 
-    def __init__(self, vocab_sz:int, emb_sz:int=42, n_hid:int=256, window:int|None=8):
-        super().__init__(vocab_sz, emb_sz, n_hid, window)
-        self.inp,self.hid = nn.Linear(n_hid+emb_sz, n_hid),nn.Linear(n_hid, n_hid)
+    def layers(self, emb_sz, n_hid): self.inp,self.hid = nn.Linear(n_hid+emb_sz, n_hid),nn.Linear(n_hid, n_hid)
 
     def table(self): return F.linear(self.emb.weight, self.inp.weight[:, self.n_hid:], self.inp.bias)
     def start(self, inp): return self.hid(inp.relu()).tanh()
@@ -113,9 +114,7 @@ class _LibraryRnn(CharModel):
     "An architecture whose parameters are one of the library's recurrent layers, which runs the loop where it is faster (cuDNN)."
     layer:type[nn.RNNBase]
 
-    def __init__(self, vocab_sz:int, emb_sz:int=42, n_hid:int=256, window:int|None=8):
-        super().__init__(vocab_sz, emb_sz, n_hid, window)
-        self.rnn = self.layer(emb_sz, n_hid)
+    def layers(self, emb_sz, n_hid): self.rnn = self.layer(emb_sz, n_hid)
 
     def table(self): return F.linear(self.emb.weight, self.rnn.weight_ih_l0, self.rnn.bias_ih_l0)
 

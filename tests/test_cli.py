@@ -1,0 +1,145 @@
+"""The command line, as processes: what it prints, its exit codes, and one line for every error."""
+import json,os,re,signal,subprocess,sys,time
+from pathlib import Path
+
+import pytest
+
+CHARRNN = str(Path(sys.executable).with_name("charrnn"))
+
+
+def run(*args, cwd=None, ok=True, env=None, **kw):
+    p = subprocess.run([CHARRNN, *map(str, args)], cwd=cwd, capture_output=True, text=True, env=os.environ | (env or {}), **kw)
+    if ok: assert p.returncode == 0, p.stderr
+    return p
+
+
+@pytest.fixture(scope="module")
+def folder(small, tmp_path_factory):
+    "A folder with a text and a model trained on it."
+    (folder := tmp_path_factory.mktemp("cli"))
+    (folder/"my.txt").write_text(small, encoding="utf-8")
+    folder.joinpath("said").write_text(run("train", "my.txt", "--epochs", 2, "--n-hid", 64, "--prompt", "the valu", "--out", "my", cwd=folder).stdout)
+    return folder
+
+
+@pytest.mark.parametrize("args", [["--help"], ["train", "--help"], ["generate", "--help"], ["evaluate", "--help"], ["info", "--help"], ["reproduce", "--help"]])
+def test_help_has_examples(args):
+    out = run(*args).stdout
+    assert out.startswith("usage: charrnn") and "examples:" in out
+
+
+def test_help_imports_no_torch():
+    code = "import sys\nfrom fastai_charrnn import cli\ntry: cli.main(['train', '--help'])\nexcept SystemExit: pass\nsys.exit(any(m in sys.modules for m in ('torch', 'fastai', 'numpy')))"
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
+
+
+def test_version():
+    import fastai_charrnn
+    assert run("--version").stdout == f"charrnn {fastai_charrnn.__version__}\n"
+
+
+def test_train_says_data_every_epoch_the_result_beside_ngrams_texts_and_what_to_type_next(folder):
+    said = folder.joinpath("said").read_text()
+    assert "30,000 characters" in said and re.search(r"epoch +train_loss +valid_loss", said) and re.search(r"^ +1  +\d\.\d{4}", said, re.M)
+    model,ngrams = (re.search(rf"^{name}.*?(\d\.\d+) +(\d\.\d+)", said, re.M) for name in ("rnn, 2 epochs", "n-grams"))
+    for m in (model, ngrams): assert float(m[2]) == pytest.approx(float(m[1])/0.693147, abs=2e-3)
+    assert "'the valu' -> 'the valu" in said and "validated on the last 10% of the text" in said
+
+
+def test_the_commands_it_proposes_work(folder):
+    proposed = [line.strip() for line in folder.joinpath("said").read_text().splitlines() if line.startswith("  charrnn ")]
+    assert len(proposed) == 2
+    for line in proposed:
+        out = subprocess.run(line.replace("charrnn", CHARRNN, 1), shell=True, cwd=folder, capture_output=True, text=True, check=True).stdout
+        assert len(out) > 100
+
+
+def test_generate_continues_every_prompt_and_is_the_same_each_time(folder):
+    a = run("generate", "my.safetensors", "--prompt", "the valu", "--prompt", "a ", "-n", 30, cwd=folder).stdout
+    assert a.startswith("the valu") and "\na " in a and a == run("generate", "my", "--prompt", "the valu", "--prompt", "a ", "-n", 30, cwd=folder).stdout
+
+
+def test_evaluate_gives_the_loss_of_a_file(folder, small):
+    out = run("evaluate", "my", "my.txt", cwd=folder).stdout
+    nats,bits = map(float, re.search(r"([\d.]+) nats, ([\d.]+) bits per char", out).groups())
+    assert "30,000 characters" in out and bits == pytest.approx(nats/0.693147, abs=2e-3)
+    from fastai_charrnn.all import load_model
+    assert nats == pytest.approx(load_model(folder/"my").evaluate(small)["loss"], abs=1e-3)
+
+
+def test_info_for_people_and_as_json(folder):
+    out = run("info", "my", cwd=folder).stdout
+    assert "rnn, emb_sz=42, n_hid=64" in out and "2 epochs, last: train" in out and "window      8 characters" in out
+    assert json.loads(run("info", "my", "--json", cwd=folder).stdout)["arch"] == "rnn"
+
+
+def test_human_numbers_are_split_at_8000(tmp_path):
+    out = run("train", "--corpus", "human_numbers", "--epochs", 1, "--n-hid", 8, "--stride", 4, cwd=tmp_path).stdout
+    assert f"train    {len(range(0, 280_599-8, 4)):,} windows" in out and (tmp_path/"model.safetensors").exists() # 280,599 characters to 7,999
+
+
+def test_without_a_corpus_it_takes_the_embedded_text_and_says_why(tmp_path):
+    env = dict(CHARRNN_DATA=str(tmp_path), FASTAI_HOME=str(tmp_path/"home"), CHARRNN_OFFLINE="1")
+    out = run("train", "--epochs", 1, "--n-hid", 8, "--stride", 9, cwd=tmp_path, env=env).stdout.splitlines()
+    assert out[0].startswith("corpus: python_reference, the embedded text, because nietzsche.txt is not at hand and CHARRNN_OFFLINE=1")
+
+
+def test_a_corpus_named_is_never_replaced(tmp_path):
+    env = dict(CHARRNN_DATA=str(tmp_path), FASTAI_HOME=str(tmp_path/"home"), CHARRNN_OFFLINE="1")
+    p = run("train", "--corpus", "nietzsche", cwd=tmp_path, env=env, ok=False)
+    assert p.returncode == 1 and p.stdout == "" and "nietzsche.txt is not at hand" in p.stderr
+
+
+@pytest.mark.corpus
+def test_without_a_corpus_it_takes_nietzsche_where_it_is(text, tmp_path):
+    out = run("train", "--epochs", 1, "--n-hid", 8, "--stride", 9, cwd=tmp_path).stdout
+    assert out.startswith("corpus: nietzsche, found at ") and "600,893 characters" in out and "'for thos' -> " in out
+
+
+@pytest.mark.parametrize("args,says", [
+    (["train", "none.txt"], "cannot read none.txt"), (["train", "tiny.txt"], "the text has 6 characters"), (["train", "latin.txt"], "not valid utf-8"), (["train", "my.txt", "--arch", "gpt"], "known: char3"),
+    (["train", "my.txt", "--epochs", "0"], "--epochs 0 is not above 0"), (["train", "my.txt", "--lr", "-1"], "--lr -1.0"), (["train", "my.txt", "--n", "0"], "n=0"), (["train", "my.txt", "--bs", "90000"], "pass bs<="),
+    (["train", "my.txt", "--prompt", "漢"], "U+6F22"), (["train", "my.txt", "--out", "my.safetensors"], "my.safetensors exists; pass --overwrite"), (["train", "my.txt", "--out", "my.txt/m"], "my.txt"),
+    (["train", "my.txt", "--valid-pct", "2"], "valid_pct=2.0"), (["train", "my.txt", "--arch", "char3", "--n", "5"], "windows of 3"), (["train", "my.txt", "--device", "warp"], "warp"),
+    (["generate", "none", "--prompt", "a"], "no model file none.safetensors"), (["generate", "my.txt", "--prompt", "a"], "damaged or not a model file"), (["generate", "my", "--prompt", "漢"], "U+6F22"), (["generate", "my", "--prompt", "a", "-n", "-1"], "n=-1"),
+    (["generate", "my", "--prompt", "漢", "--unk", "?!"], "neither 'error', 'skip'"), (["evaluate", "my", "none.txt"], "cannot read"), (["info", "my.txt"], "damaged"), (["reproduce", "--seeds", "0"], "--seeds 0"), (["reproduce", "--out", "no/where.md"], "no folder")])
+def test_errors_are_one_line_on_stderr_and_exit_1(folder, args, says):
+    (folder/"tiny.txt").write_text("x = 1\n")
+    (folder/"latin.txt").write_bytes("café ".encode("latin-1")*99)
+    p = run(*args, cwd=folder, ok=False)
+    assert p.returncode == 1 and p.stderr.startswith("charrnn: ") and says in p.stderr and p.stderr.count("\n") == 1, p.stderr
+
+
+@pytest.mark.parametrize("args", [[], ["fly"], ["train", "--epochs", "many"], ["generate", "m"], ["train", "a.txt", "--corpus", "nietzsche"], ["train", "--corpus", "bible"]])
+def test_command_lines_without_sense_exit_2(args):
+    p = run(*args, ok=False)
+    assert p.returncode == 2 and p.stderr.startswith("usage: charrnn") and "Traceback" not in p.stderr
+
+
+def test_ctrl_c_keeps_the_last_finished_epoch(folder):
+    out = folder/"stopped.safetensors"
+    p = subprocess.Popen([CHARRNN, "train", "my.txt", "--epochs", "500", "--n-hid", "32", "--out", out], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for _ in range(600):
+        if out.exists() or p.poll() is not None: break
+        time.sleep(.1)
+    time.sleep(.5)
+    p.send_signal(signal.SIGINT)
+    _,err = p.communicate(timeout=60)
+    done = int(re.fullmatch(r"charrnn: interrupted; .*stopped.safetensors holds the model after (\d+) epochs?\n", err)[1])
+    assert p.returncode == 1 and json.loads(run("info", out, "--json").stdout)["training"]["epochs"] == done >= 1
+    assert not [o for o in os.listdir(folder) if o.startswith(".")]
+
+
+def test_a_reader_that_leaves_is_no_error(folder):
+    p = subprocess.run(f"{CHARRNN} generate my --prompt the -n 500 | head -c 5", shell=True, cwd=folder, capture_output=True, text=True)
+    assert p.stdout.startswith("the") and len(p.stdout) == 5 and p.stderr == ""
+
+
+@pytest.mark.slow
+@pytest.mark.corpus
+def test_reproduce_prints_printed_beside_ours_and_writes_the_report(text, tmp_path):
+    p = run("reproduce", "--arch", "char3", "--seeds", 1, "--out", tmp_path/"R.md")
+    assert (tmp_path/"R.md").read_text() == p.stdout.removesuffix("\n")
+    row = re.search(r"\| `char3` \| 2 \| train \| 1.8638 \| ([\d.]+) \| ([\d.]+) \| (-[\d.]+) \|", p.stdout)
+    assert float(row[1]) <= 1.8638+.02 and float(row[2]) < 1.8638
+    assert "`'y. T'`" in p.stdout and "fastai 2" in p.stdout

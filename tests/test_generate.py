@@ -1,0 +1,132 @@
+"""Next characters: the reference's, for every prompt, and without a trace in the model or any random state."""
+import random
+
+import numpy as np
+import pytest
+import torch
+from fastai_charrnn.all import PredictNextCallback,char_learner,get_next,get_next_n,list_archs
+from fastai_charrnn.errors import DataError,UnknownCharError
+from hypothesis import given,settings
+from hypothesis import strategies as st
+from oracles import get_next as plain_next
+from oracles import get_next_n as plain_next_n
+
+
+def test_predict_next_is_the_references_get_next_n(trained):
+    m,vocab = trained.model.eval(),trained.dls.vocab.itos
+    for prompt in ("the valu", "class de", "        ", "of an ob"):
+        assert trained.predict_next(prompt) == get_next(trained, prompt) == plain_next(m, vocab, prompt)
+        assert trained.predict_next(prompt, n=40) == get_next_n(trained, prompt, 40) == plain_next_n(m, vocab, prompt, 40)
+
+
+@pytest.mark.parametrize("arch", [a for a in list_archs() if a != "char3"])
+def test_every_architecture_continues(dls, arch):
+    learn = char_learner(dls, arch, n_hid=16, seed=0)
+    assert learn.predict_next("the valu", n=12) == plain_next_n(learn.model, dls.vocab.itos, "the valu", 12)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.text("the valu.", max_size=20), st.integers(0, 12))
+def test_any_prompt_gives_itself_and_n_more(trained, prompt, n):
+    out = trained.predict_next(prompt, n=n)
+    assert out.startswith(prompt) and len(out) == len(prompt)+n
+    assert out[len(prompt):len(prompt)+1] in (trained.predict_next(prompt), "")
+
+
+def test_long_prompts_use_their_tail_and_short_ones_are_padded_with_index_0(trained):
+    assert trained.predict_next("something else entirely: the valu", n=9)[-9:] == trained.predict_next("the valu", n=9)[-9:]
+    with torch.no_grad(): padded = trained.model.eval()(torch.tensor([[0]*5 + trained.dls.vocab.encode("the").tolist()])).exp()[0]
+    probs = trained.next_probs("the")
+    assert probs[" "] == pytest.approx(padded[trained.dls.vocab.o2i[" "]].item(), rel=1e-4)
+
+
+def test_next_probs_are_all_characters_likeliest_first(trained):
+    probs = trained.next_probs("the valu")
+    assert sorted(probs) == sorted(trained.dls.vocab) and sum(probs.values()) == pytest.approx(1, abs=1e-4) and list(probs.values()) == sorted(probs.values(), reverse=True)
+    assert next(iter(probs)) == trained.predict_next("the valu") and list(trained.next_probs("the valu", top=3)) == list(probs)[:3]
+
+
+def test_unknown_characters_are_named_with_code_point_position_and_nearest(trained):
+    with pytest.raises(UnknownCharError, match=r"'é' \(U\+00E9\) at position 3 is not in the vocabulary \(nearest: 'e'\)") as e: trained.predict_next("valé and 漢", n=5)
+    assert e.value.chars == ("é", "漢") and e.value.positions == (3, 9)
+    assert trained.predict_next("valé", n=5, unk="skip") == trained.predict_next("val", n=5)
+    assert trained.predict_next("valé", n=5, unk="e") == trained.predict_next("vale", n=5)
+
+
+@pytest.mark.parametrize("n", [-1, 2.5])
+def test_impossible_lengths_are_typed_errors(trained, n):
+    with pytest.raises(DataError, match=f"n={n} is not a number of characters"): trained.predict_next("the", n=n)
+
+
+def test_mode_gradients_and_random_states_are_as_before(trained):
+    trained.model.train()
+    trained.model.emb.eval() # a part in another mode stays in it
+    torch.manual_seed(1); np.random.seed(1); random.seed(1) # noqa: E702
+    states = torch.random.get_rng_state(),np.random.get_state()[1].copy(),random.getstate()
+    trained.predict_next("the", n=5)
+    trained.next_probs("the")
+    with pytest.raises(UnknownCharError): trained.predict_next("漢")
+    assert trained.model.training and not trained.model.emb.training and torch.is_grad_enabled()
+    assert torch.equal(states[0], torch.random.get_rng_state()) and (states[1] == np.random.get_state()[1]).all() and states[2] == random.getstate()
+
+
+# the callback
+
+def fit(learn, n=1, quiet=True):
+    with learn.no_bar():
+        if quiet:
+            with learn.no_logging(): learn.fit(n, 5e-3)
+        else: learn.fit(n, 5e-3)
+
+
+def test_the_callback_shows_and_keeps_continuations_after_each_epoch(dls, capsys):
+    learn = char_learner(dls, n_hid=32, prompts=["the valu", "for"], seed=0)
+    fit(learn, 2, quiet=False)
+    samples = learn.predict_next_cb.samples
+    assert [(s.epoch, s.prompt) for s in samples] == [(0, "the valu"), (0, "for"), (1, "the valu"), (1, "for")]
+    assert samples[-1].text == learn.predict_next("for", n=40)
+    shown = capsys.readouterr().out
+    assert all(repr(s.text) in shown for s in samples)
+
+
+def test_the_callback_is_quiet_without_prompts_and_when_nothing_is_trained(dls, capsys):
+    learn = char_learner(dls, n_hid=16, seed=0)
+    fit(learn)
+    assert learn.predict_next_cb.samples == []
+    learn.predict_next_cb.prompts.append("the")
+    with learn.no_bar():
+        learn.lr_find(show_plot=False)
+        learn.validate()
+        learn.get_preds()
+        learn.show_results()
+    assert learn.predict_next_cb.samples == []
+    fit(learn)
+    assert len(learn.predict_next_cb.samples) == 1
+
+
+def test_every_nth_epoch(dls):
+    learn = char_learner(dls, n_hid=16, seed=0)
+    learn.remove_cb(learn.predict_next_cb)
+    learn.add_cb(PredictNextCallback("the", n=7, every=2))
+    fit(learn, 5)
+    assert [s.epoch for s in learn.predict_next_cb.samples] == [1, 3] and all(len(s.text) == 10 for s in learn.predict_next_cb.samples)
+    with pytest.raises(DataError, match="every=0"): PredictNextCallback(every=0)
+
+
+def test_the_method_stays_reachable_beside_the_callback(learn): assert callable(learn.predict_next) and len(learn.predict_next("the")) == 1 and isinstance(learn.predict_next_cb, PredictNextCallback)
+
+
+def test_training_is_the_same_with_and_without_prompts(small):
+    from fastai_charrnn.all import CharDataLoaders
+    def losses(prompts):
+        dls = CharDataLoaders.from_text(small, bs=512, valid="tail", device="cpu")
+        learn = char_learner(dls, n_hid=32, prompts=prompts, seed=3)
+        fit(learn, 3)
+        return learn.training_log.rows
+    assert losses(["the valu"]) == losses([])
+
+
+def test_prompts_set_later_are_checked_before_training(learn):
+    learn.predict_next_cb.prompts.append("漢")
+    with pytest.raises(UnknownCharError): fit(learn)
+    assert learn.training_log.rows == []
