@@ -17,7 +17,7 @@ from . import __version__
 from .data import CharDataLoaders
 from .learner import CharLearner,char_learner
 
-__all__ = ["Recipe", "Trial", "RECIPES", "reference_adam", "recipe_dls", "run_schedule", "run_one_cycle", "report"]
+__all__ = ["Recipe", "Trial", "RECIPES", "reference_adam", "recipe_dls", "run_schedule", "run_one_cycle", "report", "machine"]
 
 reference_adam = partial(Adam, mom=.9, sqr_mom=.999, eps=1e-8, wd=0.) # PyTorch's defaults, which the reference used
 
@@ -114,11 +114,11 @@ def report(
 def _head(seeds):
     return (f"# Reproduction\n\nWritten by `charrnn reproduce` with {seeds} seed{'s' if seeds > 1 else ''}. Losses in nats; ours as median (min–max) over seeds. "
             "The random split shares characters between training and validation windows, as the reference's does. `char3` validates "
-            f"on a single window, so its training loss stands for it.\n\nMachine: {_machine()}. Versions: fastai_charrnn {__version__}, fastai {fastai.__version__}, "
+            f"on a single window, so its training loss stands for it.\n\nMachine: {machine()}. Versions: fastai_charrnn {__version__}, fastai {fastai.__version__}, "
             f"PyTorch {torch.__version__}, Python {platform.python_version()}.")
 
 
-def _machine():
+def machine() -> str: # a few words
     "Processor, threads and GPU, as far as they can be told."
     try: names = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
     except OSError: names = []

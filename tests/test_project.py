@@ -1,0 +1,121 @@
+"""The project keeps its own word: versions, documents, imports and style."""
+import ast,configparser,importlib,inspect,json,os,re,shlex,subprocess,sys
+from pathlib import Path
+
+import fastai_charrnn
+import pytest
+
+root = Path(__file__).parent.parent
+modules = sorted(p.stem for p in (root/"fastai_charrnn").glob("*.py") if p.stem != "__init__")
+sources = [p for d in ("fastai_charrnn", "tests", "tools", "benchmarks") for p in sorted((root/d).glob("*.py"))]
+
+
+def _settings():
+    cfg = configparser.ConfigParser(delimiters=["="])
+    cfg.read(root/"settings.ini", encoding="utf-8")
+    return cfg["DEFAULT"]
+
+
+def test_the_versions_agree():
+    assert _settings()["version"] == fastai_charrnn.__version__ and f"## {fastai_charrnn.__version__}" in (root/"CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_descriptions_agree():
+    text = (root/"pyproject.toml").read_text(encoding="utf-8")
+    for key,name in (("description", "description"), ("lib_name", "name")): assert f'{name} = "{_settings()[key]}"' in text
+    assert f'requires-python = ">={_settings()["min_python"]}"' in text
+
+
+def test_every_requirement_is_constrained():
+    pinned = {line.split("==")[0].lower() for line in (root/"constraints.txt").read_text().splitlines() if "==" in line}
+    wanted = {re.split(r"[<>=]", r)[0].lower() for k in ("requirements", "dev_requirements") for r in _settings()[k].split()}
+    assert wanted <= pinned and "+" not in (root/"constraints.txt").read_text().split("decides")[1]
+
+
+# documents
+
+@pytest.mark.parametrize("name", modules)
+def test_every_module_is_in_the_architecture(name): assert f"| `{name}.py` |" in (root/"ARCHITECTURE.md").read_text(encoding="utf-8")
+
+
+def test_imports_go_one_way():
+    "In the order of the architecture's table, a module imports only those above it."
+    order = re.findall(r"^\| `(\w+)\.py` \|", (root/"ARCHITECTURE.md").read_text(encoding="utf-8"), re.M)
+    for name in order:
+        tree = ast.parse((root/f"fastai_charrnn/{name}.py").read_text(encoding="utf-8"))
+        froms = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level == 1]
+        used = {m for n in froms for m in ([n.module] if n.module else [a.name for a in n.names])} - {"__version__"}
+        assert {u for u in used if order.index(u) >= order.index(name)} == set(), name
+
+
+def test_the_readmes_table_is_the_reports():
+    sys.path.insert(0, str(root/"tools"))
+    from readme_table import final_table,with_table
+    readme = (root/"README.md").read_text(encoding="utf-8")
+    assert with_table(readme, final_table((root/"REPRODUCTION.md").read_text(encoding="utf-8"))) == readme and "| `rnn` | 6 | valid | 1.5080 |" in readme
+
+
+def _blocks(language): return re.findall(rf"```{language}\n(.*?)```", (root/"README.md").read_text(encoding="utf-8"), re.S)
+
+
+def test_the_readmes_shell_commands_work_as_written(small, tmp_path):
+    "Those of make are CI itself: here it is held that `make` knows them."
+    (tmp_path/"my.txt").write_text("It was so. "+small, encoding="utf-8")
+    env = os.environ | dict(PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    for line in "".join(_blocks("sh")).splitlines():
+        command = line.split("#")[0].strip()
+        if command.startswith("make "): assert f"{shlex.split(command)[1]}:" in (root/"Makefile").read_text()
+        else: assert subprocess.run(command, shell=True, cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
+    for command in re.findall(r"`(charrnn [^`]*--help)`", (root/"README.md").read_text(encoding="utf-8")): subprocess.run(command, shell=True, env=env, check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.corpus
+@pytest.mark.slow
+def test_the_readmes_example_works_as_written(text, tmp_path):
+    example, = _blocks("python")
+    out = subprocess.run([sys.executable, "-c", f"{example.replace('learn.predict_next', 'print(learn.predict_next').replace('n=40)', 'n=40))')}"], cwd=tmp_path, capture_output=True, text=True, check=True, env=os.environ | dict(MPLBACKEND="agg"))
+    assert "for those " in out.stdout and (tmp_path/"nietzsche.safetensors").exists()
+
+
+def test_architecture_table_of_the_readme_counts_parameters():
+    from fastai_charrnn.all import get_arch,list_archs
+    readme = (root/"README.md").read_text(encoding="utf-8")
+    for a in list_archs():
+        cls = get_arch(a).cls
+        row = next(line for line in readme.splitlines() if line.startswith(f"| `{a}` | `"))
+        assert f"`{cls.__name__}`" in row and f"{sum(p.numel() for p in cls(85).parameters()):,}" in row
+
+
+# the code
+
+@pytest.mark.parametrize("name", modules)
+def test_public_names_are_documented_and_typed(name):
+    module = importlib.import_module(f"fastai_charrnn.{name}")
+    assert module.__doc__
+    for public in getattr(module, "__all__", []):
+        o = getattr(module, public)
+        if not (inspect.isfunction(o) or inspect.isclass(o)): continue
+        assert inspect.getdoc(o), public
+        if inspect.isfunction(o):
+            try: sig = inspect.signature(o)
+            except ValueError: continue
+            for p in sig.parameters.values():
+                if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and p.name not in ("args", "self"): assert p.annotation is not p.empty or name in ("data", "commands"), f"{public}({p.name})"
+
+
+@pytest.mark.parametrize("path", sources, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_files_are_short_and_say_why_they_exist(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 310 and ast.get_docstring(ast.parse(text))
+    assert not re.search(r"except( Exception)?:\s*pass", text)
+
+
+def test_notebooks_are_stored_without_outputs():
+    for path in (root/"nbs").glob("*.ipynb"):
+        nb = json.loads(path.read_text(encoding="utf-8"))
+        assert nb["nbformat_minor"] >= 5 and all(c["execution_count"] is None and not c["outputs"] for c in nb["cells"] if c["cell_type"] == "code")
+
+
+def test_the_corpus_is_not_in_the_project():
+    tracked = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True).stdout
+    assert "nietzsche.txt" not in tracked and ".safetensors" not in tracked
