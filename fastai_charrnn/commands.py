@@ -21,7 +21,7 @@ _prompts = {"nietzsche": ["for thos", "part of ", "The phil"], "python_reference
 def train(args):
     "Train, saving after every epoch; then the result beside n-grams, three texts, and what to type next."
     out = _free_place(args.out, args.overwrite)
-    _positive(args, "epochs", "lr", "n_hid", "emb_sz")
+    _positive(args, "epochs", "lr")
     name,text = _corpus(args)
     n = (3 if args.arch == "char3" else 8) if args.n is None else args.n
     course = len(human_numbers("valid"))/len(text) if name == "human_numbers" else .1 # the course's split, at 8,000

@@ -20,7 +20,7 @@ from torch import Tensor
 from .corpus import read_text
 from .errors import CharRnnWarning,DataError
 from .metrics import CharNLLLoss
-from .splits import Audit,audit,describe_split,split_windows
+from .splits import Audit,audit,describe_split,is_count,split_windows
 from .vocab import CharVocab
 
 __all__ = ["CharDataLoaders", "WindowDL", "CharWindows", "CharPrompts", "TensorChars"]
@@ -192,7 +192,7 @@ def _table(samples, columns, **more):
     df = pd.DataFrame([[repr(s) for s in row] for row in samples], columns=columns).assign(**more)
     if IN_NOTEBOOK:
         from IPython.display import HTML,display
-        display(HTML(df.to_html(index=False)))
+        display(HTML(df.to_html(index=False).replace("<td>", '<td style="white-space:pre; font-family:monospace; text-align:left">')))
     else: print(df.to_string(index=False))
 
 
@@ -277,7 +277,7 @@ def _nth(stride): return "" if stride == 1 else f"{stride}{ {2: 'nd', 3: 'rd'}.g
 
 def _check_bs(n_train, n_chars, n, bs, val_bs):
     for name,v in (("bs", bs), ("val_bs", val_bs)):
-        if v is not None and (int(v) != v or v < 1): raise DataError(f"{name}={v} is not a whole number from 1 up")
+        if not (name == "val_bs" and v is None) and not is_count(v): raise DataError(f"{name}={v} is not a whole number from 1 up")
     if n_train < bs: raise DataError(f"{n_chars:,} characters and n={n} give {n_train:,} training windows, less than one batch of bs={bs}; "
                                      f"pass bs<={n_train} or a longer text")
 

@@ -16,6 +16,7 @@ from .data import CharDataLoaders,CharIds,CharWindows
 from .errors import ArchError,DataError
 from .generate import PredictNextCallback,next_probs,predict_next
 from .metrics import BitsPerChar,CharNLLLoss
+from .splits import is_count
 
 __all__ = ["CharLearner", "char_learner", "TrainingLog"]
 
@@ -103,6 +104,8 @@ def char_learner(
     if only not in (None, dls.window):
         raise ArchError(f"{record.name} reads windows of {only} characters and these dls have {dls.window}; make them with CharDataLoaders.from_text(…, n={only})")
     config = dict(record.config) | dict(emb_sz=emb_sz, n_hid=n_hid) | (config or {})
+    for k in ("emb_sz", "n_hid"):
+        if not is_count(config[k]): raise ArchError(f"{k}={config[k]!r} is not a whole number from 1 up")
     learn = CharLearner(dls, build_model(record.cls, len(dls.vocab), config, dls.window, seed), loss_func or CharNLLLoss(), opt_func, lr=lr,
                         metrics=[accuracy, BitsPerChar()] if metrics is None else metrics, **kwargs)
     learn.arch,learn.arch_config = record,config

@@ -64,9 +64,14 @@ def split_windows(
     return _checked(Split(starts[rest], starts[chosen]), n_chars, n, valid, valid_pct)
 
 
+def is_count(v:object) -> bool:
+    "Whether `v` is a whole number from 1 up."
+    return isinstance(v, (int, np.integer)) and not isinstance(v, bool) and v >= 1
+
+
 def _check(n_chars, n, stride, valid_pct):
     for name,v in (("n", n), ("stride", stride)):
-        if int(v) != v or v < 1: raise DataError(f"{name}={v} is not a whole number from 1 up")
+        if not is_count(v): raise DataError(f"{name}={v!r} is not a whole number from 1 up")
     if not 0 < valid_pct < 1: raise DataError(f"valid_pct={valid_pct} is not between 0 and 1; .2 is the reference's, .1 a usual tail")
     if n_chars < n+2:
         way = f"pass n<={n_chars-2} or a longer text" if n_chars > 2 else "give a longer text"

@@ -17,6 +17,10 @@ _look_alikes = {"‘":"'", "’":"'", "‚":"'", "‛":"'", "′":"'", "`":"'", 
                 "–":"-", "—":"-", "‐":"-", "‑":"-", "−":"-", "\t":" ", "\r":"\n", "\u2028":"\n"}
 
 
+def _check_str(text):
+    if not isinstance(text, str): raise VocabError(f"a text is a str, not {type(text).__name__}" + ("; decode it, as in text.decode('utf-8')" if isinstance(text, bytes) else ""))
+
+
 def _codes(text):
     "The code points of `text` as a uint32 array, without a copy of a copy."
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
@@ -51,6 +55,7 @@ class CharVocab:
         text:str # the text whose characters to take
     ) -> "CharVocab": # its distinct characters in code-point order, after the padding character
         """The vocabulary of `text`. Raises `VocabError` if it is empty or contains the padding character '\\0'."""
+        _check_str(text)
         if not text: raise VocabError("the text is empty, so it has no characters to make a vocabulary of")
         codes = _codes(text)
         seen = np.zeros(int(codes.max())+1, bool)
@@ -65,6 +70,7 @@ class CharVocab:
         unk:str="error" # unknown characters: "error", "skip", or a known character to put in their place
     ) -> np.ndarray: # (len(text),) in the smallest unsigned dtype that fits; shorter if characters are skipped
         """The indices of `text`. Raises `UnknownCharError` naming unknown characters, positions and nearest known ones."""
+        _check_str(text)
         if unk not in ("error", "skip") and (unk == PAD or unk not in self.o2i):
             raise VocabError(f"unk={unk!r} is neither 'error', 'skip' nor a character of this vocabulary")
         ids = self._look_up(text)

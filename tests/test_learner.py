@@ -286,7 +286,8 @@ def test_bits_per_char_counts_characters_not_batches():
 
 @pytest.mark.parametrize("kw,error,says", [
     (dict(arch="transformer"), ArchError, "no architecture is called 'transformer'; known: char3"), (dict(arch="char3"), ArchError, "windows of 3 characters and these dls have 8.*n=3"),
-    (dict(config=dict(layers=3)), ArchError, "CharRnn takes no argument layers; it takes vocab_sz"), (dict(prompts=["漢"]), UnknownCharError, "'漢'"), (dict(arch=3), ArchError, "neither")])
+    (dict(config=dict(layers=3)), ArchError, "CharRnn takes no argument layers; it takes vocab_sz"), (dict(prompts=["漢"]), UnknownCharError, "'漢'"), (dict(arch=3), ArchError, "neither"),
+    (dict(n_hid=0), ArchError, "n_hid=0 is not a whole number"), (dict(emb_sz="big"), ArchError, "emb_sz='big'")])
 def test_wrong_arguments_are_typed_errors_before_any_work(dls, kw, error, says):
     with pytest.raises(error, match=says): char_learner(dls, **kw)
 
