@@ -12,7 +12,7 @@ setup: .venv/installed ## make .venv and install through the tested versions
 .venv/installed: constraints.txt settings.ini setup.py pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 10) else "fastai_charrnn needs Python 3.10 or newer, this is " + sys.version.split()[0])'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 quickstart: setup ## train CharRnn on a real text for about a minute, write text, save the model

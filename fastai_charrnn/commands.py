@@ -1,5 +1,5 @@
 """What each command of `charrnn` does: one function a command, given the parsed arguments (`cli`)."""
-import json,os,sys
+import json,os,shlex,shutil,sys
 from contextlib import nullcontext
 
 from fastai.basics import Callback,Recorder
@@ -33,8 +33,13 @@ def train(args):
     _fit(learn, args, out)
     print(f"\n{_comparison(learn, args, ngram_baseline(dls))}\n")
     for p in prompts: print(f"{p!r} -> {learn.predict_next(p, n=80)!r}")
-    quoted = json.dumps(prompts[0], ensure_ascii=False)
-    print(f"\nsaved {out}; next, type\n  charrnn generate {out} --prompt {quoted} -n 200\n  charrnn info {out}")
+    quoted = shlex.quote(prompts[0])
+    print(f"\nsaved {out}; next, type\n  {_program()} generate {shlex.quote(str(out))} --prompt {quoted} -n 200\n  {_program()} info {shlex.quote(str(out))}")
+
+
+def _program():
+    "How to call this program again from here: by name where the shell finds it."
+    return "charrnn" if shutil.which("charrnn") == os.path.abspath(sys.argv[0]) else os.path.relpath(sys.argv[0])
 
 
 def _free_place(out, overwrite):
@@ -97,7 +102,7 @@ def _comparison(learn, args, ngrams):
     row,best = learn.training_log.rows[-1],ngrams.best
     rows = [("", "nats", "bits per char", "accuracy"),
             (f"{args.arch}, {_epochs(args.epochs)}", f"{row['valid_loss']:.4f}", f"{row['bits_per_char']:.4f}", f"{row['accuracy']:.4f}"),
-            (f"n-grams, best of 1-6: {best.context}", f"{best.nats:.4f}", f"{best.bits:.4f}", "")]
+            (f"n-grams, contexts to {best.context}", f"{best.nats:.4f}", f"{best.bits:.4f}", "")]
     return "\n".join(f"{a:<26}{b:>10}{c:>15}{d:>10}" for a,b,c,d in rows) + f"\nvalidated on {learn.dls.train_ds.info['split']}"
 
 
