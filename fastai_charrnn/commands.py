@@ -2,10 +2,11 @@
 import json,os,shlex,shutil,sys
 from contextlib import nullcontext
 
-from fastai.basics import Callback,Recorder
+from fastai.basics import Recorder
 
 from .baseline import ngram_baseline
 from .bundle import describe_model,load_model,save_model
+from .callbacks import EachTrainedEpoch
 from .corpus import human_numbers,nietzsche,python_reference,read_text
 from .data import CharDataLoaders
 from .errors import CharRnnError,DataError,DownloadError,ModelFileError
@@ -67,15 +68,14 @@ def _corpus(args):
     return name,text
 
 
-class SaveEachEpoch(Callback):
+class SaveEachEpoch(EachTrainedEpoch):
     "Keep the last finished epoch on disk, whatever happens to the next."
     order = Recorder.order+2 # after the epoch's numbers are logged
-    def __init__(self, path): self.path,self.saved = path,0
-    def after_train(self): self.trained = True
-    def before_epoch(self): self.trained = False
 
-    def after_epoch(self):
-        if not self.trained: return
+    def __init__(self, path): self.path,self.saved = path,0
+
+    def trained_epoch(self):
+        "Save, and count."
         save_model(self.learn, self.path)
         self.saved += 1
 

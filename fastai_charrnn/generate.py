@@ -11,11 +11,13 @@ from itertools import islice
 from typing import NamedTuple
 
 import torch
-from fastai.basics import Callback,L,Learner,noop
+from fastai.basics import L,Learner,noop
 from fastai.callback.progress import ProgressCallback
 
+from .callbacks import EachTrainedEpoch
 from .errors import DataError
 from .sampling import greedy_ids,next_log_probs
+from .splits import is_count
 
 __all__ = ["predict_next", "next_probs", "get_next", "get_next_n", "PredictNextCallback", "Sample"]
 
@@ -76,7 +78,7 @@ class Sample(NamedTuple):
     text:str # prompt and continuation
 
 
-class PredictNextCallback(Callback):
+class PredictNextCallback(EachTrainedEpoch):
     """Show how the model continues `prompts` after each training epoch, and keep it in `samples`.
 
     Reachable as `learn.predict_next_cb`, for its default name would hide the method `learn.predict_next`. Quiet under
@@ -88,23 +90,19 @@ class PredictNextCallback(Callback):
         n:int=40, # characters to write for each
         every:int=1 # epochs between two showings
     ):
-        if every < 1 or int(every) != every: raise DataError(f"every={every} is not a whole number of epochs from 1 up")
-        self.prompts,self.n,self.every,self.samples,self.trained = L(prompts),n,int(every),[],False
+        if not is_count(every): raise DataError(f"every={every!r} is not a whole number of epochs from 1 up")
+        self.prompts,self.n,self.every,self.samples = L(prompts),n,every,[]
 
     def before_fit(self):
-        self.run = not hasattr(self.learn, "lr_finder") and not hasattr(self, "gather_preds")
-        if self.run: self.check()
+        if not hasattr(self.learn, "lr_finder") and not hasattr(self, "gather_preds"): self.check()
 
     def check(self):
         "Raise `UnknownCharError` now rather than after an epoch."
         for p in self.prompts: self.learn.dls.vocab.encode(p)
 
-    def before_epoch(self): self.trained = False
-    def after_train(self): self.trained = True
-
-    def after_epoch(self):
-        "Continue every prompt; `validate` has epochs too, but trains in none."
-        if not self.trained or (self.epoch+1) % self.every: return
+    def trained_epoch(self):
+        "Continue every prompt."
+        if (self.epoch+1) % self.every: return
         new = [Sample(self.epoch, p, predict_next(self.learn, p, n=self.n)) for p in self.prompts]
         self.samples += new
         if self.learn.logger is not noop:

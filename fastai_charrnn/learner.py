@@ -8,10 +8,11 @@ import inspect
 from collections.abc import Callable
 
 import fastai.callback.all # noqa: F401 (puts fit_one_cycle, lr_find, no_bar and the like on Learner)
-from fastai.basics import Adam,Callback,Learner,PrettyString,Recorder,accuracy,delegates,torch
+from fastai.basics import Adam,Learner,PrettyString,Recorder,accuracy,delegates,torch
 
 from . import models # noqa: F401 (registers the architectures)
 from .archs import get_arch
+from .callbacks import EachTrainedEpoch
 from .data import CharDataLoaders,CharIds,CharWindows
 from .errors import ArchError,DataError
 from .generate import PredictNextCallback,next_probs,predict_next
@@ -21,22 +22,19 @@ from .splits import is_count
 __all__ = ["CharLearner", "char_learner", "TrainingLog"]
 
 
-class TrainingLog(Callback):
+class TrainingLog(EachTrainedEpoch):
     "Keep what every epoch of every fit printed, so that a model file can say how its model was trained."
     order = Recorder.order+1
 
-    def __init__(self): self.rows,self.trained = [],False
-    def before_epoch(self): self.trained = False
-    def after_train(self): self.trained = not hasattr(self.learn, "lr_finder")
+    def __init__(self): self.rows = []
 
     def before_train(self):
         if not len(self.dls.train): raise DataError("these dls hold no text to train on; set learn.dls, or pass load_model(path, dls=…), made with vocab=learn.dls.vocab")
 
-    def after_epoch(self):
-        if not self.trained: return
-        rec = self.learn.recorder
-        self.rows.append({k:float(v) for k,v in zip(rec.metric_names[1:], self.learn.final_record) if isinstance(v, (int, float))}
-                         | {"lr":float(self.opt.hypers[-1]["lr"])})
+    def trained_epoch(self):
+        "Keep the numbers by name, and the learning rate they were reached with."
+        named = zip(self.learn.recorder.metric_names[1:], self.learn.final_record)
+        self.rows.append({k:float(v) for k,v in named if isinstance(v, (int, float))} | {"lr":float(self.opt.hypers[-1]["lr"])})
 
 
 class CharLearner(Learner):
