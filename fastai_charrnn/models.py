@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor,nn
 
 from .archs import register_arch
+from .errors import ArchError
+from .recurrence import concat_steps,tanh_steps
 
 __all__ = ["CharModel", "Char3Model", "CharLoopModel", "CharLoopConcatModel", "CharRnn", "CharGru", "CharLstm"]
 
@@ -82,21 +84,20 @@ class CharLoopModel(CharModel):
     def table(self): return self.hid(self.inp(self.emb.weight).relu()) # H(h+i) = W h + (W i + b): the bracket is a table
     def start(self, inp): return inp.tanh()
     def step(self, inp, h): return torch.addmm(inp, h, self.hid.weight.t()).tanh()
+    def read(self, x): return tanh_steps(self.table(), x.t(), self.hid.weight) if torch.is_grad_enabled() else super().read(x)
 
 
 @register_arch("char3")
 class Char3Model(CharLoopModel):
-    "The same step three times, written out: windows of exactly three characters."
+    "The same step three times: windows of exactly three characters. (The reference writes them out.)"
     only_window = 3
 
     def __init__(self, vocab_sz:int, emb_sz:int=42, n_hid:int=256, window:int=3):
         super().__init__(vocab_sz, emb_sz, n_hid, window)
 
     def read(self, x):
-        c1,c2,c3 = F.embedding(x.t(), self.table()).unbind()
-        h = self.start(c1)
-        h = self.step(c2, h)
-        return self.step(c3, h)
+        if x.shape[1] != 3: raise ArchError(f"char3 reads windows of 3 characters, not {x.shape[1]}")
+        return super().read(x)
 
 
 @register_arch("concat")
@@ -108,6 +109,10 @@ class CharLoopConcatModel(CharModel):
     def table(self): return F.linear(self.emb.weight, self.inp.weight[:, self.n_hid:], self.inp.bias)
     def start(self, inp): return self.hid(inp.relu()).tanh()
     def step(self, inp, h): return self.hid(torch.addmm(inp, h, self.inp.weight[:, :self.n_hid].t()).relu()).tanh()
+
+    def read(self, x):
+        if not torch.is_grad_enabled(): return super().read(x)
+        return concat_steps(self.table(), x.t(), self.inp.weight[:, :self.n_hid], self.hid.weight, self.hid.bias)
 
 
 class _LibraryRnn(CharModel):
@@ -132,6 +137,10 @@ class CharRnn(_LibraryRnn):
     def table(self): return super().table() + self.rnn.bias_hh_l0
     def start(self, inp): return inp.tanh()
     def step(self, inp, h): return torch.addmm(inp, h, self.rnn.weight_hh_l0.t()).tanh()
+
+    def read(self, x):
+        if x.is_cuda or not torch.is_grad_enabled(): return super().read(x)
+        return tanh_steps(self.table(), x.t(), self.rnn.weight_hh_l0)
 
 
 @register_arch("gru")
