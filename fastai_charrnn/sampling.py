@@ -5,6 +5,7 @@ training.
 """
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 
 import torch
 from torch import Tensor,nn
@@ -46,9 +47,30 @@ def greedy_ids(
     ids:Tensor, # (n,) indices to continue
     window:int # characters the model reads
 ) -> Iterator[int]: # indices, without end
-    "Feed the likeliest index back in, again and again. The model is in evaluation mode only while a step runs."
+    """Feed the likeliest index back in, again and again. The model is in evaluation mode only while a step runs.
+
+    A model with the step protocol (`models.CharModel`) takes one step a character, any other reads its whole window anew."""
     ids = last_window(ids, window)
+    if all(hasattr(model, o) for o in ("table", "step", "init_hidden", "readout")): yield from _in_flight(model, ids)
     while True:
         i = next_log_probs(model, ids, window).argmax()
         yield int(i)
         ids = torch.cat([ids[1:], i[None]])
+
+
+def _in_flight(model, ids):
+    """Greedy indices by one step a character: n windows in flight, row r begun at every n-th character from the r-th on.
+
+    Each character is fed to all rows at once; the row that has then read n of them is read out, and begins again with the next."""
+    n = len(ids)
+    with eval_mode(model): table,h,last = model.table(),model.init_hidden(n),None
+    for t in count():
+        with eval_mode(model):
+            for o in _parts(h): o[t%n].zero_()
+            h = model.step(table[ids[t] if t < n else last].expand(n, -1), h)
+            r = (t+1)%n
+            if t >= n-1: last = model.readout(tuple(o[r:r+1] for o in h) if isinstance(h, tuple) else h[r:r+1]).argmax()
+        if t >= n-1: yield int(last)
+
+
+def _parts(h): return h if isinstance(h, tuple) else (h,)

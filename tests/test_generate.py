@@ -1,11 +1,13 @@
 """Next characters: the reference's, for every prompt, and without a trace in the model or any random state."""
 import random
+from itertools import islice
 
 import numpy as np
 import pytest
 import torch
-from fastai_charrnn.all import PredictNextCallback,char_learner,get_next,get_next_n,list_archs
+from fastai_charrnn.all import PredictNextCallback,char_learner,get_arch,get_next,get_next_n,list_archs
 from fastai_charrnn.errors import DataError,UnknownCharError
+from fastai_charrnn.sampling import greedy_ids
 from hypothesis import given,settings
 from hypothesis import strategies as st
 from oracles import get_next as plain_next
@@ -23,6 +25,35 @@ def test_predict_next_is_the_references_get_next_n(trained):
 def test_every_architecture_continues(dls, arch):
     learn = char_learner(dls, arch, n_hid=16, seed=0)
     assert learn.predict_next("the valu", n=12) == plain_next_n(learn.model, dls.vocab.itos, "the valu", 12)
+
+
+class Whole(torch.nn.Module):
+    "A model without the step protocol: it is read window by window."
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+    def forward(self, x): return self.model(x)
+
+
+@pytest.mark.parametrize("arch", list_archs())
+def test_windows_in_flight_write_what_the_plain_sliding_window_writes(arch):
+    torch.manual_seed(0)
+    model,kinds = get_arch(arch).cls(30, n_hid=32, emb_sz=20),set()
+    for p in model.parameters(): p.data *= 6 # large weights write lively texts
+    for length in (0, 2, 3, 30, 31, 32):
+        ids = torch.randint(1, 30, (length,))
+        in_flight,plain = (list(islice(greedy_ids(m, ids, model.window), 40)) for m in (model, Whole(model)))
+        assert in_flight == plain
+        kinds |= set(plain)
+    assert len(kinds) > 5
+
+
+def test_a_generator_left_halfway_leaves_modes_and_gradients_alone(trained):
+    trained.model.train()
+    gen = greedy_ids(trained.model, torch.tensor([1, 2, 3]), 8)
+    next(gen)
+    assert trained.model.training and torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    gen.close()
 
 
 @settings(deadline=None, max_examples=25)
