@@ -16,12 +16,12 @@ __all__ = ["eval_mode", "last_window", "next_log_probs", "greedy_ids"]
 @contextmanager
 def eval_mode(model:nn.Module):
     "The model in evaluation mode and without gradients for a while; every module's own mode is restored, whatever happens."
-    modes = [(m, m.training) for m in model.modules()]
-    model.eval()
+    training = [m for m in model.modules() if m.training]
+    if training: model.eval()
     try:
         with torch.inference_mode(): yield model
     finally:
-        for m,training in modes: m.training = training
+        for m in training: m.training = True
 
 
 def last_window(
