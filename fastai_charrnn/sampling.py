@@ -62,11 +62,13 @@ def _in_flight(model, ids):
     """Greedy indices by one step a character: n windows in flight, row r begun at every n-th character from the r-th on.
 
     Each character is fed to all rows at once; the row that has then read n of them is read out, and begins again with the next."""
-    n = len(ids)
-    with eval_mode(model): table,h,last = model.table(),model.init_hidden(n),None
+    n,last = len(ids),None # what was written last, once a window has been read
+    with eval_mode(model):
+        table,fresh = model.table(),model.init_hidden(n)
+        h = tuple(o.clone() for o in fresh) if isinstance(fresh, tuple) else fresh.clone()
     for t in count():
         with eval_mode(model):
-            for o in _parts(h): o[t%n].zero_()
+            for o,new in zip(_parts(h), _parts(fresh)): o[t%n] = new[t%n]
             h = model.step(table[ids[t] if t < n else last].expand(n, -1), h)
             r = (t+1)%n
             if t >= n-1: last = model.readout(tuple(o[r:r+1] for o in h) if isinstance(h, tuple) else h[r:r+1]).argmax()

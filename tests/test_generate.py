@@ -5,7 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from fastai_charrnn.all import PredictNextCallback,char_learner,get_arch,get_next,get_next_n,list_archs
+from fastai_charrnn.all import CharModel,CharRnn,PredictNextCallback,char_learner,get_arch,get_next,get_next_n,list_archs
 from fastai_charrnn.errors import DataError,UnknownCharError
 from fastai_charrnn.sampling import greedy_ids
 from hypothesis import given,settings
@@ -46,6 +46,23 @@ def test_windows_in_flight_write_what_the_plain_sliding_window_writes(arch):
         assert in_flight == plain
         kinds |= set(plain)
     assert len(kinds) > 5
+
+
+def test_a_learned_first_state_is_used_in_every_window():
+    class Learned(CharRnn):
+        "A tanh network whose first state is a parameter."
+        def layers(self, emb_sz, n_hid):
+            super().layers(emb_sz, n_hid)
+            self.h0 = torch.nn.Parameter(torch.randn(n_hid))
+        def init_hidden(self, bs): return self.h0.expand(bs, -1)
+        def start(self, inp): return self.step(inp, self.init_hidden(len(inp)))
+        def read(self, x): return CharModel.read(self, x)
+    torch.manual_seed(0)
+    model = Learned(30, n_hid=32, emb_sz=20)
+    for p in model.parameters(): p.data *= 4
+    before,ids = model.h0.detach().clone(),torch.randint(1, 30, (8,))
+    in_flight,plain = (list(islice(greedy_ids(m, ids, 8), 40)) for m in (model, Whole(model)))
+    assert in_flight == plain and torch.equal(before, model.h0)
 
 
 def test_a_generator_left_halfway_leaves_modes_and_gradients_alone(trained):
