@@ -8,6 +8,7 @@ from .baseline import *
 from .bundle import *
 from .corpus import *
 from .data import *
+from .encoded import *
 from .errors import *
 from .generate import *
 from .learner import *
@@ -15,3 +16,4 @@ from .metrics import *
 from .models import *
 from .splits import *
 from .vocab import *
+from .windows import *

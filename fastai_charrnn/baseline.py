@@ -15,6 +15,7 @@ import numpy as np
 from .data import CharDataLoaders
 from .errors import DataError
 from .metrics import to_bits
+from .windows import MappedIds
 
 __all__ = ["ngram_baseline", "NgramBaseline", "NgramScore"]
 
@@ -52,6 +53,8 @@ def ngram_baseline(
     Where the split is by stretches of text ("tail", "blocks"), every character of a stretch counts, as do the contexts
     that lie inside it; else the parts are the targets of the windows. Raises `DataError` for `dls` without text."""
     if int(max_context) != max_context or max_context < 1: raise DataError(f"max_context={max_context} is not a whole number from 1 up")
+    if isinstance(dls.train_ds.ids, MappedIds):
+        raise DataError(f"n-grams are counted in memory, and the text of these dls stays on disk ({dls.train_ds.ids.path}); pass dls made with mmap=False, or of a part of it")
     ids,V = dls.train_ds.ids.data.cpu().numpy().astype(np.int64),len(dls.vocab)
     train,depth,valid = _positions(dls)
     if not len(train) or not len(valid): raise DataError("these dls hold no text to count or none to score, as after load_learner or load_model; pass dls made from a text")

@@ -20,10 +20,11 @@ from safetensors.torch import load_file,save_file
 
 from . import __version__
 from .archs import get_arch
-from .data import CharDataLoaders,CharIds,CharWindows
+from .data import CharDataLoaders
 from .errors import CharRnnError,ModelFileError
 from .learner import CharLearner,build_model,char_learner
 from .vocab import CharVocab
+from .windows import CharIds,CharWindows
 
 __all__ = ["save_model", "load_model", "describe_model"]
 

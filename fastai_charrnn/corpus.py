@@ -1,18 +1,20 @@
 """Where text comes from: files read with care, the reference's corpus, and two texts that need no network.
 
     read_text(path)       any text file as a `str`: decoded, byte order mark dropped, line ends made '\\n'
+    TextFile(path)        the same piece by piece, for files that outgrow memory
     nietzsche()           the path of the reference's corpus: local if possible, else downloaded and verified
     python_reference()    the text of the Python language reference inside every CPython
     human_numbers()       "one \\ntwo \\n… nine thousand nine hundred ninety nine \\n"
 
 No torch here, so that the command line starts fast.
 """
-import hashlib,os,re,tempfile,time,warnings
+import codecs,hashlib,io,os,re,tempfile,time,warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import CharRnnWarning,CorpusError,DownloadError
 
-__all__ = ["read_text", "nietzsche", "python_reference", "human_numbers", "NIETZSCHE_URL"]
+__all__ = ["read_text", "TextFile", "nietzsche", "python_reference", "human_numbers", "NIETZSCHE_URL"]
 
 NIETZSCHE_URL = "https://s3.amazonaws.com/text-datasets/nietzsche.txt"
 _nietzsche_size = 600_901 # bytes
@@ -27,28 +29,82 @@ def read_text(
 
     Warns (`CharRnnWarning`) with the number of line ends changed and of byte order marks dropped.
     Raises `CorpusError` if the file is missing, empty, or not valid in `encoding` (naming the byte)."""
-    fname = Path(fname)
-    try: raw = fname.read_bytes()
-    except OSError as e: raise CorpusError(f"cannot read {fname}: {e.strerror}; give the path of a text file") from None
-    text,said = _decode(raw, fname, encoding),[]
-    if text.startswith("\ufeff"): text,said = text[1:],["a byte order mark was dropped"]
-    if "\r" in text:
-        crlf = text.count("\r\n")
-        said.append(f"{crlf:,} CRLF and {text.count(chr(13))-crlf:,} CR line ends were read as '\\n'")
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if not text: raise CorpusError(f"{fname} is empty; give a file with text")
-    if said: warnings.warn(f"{fname}: {' and '.join(said)}", CharRnnWarning, stacklevel=2)
+    file = TextFile(fname, encoding)
+    text = "".join(file)
+    if file.changes: warnings.warn(file.changes, CharRnnWarning, stacklevel=2)
     return text
 
 
-def _decode(raw, fname, encoding):
-    try: return raw.decode(encoding)
-    except LookupError: raise CorpusError(f"{encoding!r} is not an encoding Python knows; try 'utf-8', 'latin-1' or 'cp1252'") from None
-    except UnicodeDecodeError as e:
-        line = raw.count(b"\n", 0, e.start) + 1
-        raise CorpusError(f"{fname} is not valid {encoding}: byte 0x{raw[e.start]:02x} at position {e.start:,} (line {line:,}): {e.reason}; "
-                          "pass the file's encoding=…, often 'latin-1', 'cp1252' or 'utf-16'") from None
-    except UnicodeError as e: raise CorpusError(f"{fname} is not valid {encoding}: {e}; pass the file's encoding=…") from None
+class TextFile:
+    """A text file read piece by piece in little memory, decoded and mended as `read_text` says.
+
+    After a whole pass `n_chars` is its length and `changes` says what was mended, if anything. Iterating raises `CorpusError`."""
+
+    def __init__(self,
+        fname:str|Path, # a text file
+        encoding:str="utf-8", # how its bytes spell characters
+        size:int=2**20 # bytes to read at a time
+    ): self.fname,self.encoding,self.size = Path(fname),encoding,size
+
+    def __iter__(self) -> Iterator[str]:
+        self.n_chars,self.bom,self.crlf,self.cr = 0,0,0,0
+        held = "" # a '\r' whose '\n' may come with the next piece
+        for text in self._decoded():
+            if self.bom == 0 and not held and self.n_chars == 0 and text.startswith("\ufeff"): text,self.bom = text[1:],1
+            text = held+text
+            held = "\r" if text.endswith("\r") else ""
+            if text := self._mend(text[:len(text)-len(held)]): yield text
+        if held: yield self._mend(held)
+        if not self.n_chars: raise CorpusError(f"{self.fname} is empty; give a file with text")
+
+    def read_bytes(self) -> Iterator[bytes]:
+        "The file's bytes, piece by piece."
+        try:
+            with open(self.fname, "rb") as f:
+                while raw := f.read(self.size): yield raw
+        except OSError as e: raise CorpusError(f"cannot read {self.fname}: {e.strerror}; give the path of a text file") from None
+
+    @property
+    def changes(self) -> str: # for a warning; empty if nothing was changed
+        "What was changed in the last pass."
+        said = ["a byte order mark was dropped"]*self.bom
+        if self.crlf or self.cr: said.append(f"{self.crlf:,} CRLF and {self.cr:,} CR line ends were read as '\\n'")
+        return f"{self.fname}: {' and '.join(said)}" if said else ""
+
+    def _mend(self, text):
+        if "\r" in text:
+            crlf = text.count("\r\n")
+            self.crlf,self.cr = self.crlf+crlf,self.cr+text.count("\r")-crlf
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        self.n_chars += len(text)
+        return text
+
+    def _decoded(self):
+        "Pieces of text as the bytes spell them; errors name byte and line of the whole file."
+        wrong = f"{self.fname} is not valid {self.encoding}"
+        try:
+            io.TextIOWrapper(io.BytesIO(), self.encoding) # knows the encodings that are none of text
+            decoder = codecs.getincrementaldecoder(self.encoding)()
+        except LookupError: raise CorpusError(f"{self.encoding!r} is not an encoding Python knows; try 'utf-8', 'latin-1' or 'cp1252'") from None
+        before,pieces,last = 0,self.read_bytes(),False
+        while not last:
+            raw = next(pieces, b"")
+            last,pending = not raw,len(decoder.getstate()[0])
+            try: yield decoder.decode(raw, final=last)
+            except UnicodeDecodeError as e:
+                at = before-pending+e.start
+                raise CorpusError(f"{wrong}: byte 0x{e.object[e.start]:02x} at position {at:,} (line {self._line(at):,}): {e.reason}; "
+                                  "pass the file's encoding=…, often 'latin-1', 'cp1252' or 'utf-16'") from None
+            except UnicodeError as e: raise CorpusError(f"{wrong}: {e}; pass the file's encoding=…") from None
+            before += len(raw)
+
+    def _line(self, at):
+        "The number of the line that holds byte `at`, counted only when an error needs it."
+        lines,left = 1,at
+        for raw in TextFile.read_bytes(self):
+            lines,left = lines+raw.count(b"\n", 0, left),left-len(raw)
+            if left <= 0: break
+        return lines
 
 
 def nietzsche(

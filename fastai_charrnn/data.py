@@ -1,12 +1,12 @@
-"""Text as fastai data: `CharDataLoaders`, whose batches are windows of characters gathered whole from one resident array.
+"""Text as fastai data: `CharDataLoaders`, whose batches are windows of characters gathered whole from one encoded text.
 
     dls = CharDataLoaders.from_text(text, n=8, bs=512)
     x,y = dls.one_batch()      # x (bs, n) int64: windows; y (bs,) int64: the character after each
 
-A window is an offset into the text (`splits`), a batch one gather (`CharWindows.batch`); no Python runs per item.
+A window is an offset into the text (`splits`), a batch one gather (`windows`); no Python runs per item.
 """
-import random,warnings
-from collections.abc import Sequence
+import random
+from collections.abc import Iterator,Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,120 +18,20 @@ from fastcore.imports import IN_NOTEBOOK
 from torch import Tensor
 
 from .corpus import read_text
-from .errors import CharRnnWarning,DataError
-from .metrics import CharNLLLoss
+from .encoded import EncodedFile,encode_file
+from .errors import DataError
+from .order import MANY,Shuffle
 from .splits import Audit,audit,describe_split,is_count,split_windows
-from .vocab import CharVocab
+from .vocab import CharVocab,warn_large
+from .windows import CharIds,CharPrompts,CharWindows,MappedIds
 
-__all__ = ["CharDataLoaders", "WindowDL", "CharWindows", "CharPrompts", "TensorChars"]
+__all__ = ["CharDataLoaders", "WindowDL", "TensorChars"]
+
+_mapped_from = 2**26 # bytes: from this size on a file's text stays on disk
 
 
 class TensorChars(TensorBase):
     "Indices of characters on their way to being shown; batches are plain tensors."
-
-
-class CharIds:
-    "The encoded text, one 1-D tensor in as few bytes as fit, shared by all loaders over it so that it moves once."
-
-    def __init__(self,
-        data:Tensor # (n_chars,) uint8, int16 or int32
-    ): self.data = data
-
-    @classmethod
-    def from_array(cls, a:np.ndarray) -> "CharIds":
-        "Take an encoded text as `CharVocab.encode` gives it; torch indexes signed types only beyond a byte."
-        wide = a if a.dtype == np.uint8 else a.astype(np.int16 if a.size == 0 or a.max() < 2**15 else np.int32)
-        return cls(torch.from_numpy(np.ascontiguousarray(wide)))
-
-    def to(self, device):
-        if self.data.device != torch.device(device): self.data = self.data.to(device)
-
-    def windows(self, k:int) -> Tensor: # (n_chars-k+1, k), a view
-        "All windows of `k` characters, without a copy."
-        return self.data.unfold(0, k, 1)
-
-    def __len__(self): return len(self.data)
-
-
-class CharWindows:
-    "A dataset of windows: where each starts in the text, how long it is, and the vocabulary to read it by."
-    n_inp = 1
-
-    def __init__(self,
-        ids:CharIds, # the encoded text
-        vocab:CharVocab, # what its indices mean
-        starts:Tensor, # (n_windows,) int64: where each window starts
-        window:int, # characters in a window
-        info:dict|None=None # how the data was made: n_chars, stride, split, spans; goes into model files
-    ):
-        self.ids,self.vocab,self.starts,self.window,self.info = ids,vocab,starts,window,info or {}
-        self.loss_func,self.c = CharNLLLoss(),len(vocab)
-
-    def batch(self,
-        idxs:Tensor # (bs,) int64: numbers of windows
-    ) -> tuple[Tensor,Tensor]: # x (bs, window), y (bs,), both int64
-        "A whole minibatch by one gather."
-        w = self.ids.windows(self.window+1)[self.starts[idxs]].long()
-        return w[:, :-1],w[:, -1]
-
-    def decode(self, b, full=True) -> tuple[str,...]:
-        "One sample of indices as strings."
-        return tuple(self.vocab.decode(o) for o in b)
-
-    def at(self,
-        items:Sequence # texts, or starts of windows
-    ) -> "CharWindows|CharPrompts":
-        "The dataset of other items, as `test_dl` and `predict` ask for."
-        items = [items] if isinstance(items, str) else items
-        if len(items) and isinstance(next(iter(items)), str): return CharPrompts.from_texts(items, self.vocab, self.window)
-        starts = torch.tensor(np.asarray(items), dtype=torch.int64)
-        if len(starts) and not 0 <= starts.min() <= starts.max() < len(self.ids)-self.window:
-            raise DataError(f"no window starts at {int(starts.max())}: starts run from 0 to {len(self.ids)-self.window-1:,}")
-        return CharWindows(self.ids, self.vocab, starts.to(self.starts.device), self.window, self.info)
-
-    @property
-    def items(self) -> pd.Series: # n_windows of int64
-        "The starts of the windows, as what fastai's `Interpretation` can index."
-        return pd.Series(self.starts.cpu().numpy(), name="start")
-
-    def new_empty(self) -> "CharWindows":
-        "The same without any text, for `export`."
-        return CharWindows(CharIds(self.ids.data[:0].clone()), self.vocab, self.starts[:0].clone(), self.window, self.info)
-
-    def to(self, device):
-        "Move text and starts; other loaders over the same text follow."
-        self.ids.to(device)
-        self.starts = self.starts.to(device)
-
-    def __len__(self): return len(self.starts)
-    def __getitem__(self, i): return tuple(o[0] for o in self.batch(torch.tensor([i], device=self.starts.device)))
-
-
-class CharPrompts:
-    "A dataset of texts whose next character is asked for: each is one window, its last `window` characters."
-    n_inp = 1
-
-    def __init__(self,
-        rows:Tensor, # (n_texts, window)
-        vocab:CharVocab # what its indices mean
-    ):
-        self.rows,self.vocab,self.window,self.c,self.loss_func = rows,vocab,rows.shape[1],len(vocab),CharNLLLoss()
-        self.items = pd.DataFrame(rows.cpu().numpy())
-
-    @classmethod
-    def from_texts(cls, texts:Sequence[str], vocab:CharVocab, window:int, unk:str="error") -> "CharPrompts":
-        "Longer texts give their tail, shorter ones are padded on the left with index 0. Raises `UnknownCharError`."
-        rows = torch.zeros(len(texts), window, dtype=torch.int64)
-        for row,text in zip(rows, texts):
-            ids = vocab.encode(text, unk=unk)[-window:]
-            if len(ids): row[-len(ids):] = torch.from_numpy(ids.astype(np.int64))
-        return cls(rows, vocab)
-
-    def batch(self, idxs:Tensor) -> tuple[Tensor]: return (self.rows[idxs],)
-    decode,at = CharWindows.decode,CharWindows.at
-    def to(self, device): self.rows = self.rows.to(device)
-    def __len__(self): return len(self.rows)
-    def __getitem__(self, i): return (self.rows[i],)
 
 
 class WindowDL(TfmdDL):
@@ -149,7 +49,9 @@ class WindowDL(TfmdDL):
         self.rng = random.Random(s)
         return self
 
-    def get_idxs(self) -> Tensor:
+    def get_idxs(self) -> Tensor|Shuffle|range:
+        "The order of an epoch; of more than 2**20 windows no list is made."
+        if self.n > MANY: return Shuffle(self.n, self.rng.getrandbits(63)) if self.shuffle else range(self.n)
         idxs = torch.arange(self.n)
         return self.shuffle_fn(idxs) if self.shuffle else idxs
 
@@ -160,14 +62,21 @@ class WindowDL(TfmdDL):
     def sample(self): return self._DataLoader__idxs # what `get_idxs` gave at the start of this iteration, as it is
 
     def create_batches(self, samps):
-        "Batches of the indices given: a tensor as our own `get_idxs` gives, or any iterable, endless ones included."
-        if isinstance(samps, Tensor): parts = samps.to(self._resident).split(self.bs) if len(samps) else ()
-        else: parts = (torch.as_tensor(o, device=self._resident) for o in chunked(samps, self.bs, drop_last=self.drop_last))
-        for part in parts:
-            if len(part) == self.bs or not self.drop_last: yield self.dataset.batch(part)
+        "Batches of the windows numbered so: what our own `get_idxs` gives, or any iterable, endless ones included."
+        for block in self._blocks(samps):
+            for b in self.dataset.batches(block.to(self.dataset.home), self.bs):
+                if len(b[0]) == self.bs or not self.drop_last: yield b
 
-    @property
-    def _resident(self): return getattr(self.dataset, "starts", getattr(self.dataset, "rows", None)).device
+    def _blocks(self, samps) -> Iterator[Tensor]:
+        "The numbers, some whole batches at a time: one at first, so that it comes soon, then eight times as many each time up to what pays."
+        if not hasattr(samps, "__len__"):
+            yield from (torch.as_tensor(o) for o in chunked(samps, self.bs))
+            return
+        lo,size = 0,self.bs
+        while lo < len(samps):
+            part = samps[lo:lo+size]
+            yield part if isinstance(part, Tensor) else torch.as_tensor(np.asarray(part))
+            lo,size = lo+size,min(8*size, max(self.dataset.ahead//self.bs, 1)*self.bs)
 
     def _one_pass(self): self._n_inp,self._types = 1,None
 
@@ -217,7 +126,7 @@ class CharDataLoaders(DataLoaders):
 
     @classmethod
     def from_text(cls,
-        text:str, # the text to learn
+        text:str|EncodedFile, # the text to learn, or what `encode_file` made of it, with its vocabulary
         n:int=8, # characters in a window
         stride:int=1, # a window starts at every `stride`-th character
         bs:int=512, # windows in a training batch
@@ -235,23 +144,36 @@ class CharDataLoaders(DataLoaders):
         Training windows are shuffled anew each epoch and all used (the last batch may be smaller).
         Raises `DataError` if the text is too short for `n`, `bs` or the split, `VocabError` if it holds '\\0' or unknown
         characters; warns if it has more than 1,000 distinct characters, usually a wrong encoding."""
-        vocab = CharVocab.from_text(text) if vocab is None else vocab
-        if len(vocab) > 1001: _warn_large(text, vocab)
-        ids = CharIds.from_array(vocab.encode(text, unk=unk))
+        if isinstance(text, EncodedFile):
+            if vocab not in (None, text.vocab): raise DataError("an encoded text comes with its vocabulary; give vocab=… to encode_file instead")
+            ids,vocab = MappedIds(text.path),text.vocab
+        else:
+            vocab = CharVocab.from_text(text) if vocab is None else vocab
+            a = vocab.encode(text, unk=unk)
+            if len(vocab) > 1001: warn_large(vocab, np.bincount(a, minlength=len(vocab)), stacklevel=3)
+            ids = CharIds.from_array(a)
         split = split_windows(len(ids), n, stride, valid, valid_pct, seed)
         _check_bs(len(split.train), len(ids), n, bs, val_bs)
         info = dict(n_chars=len(ids), stride=stride, split=describe_split(valid, valid_pct, seed), spans=split.spans)
-        dss = [CharWindows(ids, vocab, torch.from_numpy(s), n, info) for s in (split.train, split.valid)]
+        dss = [CharWindows(ids, vocab, torch.from_numpy(s) if isinstance(s, np.ndarray) else s, n, info) for s in (split.train, split.valid)]
         return cls.from_datasets(*dss, bs=bs, val_bs=val_bs, device=device, path=path)
 
     @classmethod
     def from_file(cls,
         fname:str|Path, # a text file
         encoding:str="utf-8", # how its bytes spell characters
-        **kwargs # as `from_text`
+        mmap:bool|None=None, # whether the text stays on disk, encoded; None: from 64 MB on
+        cache:str|Path|None=None, # then, the folder to keep it in; None: the text's own
+        vocab:CharVocab|None=None, # as `from_text`
+        unk:str="error", # likewise
+        **kwargs # likewise
     ) -> "CharDataLoaders":
-        "`from_text` of the file's text, read by `read_text`. Raises `CorpusError` if it cannot be read."
-        return cls.from_text(read_text(fname, encoding), **kwargs)
+        """`from_text` of the file's text, read by `read_text` or, where it stays on disk, encoded by `encode_file`.
+
+        Raises `CorpusError` if it cannot be read, or cannot be encoded to `cache`."""
+        if mmap is None: mmap = Path(fname).is_file() and Path(fname).stat().st_size >= _mapped_from
+        if not mmap: return cls.from_text(read_text(fname, encoding), vocab=vocab, unk=unk, **kwargs)
+        return cls.from_text(encode_file(fname, encoding, vocab, unk, cache), **kwargs)
 
     @classmethod
     def from_datasets(cls, train:CharWindows, valid:CharWindows, bs:int=512, val_bs:int|None=None, device=None, path=".") -> "CharDataLoaders":
@@ -262,7 +184,7 @@ class CharDataLoaders(DataLoaders):
 
     def audit(self) -> Audit: # counts, and a sentence when printed
         "How many validation windows share characters with training ones; the more, the less the validation loss says."
-        return audit(*(ds.items.to_numpy() for ds in (self.train_ds, self.valid_ds)), self.window)
+        return audit(*(ds.starts.cpu().numpy() if isinstance(ds.starts, Tensor) else ds.starts for ds in (self.train_ds, self.valid_ds)), self.window)
 
     def __repr__(self) -> str:
         info = self.train_ds.info
@@ -286,10 +208,3 @@ def _usable(device):
     try: return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as e:
         raise DataError(f"device={str(device)!r} cannot be used here ({str(e).splitlines()[0]}); pass device=\"cpu\", or None for the best there is") from None
-
-
-def _warn_large(text, vocab):
-    counts = np.bincount(vocab.encode(text, unk="skip"), minlength=len(vocab))
-    rare = [vocab[i] for i in np.argsort(counts[1:], kind="stable")[:10]+1]
-    warnings.warn(f"{len(vocab)-1:,} distinct characters, the rarest {' '.join(map(repr, rare))}: often a sign of a wrong encoding; "
-                  "pass the file's encoding=… if these are not yours", CharRnnWarning, stacklevel=3)

@@ -13,11 +13,12 @@ from fastai.basics import Adam,Learner,PrettyString,Recorder,accuracy,delegates,
 from . import models # noqa: F401 (registers the architectures)
 from .archs import get_arch
 from .callbacks import EachTrainedEpoch
-from .data import CharDataLoaders,CharIds,CharWindows
+from .data import CharDataLoaders
 from .errors import ArchError,DataError
 from .generate import PredictNextCallback,next_probs,predict_next
 from .metrics import BitsPerChar,CharNLLLoss
 from .splits import is_count
+from .windows import CharIds,CharWindows
 
 __all__ = ["CharLearner", "char_learner", "TrainingLog"]
 

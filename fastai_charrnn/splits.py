@@ -1,6 +1,7 @@
 """Which windows train and which validate: `split_windows`, and `audit`, which counts the characters they share.
 
-A window is known by its start: the one at s covers the characters s … s+n-1 and its target s+n. NumPy only.
+A window is known by its start: the one at s covers the characters s … s+n-1 and its target s+n. Up to 2**20 windows
+the starts are arrays; beyond, they are computed when asked for (`order.Starts`). NumPy only.
 """
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,26 +9,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import DataError
+from .order import MANY,DrawnStarts,OtherStarts,Shuffle,SpanStarts,Starts
 
 __all__ = ["Split", "Audit", "split_windows", "audit", "describe_split"]
 
 _names = ("random", "tail", "blocks", "last")
 _n_blocks = 10 # "blocks": the text in ten stretches, the end of each validates
+_n_audited = 100_000 # validation windows looked at where there are too many
 
 
 @dataclass(frozen=True)
 class Split:
     "The starts of the windows that train and of those that validate."
-    train:np.ndarray # (n_train,) int64
-    valid:np.ndarray # (n_valid,) int64
+    train:np.ndarray|Starts # (n_train,) int64
+    valid:np.ndarray|Starts # (n_valid,) int64
     spans:tuple|None = None # where the split is by stretches of text: (training spans, validation spans) of (begin, end)
 
 
 @dataclass(frozen=True)
 class Audit:
     "What validation shares with training."
-    windows:int # validation windows
+    windows:int # validation windows looked at
     shared:int # of these, how many hold a character that some training window holds too
+    of:int|None = None # how many there are, where they are too many to look at all
 
     @property
     def share(self) -> float: # from 0 to 1
@@ -35,7 +39,8 @@ class Audit:
         return self.shared/self.windows if self.windows else 0.
 
     def __repr__(self) -> str:
-        return f"{self.shared:,} of {self.windows:,} validation windows ({self.share:.1%}) share characters with training windows"
+        drawn = f", drawn from all {self.of:,}," if self.of else ""
+        return f"{self.shared:,} of {self.windows:,} validation windows{drawn} ({self.share:.1%}) share characters with training windows"
 
 
 def split_windows(
@@ -51,17 +56,37 @@ def split_windows(
     "random" is the reference's draw: `RandomState(seed).permutation(N-1)[:int(valid_pct*(N-1))]` of N windows; its
     validation windows share characters with training ones. "tail" validates on the end of the text, "blocks" on the
     ends of ten equal stretches; in both no character is shared. "last" validates on the last window alone.
+    Of more than 2**20 windows no list is made: the starts are `Starts`, and "random" draws by `Shuffle(N-1, seed)`.
     Raises `DataError` if the text is too short or the split leaves nothing to train or to validate on."""
-    _check(n_chars, n, stride, valid_pct)
-    starts = np.arange(0, n_chars-n, stride, dtype=np.int64)
-    if isinstance(valid, str):
-        if valid not in _names: raise DataError(f"valid={valid!r} is not a split; take one of {', '.join(map(repr, _names))} or window numbers")
-        if valid in ("tail", "blocks"): return _by_spans(starts, n_chars, n, valid, valid_pct)
-        chosen = _draw(len(starts), valid_pct, seed) if valid == "random" else np.array([len(starts)-1])
-    else: chosen = _numbers(valid, len(starts))
-    rest = np.ones(len(starts), bool)
-    rest[chosen] = False
-    return _checked(Split(starts[rest], starts[chosen]), n_chars, n, valid, valid_pct)
+    _check(n_chars, n, stride, valid_pct, seed)
+    n_windows = len(range(0, n_chars-n, stride))
+    if isinstance(valid, str) and valid not in _names:
+        raise DataError(f"valid={valid!r} is not a split; take one of {', '.join(map(repr, _names))} or window numbers")
+    split = (_many if n_windows > MANY else _few)(n_windows, n_chars, n, stride, valid, valid_pct, seed)
+    return _checked(split, n_chars, n, valid, valid_pct)
+
+
+def _few(n_windows, n_chars, n, stride, valid, valid_pct, seed):
+    "The split as arrays."
+    if isinstance(valid, str) and valid in ("tail", "blocks"):
+        spans = _spans(n_chars, valid, valid_pct)
+        return Split(*(SpanStarts(s, n, stride).to_numpy() for s in spans), spans)
+    # the reference leaves the last window out of its draw, as the course's `get_cv_idxs(len(x)-1)` does
+    chosen = (_numbers(valid, n_windows) if not isinstance(valid, str) else np.array([n_windows-1]) if valid == "last" else
+              np.random.RandomState(seed).permutation(n_windows-1)[:int(valid_pct*(n_windows-1))])
+    return Split(OtherStarts(n_windows, np.sort(chosen), stride).to_numpy(), chosen.astype(np.int64)*stride)
+
+
+def _many(n_windows, n_chars, n, stride, valid, valid_pct, seed):
+    "The split in no memory."
+    if not isinstance(valid, str) or valid == "last":
+        chosen = np.array([n_windows-1]) if isinstance(valid, str) else _numbers(valid, n_windows)
+        return Split(OtherStarts(n_windows, chosen, stride), chosen*stride)
+    if valid == "random":
+        shuffle,cut = Shuffle(n_windows-1, seed),int(valid_pct*(n_windows-1))
+        return Split(DrawnStarts(shuffle, cut, n_windows-1, True, stride), DrawnStarts(shuffle, 0, cut, False, stride))
+    spans = _spans(n_chars, valid, valid_pct)
+    return Split(*(SpanStarts(s, n, stride) for s in spans), spans)
 
 
 def is_count(v:object) -> bool:
@@ -69,18 +94,14 @@ def is_count(v:object) -> bool:
     return isinstance(v, (int, np.integer)) and not isinstance(v, bool) and v >= 1
 
 
-def _check(n_chars, n, stride, valid_pct):
+def _check(n_chars, n, stride, valid_pct, seed):
     for name,v in (("n", n), ("stride", stride)):
         if not is_count(v): raise DataError(f"{name}={v!r} is not a whole number from 1 up")
     if not 0 < valid_pct < 1: raise DataError(f"valid_pct={valid_pct} is not between 0 and 1; .2 is the reference's, .1 a usual tail")
+    if not (is_count(seed) or seed == 0) or seed >= 2**32: raise DataError(f"seed={seed!r} is not a whole number from 0 to 2**32-1")
     if n_chars < n+2:
         way = f"pass n<={n_chars-2} or a longer text" if n_chars > 2 else "give a longer text"
         raise DataError(f"the text has {n_chars} characters; one training and one validation window of n={n} and their targets need at least {n+2}: {way}")
-
-
-def _draw(n_windows, valid_pct, seed):
-    "The reference's draw; it leaves the last window out, as the course's `get_cv_idxs(len(x)-1)` does."
-    return np.random.RandomState(seed).permutation(n_windows-1)[:int(valid_pct*(n_windows-1))]
 
 
 def _numbers(valid, n_windows):
@@ -93,13 +114,11 @@ def _numbers(valid, n_windows):
     return np.unique(chosen % n_windows)
 
 
-def _by_spans(starts, n_chars, n, valid, valid_pct):
-    "Windows that lie wholly in a training or wholly in a validation span; those across a border belong to neither."
+def _spans(n_chars, valid, valid_pct):
+    "The stretches that train and those that validate; a window across a border belongs to neither."
     edges = np.linspace(0, n_chars, 2 if valid == "tail" else _n_blocks+1).astype(np.int64)
     cuts = [int(a + (b-a)*(1-valid_pct)) for a,b in zip(edges, edges[1:])]
-    spans = tuple(zip(map(int, edges), cuts)),tuple(zip(cuts, map(int, edges[1:])))
-    train,val = (np.concatenate([starts[(starts >= a) & (starts+n < b)] for a,b in s]) for s in spans)
-    return _checked(Split(train, val, spans), n_chars, n, valid, valid_pct)
+    return tuple(zip(map(int, edges), cuts)),tuple(zip(cuts, map(int, edges[1:])))
 
 
 def _checked(split, n_chars, n, valid, valid_pct):
@@ -113,12 +132,19 @@ def _checked(split, n_chars, n, valid, valid_pct):
 
 
 def audit(
-    train:np.ndarray, # starts of the training windows
-    valid:np.ndarray, # starts of the validation windows
+    train:np.ndarray|Starts, # starts of the training windows
+    valid:np.ndarray|Starts, # starts of the validation windows
     n:int # characters in a window; its target is one more
 ) -> Audit: # how many validation windows share a character with a training window
-    "Count the validation windows that hold (as input or target) a character of the text that a training window holds too."
+    """Count the validation windows that hold (as input or target) a character of the text that a training window holds too.
+
+    Where the training windows are `Starts`, at most 100,000 validation windows are looked at, drawn evenly."""
     if not len(valid) or not len(train): return Audit(len(valid), 0)
+    if isinstance(train, Starts):
+        some = valid[np.unique(np.linspace(0, len(valid)-1, min(len(valid), _n_audited)).astype(np.int64))]
+        shared = np.zeros(len(some), bool)
+        for d in range(-n, n+1): shared |= train.holds(some+d)
+        return Audit(len(some), int(shared.sum()), len(valid) if len(some) < len(valid) else None)
     size = int(max(train.max(), valid.max())) + n+2
     change = np.bincount(train, minlength=size) - np.bincount(train+n+1, minlength=size)
     seen = np.concatenate([[0], np.cumsum(np.cumsum(change) > 0)]) # seen[i]: how many of the first i characters train

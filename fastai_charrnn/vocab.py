@@ -3,12 +3,12 @@
 Index 0 is the padding character '\\0'; the others follow in code-point order. Encoding and decoding are look-ups in
 NumPy tables, so a text is converted at hundreds of megabytes a second. No torch here.
 """
-import json,unicodedata
+import json,unicodedata,warnings
 from collections.abc import Iterable,Iterator
 
 import numpy as np
 
-from .errors import UnknownCharError,VocabError
+from .errors import CharRnnWarning,UnknownCharError,VocabError
 
 __all__ = ["CharVocab", "PAD"]
 
@@ -56,30 +56,45 @@ class CharVocab:
     ) -> "CharVocab": # its distinct characters in code-point order, after the padding character
         """The vocabulary of `text`. Raises `VocabError` if it is empty or contains the padding character '\\0'."""
         _check_str(text)
-        if not text: raise VocabError("the text is empty, so it has no characters to make a vocabulary of")
-        codes = _codes(text)
-        seen = np.zeros(int(codes.max())+1, bool)
-        seen[codes] = True
-        if seen[0]: raise VocabError(f"the text contains the padding character '\\0' at position {text.index(PAD):,}; "
-                                     "remove it with text.replace('\\0', ''): it often means a binary file or the wrong encoding")
+        return cls.from_pieces((text,))
+
+    @classmethod
+    def from_pieces(cls,
+        pieces:Iterable[str] # a text in pieces, as `TextFile` gives it
+    ) -> "CharVocab": # as `from_text` of the whole
+        """The vocabulary of a text that comes in pieces. Raises `VocabError` as `from_text` does."""
+        seen,latin,at = np.zeros(0x110000, bool),b"",0
+        for text in pieces:
+            try: latin += bytes(set(text.encode("latin-1").translate(None, latin))) # what is left are new ones: no look-up a character
+            except UnicodeEncodeError: seen[_codes(text)] = True
+            if seen[0] or 0 in latin: raise VocabError(f"the text contains the padding character '\\0' at position {at+text.index(PAD):,}; "
+                                                       "remove it with text.replace('\\0', ''): it often means a binary file or the wrong encoding")
+            at += len(text)
+        if not at: raise VocabError("the text is empty, so it has no characters to make a vocabulary of")
+        seen[list(latin)] = True
         points = np.flatnonzero(seen).astype(np.uint32)
         return cls(PAD + points.tobytes().decode("utf-32-le", "surrogatepass"))
 
     def encode(self,
         text:str, # what to encode
-        unk:str="error" # unknown characters: "error", "skip", or a known character to put in their place
+        unk:str="error", # unknown characters: "error", "skip", or a known character to put in their place
+        at:int=0 # where `text` stands in a longer one, for the positions in errors
     ) -> np.ndarray: # (len(text),) in the smallest unsigned dtype that fits; shorter if characters are skipped
         """The indices of `text`. Raises `UnknownCharError` naming unknown characters, positions and nearest known ones."""
         _check_str(text)
-        if unk not in ("error", "skip") and (unk == PAD or unk not in self.o2i):
-            raise VocabError(f"unk={unk!r} is neither 'error', 'skip' nor a character of this vocabulary")
+        self.check_unk(unk)
         ids = self._look_up(text)
         if (ok := ids != 0).all(): return ids # index 0 is padding, which text never holds: here it means unknown
         if unk == "skip": return ids[ok]
         if unk != "error":
             ids[~ok] = self.o2i[unk]
             return ids
-        raise self._unknown(text, np.flatnonzero(~ok))
+        raise self._unknown(text, np.flatnonzero(~ok), at)
+
+    def check_unk(self, unk:str):
+        "Raise `VocabError` if `unk` is none that `encode` takes."
+        if unk not in ("error", "skip") and (unk == PAD or unk not in self.o2i):
+            raise VocabError(f"unk={unk!r} is neither 'error', 'skip' nor a character of this vocabulary")
 
     def _look_up(self, text):
         "The index of each character of `text`, 0 for the unknown."
@@ -109,10 +124,10 @@ class CharVocab:
         kind = unicodedata.category(char)[0]
         return min(self.itos[1:] or [PAD], key=lambda c: (unicodedata.category(c)[0] != kind, abs(ord(c)-ord(char))))
 
-    def _unknown(self, text, where):
+    def _unknown(self, text, where, at):
         "The error that names every unknown character of `text` once (eight at most in words)."
         first = {}
-        for i in where: first.setdefault(text[i], int(i))
+        for i in where: first.setdefault(text[i], at+int(i))
         def name(c): return f"{c!r} (U+{ord(c):04X})"
         said = [f"{name(c)} at position {i} is not in the vocabulary" + (" (it is the padding character)" if c == PAD else f" (nearest: {self.nearest(c)!r})")
                 for c,i in list(first.items())[:8]]
@@ -140,3 +155,14 @@ class CharVocab:
     def __repr__(self) -> str:
         shown = "".join(self.itos[1:61])
         return f"CharVocab of {len(self)}: padding and {shown!r}{'…' if len(self) > 61 else ''}"
+
+
+def warn_large(
+    vocab:CharVocab, # of more characters than a text in most scripts has
+    counts:np.ndarray, # (len(vocab),) how often each stands in the text
+    stacklevel:int=4 # whose line the warning names
+):
+    "Warn with the rarest characters of a large vocabulary."
+    rare = [vocab[i] for i in np.argsort(counts[1:], kind="stable")[:10]+1]
+    warnings.warn(f"{len(vocab)-1:,} distinct characters, the rarest {' '.join(map(repr, rare))}: often a sign of a wrong encoding; "
+                  "pass the file's encoding=… if these are not yours", CharRnnWarning, stacklevel=stacklevel)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from fastai_charrnn.all import CharDataLoaders,CharWindows,ngram_baseline,to_bits
-from fastai_charrnn.data import CharIds
+from fastai_charrnn.windows import CharIds
 from fastai_charrnn.errors import DataError
 from hypothesis import given,settings
 from hypothesis import strategies as st

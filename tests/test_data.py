@@ -5,7 +5,8 @@ import pytest
 import torch
 from fastai.basics import set_seed
 from fastai.callback.data import PartialDL,WeightedDL
-from fastai_charrnn.data import CharDataLoaders,CharIds,CharPrompts,WindowDL
+from fastai_charrnn.data import CharDataLoaders,WindowDL
+from fastai_charrnn.windows import CharIds,CharPrompts
 from fastai_charrnn.errors import CharRnnWarning,CorpusError,DataError,UnknownCharError,VocabError
 from fastai_charrnn.vocab import CharVocab
 from hypothesis import given,settings
