@@ -7,10 +7,8 @@
 Prompts longer than the model's window use their tail; shorter ones are padded on the left with index 0. The model's
 mode and every random state stay as they were.
 """
-from itertools import islice
 from typing import NamedTuple
 
-import torch
 from fastai.basics import L,Learner,noop
 from fastai.callback.progress import ProgressCallback
 
@@ -18,23 +16,26 @@ from .callbacks import EachTrainedEpoch
 from .errors import DataError
 from .sampling import greedy_ids,next_log_probs
 from .splits import is_count
+from .windows import CharPrompts
 
 __all__ = ["predict_next", "next_probs", "get_next", "get_next_n", "PredictNextCallback", "Sample"]
 
 
 def predict_next(
     self:Learner, # a learner whose `dls` has a character vocabulary
-    prompt:str, # what to continue; may be empty
+    prompt:str|list[str], # what to continue, or several texts, continued as one batch; may be empty
     n:int|None=None, # None: the next character alone; else the prompt and n characters
     unk:str="error" # characters outside the vocabulary: "error", "skip", or a known character to put in their place
-) -> str: # one character, or the prompt (as the model read it) and n more
+) -> str|list[str]: # for each prompt one character, or the prompt (as the model read it) and n more
     """The likeliest continuation of `prompt`, one character at a time, each from the last `window` characters.
 
     Raises `UnknownCharError` for characters outside the vocabulary, `DataError` for a negative n."""
     if n is not None and (int(n) != n or n < 0): raise DataError(f"n={n} is not a number of characters; pass a whole number from 0 up, or None for the next character alone")
-    ids,window = _read(self, prompt, unk)
-    new = self.dls.vocab.decode(list(islice(greedy_ids(self.model, ids, window), 1 if n is None else n)))
-    return new if n is None else self.dls.vocab.decode(ids) + new
+    prompts,decode = [prompt] if isinstance(prompt, str) else list(prompt),self.dls.vocab.decode
+    ids = _read(self, prompts, unk)
+    new = greedy_ids(self.model, ids, 1 if n is None else int(n)).cpu()
+    texts = [decode(o) if n is None else decode(self.dls.vocab.encode(p, unk=unk)) + decode(o) for p,o in zip(prompts, new)]
+    return texts[0] if isinstance(prompt, str) else texts
 
 
 def next_probs(
@@ -44,14 +45,14 @@ def next_probs(
     unk:str="error" # characters outside the vocabulary: "error", "skip", or a known character to put in their place
 ) -> dict[str,float]: # character to probability, likeliest first; index 0, the padding, is '\0'
     "How likely each character is to follow `prompt`. Raises `UnknownCharError`."
-    probs,order = next_log_probs(self.model, *_read(self, prompt, unk)).exp().sort(descending=True, stable=True)
+    probs,order = next_log_probs(self.model, _read(self, [prompt], unk))[0].exp().sort(descending=True, stable=True)
     return {self.dls.vocab[i]:p for i,p in zip(order[:top].tolist(), probs[:top].tolist())}
 
 
-def _read(learn, prompt, unk):
-    "The prompt as indices on the model's device, and the window it is read through."
-    ids = torch.from_numpy(learn.dls.vocab.encode(prompt, unk=unk).astype("int64"))
-    return ids.to(next(learn.model.parameters()).device),getattr(learn.model, "window", None) or learn.dls.window
+def _read(learn, prompts, unk):
+    "The windows that the prompts end with, (n_prompts, window) indices on the model's device."
+    window = getattr(learn.model, "window", None) or learn.dls.window
+    return CharPrompts.from_texts(prompts, learn.dls.vocab, window, unk).rows.to(next(learn.model.parameters()).device)
 
 
 def get_next(
@@ -103,7 +104,7 @@ class PredictNextCallback(EachTrainedEpoch):
     def trained_epoch(self):
         "Continue every prompt."
         if (self.epoch+1) % self.every: return
-        new = [Sample(self.epoch, p, predict_next(self.learn, p, n=self.n)) for p in self.prompts]
+        new = [Sample(self.epoch, *o) for o in zip(self.prompts, predict_next(self.learn, self.prompts, n=self.n))]
         self.samples += new
         if self.learn.logger is not noop:
             for s in new: print(f"  {s.text!r}")

@@ -83,7 +83,7 @@ class CharLoopModel(CharModel):
 
     def table(self): return self.hid(self.inp(self.emb.weight).relu()) # H(h+i) = W h + (W i + b): the bracket is a table
     def start(self, inp): return inp.tanh()
-    def step(self, inp, h): return torch.addmm(inp, h, self.hid.weight.t()).tanh()
+    def step(self, inp, h): return torch.addmm(inp, h, self.hid.weight.t()).tanh_()
     def read(self, x): return tanh_steps(self.table(), x.t(), self.hid.weight) if torch.is_grad_enabled() else super().read(x)
 
 
@@ -108,7 +108,7 @@ class CharLoopConcatModel(CharModel):
 
     def table(self): return F.linear(self.emb.weight, self.inp.weight[:, self.n_hid:], self.inp.bias)
     def start(self, inp): return self.hid(inp.relu()).tanh()
-    def step(self, inp, h): return self.hid(torch.addmm(inp, h, self.inp.weight[:, :self.n_hid].t()).relu()).tanh()
+    def step(self, inp, h): return self.hid(torch.addmm(inp, h, self.inp.weight[:, :self.n_hid].t()).relu_()).tanh_()
 
     def read(self, x):
         if not torch.is_grad_enabled(): return super().read(x)
@@ -136,7 +136,7 @@ class CharRnn(_LibraryRnn):
 
     def table(self): return super().table() + self.rnn.bias_hh_l0
     def start(self, inp): return inp.tanh()
-    def step(self, inp, h): return torch.addmm(inp, h, self.rnn.weight_hh_l0.t()).tanh()
+    def step(self, inp, h): return torch.addmm(inp, h, self.rnn.weight_hh_l0.t()).tanh_()
 
     def read(self, x):
         if x.is_cuda or not torch.is_grad_enabled(): return super().read(x)

@@ -1,6 +1,5 @@
 """Next characters: the reference's, for every prompt, and without a trace in the model or any random state."""
 import random
-from itertools import islice
 
 import numpy as np
 import pytest
@@ -35,17 +34,39 @@ class Whole(torch.nn.Module):
     def forward(self, x): return self.model(x)
 
 
+def _lively(cls, scale=6, **kw):
+    "A model with weights so large that it writes lively texts."
+    torch.manual_seed(0)
+    model = cls(30, n_hid=32, emb_sz=20, **kw)
+    for p in model.parameters(): p.data *= scale
+    return model
+
+
+def _ids(*lengths): return torch.stack([torch.nn.functional.pad(torch.randint(1, 30, (k,)), (8-k, 0)) for k in lengths])
+
+
 @pytest.mark.parametrize("arch", list_archs())
 def test_windows_in_flight_write_what_the_plain_sliding_window_writes(arch):
-    torch.manual_seed(0)
-    model,kinds = get_arch(arch).cls(30, n_hid=32, emb_sz=20),set()
-    for p in model.parameters(): p.data *= 6 # large weights write lively texts
-    for length in (0, 2, 3, 30, 31, 32):
-        ids = torch.randint(1, 30, (length,))
-        in_flight,plain = (list(islice(greedy_ids(m, ids, model.window), 40)) for m in (model, Whole(model)))
-        assert in_flight == plain
-        kinds |= set(plain)
-    assert len(kinds) > 5
+    model = _lively(get_arch(arch).cls)
+    ids = _ids(0, 2, 3, *[8]*60)[:, -model.window:]
+    plain = greedy_ids(Whole(model), ids, 40, loops=False)
+    assert torch.equal(greedy_ids(model, ids, 40, loops=False), plain) and len(plain.unique()) > 5
+    for row,want in zip(ids, plain): assert torch.equal(greedy_ids(model, row[None], 40)[0], want)
+
+
+@pytest.mark.parametrize("arch", list_archs())
+@pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 700])
+def test_loops_are_copied_as_they_would_be_computed(arch, n):
+    model = _lively(get_arch(arch).cls, 3).double()
+    ids = _ids(0, 5, 8, 8)[:, -model.window:]
+    assert torch.equal(greedy_ids(model, ids, n), greedy_ids(model, ids, n, loops=False))
+
+
+def test_after_a_loop_nothing_is_computed():
+    model,steps = _lively(get_arch("rnn").cls, 1),[]
+    step = model.step
+    model.step = lambda inp, h: steps.append(1) or step(inp, h)
+    assert greedy_ids(model, _ids(8), 100_000).shape == (1, 100_000) and len(steps) < 1000
 
 
 def test_a_learned_first_state_is_used_in_every_window():
@@ -57,20 +78,16 @@ def test_a_learned_first_state_is_used_in_every_window():
         def init_hidden(self, bs): return self.h0.expand(bs, -1)
         def start(self, inp): return self.step(inp, self.init_hidden(len(inp)))
         def read(self, x): return CharModel.read(self, x)
-    torch.manual_seed(0)
-    model = Learned(30, n_hid=32, emb_sz=20)
-    for p in model.parameters(): p.data *= 4
-    before,ids = model.h0.detach().clone(),torch.randint(1, 30, (8,))
-    in_flight,plain = (list(islice(greedy_ids(m, ids, 8), 40)) for m in (model, Whole(model)))
-    assert in_flight == plain and torch.equal(before, model.h0)
+    model = _lively(Learned, 4)
+    before,ids = model.h0.detach().clone(),_ids(8, 3)
+    assert torch.equal(greedy_ids(model, ids, 40), greedy_ids(Whole(model), ids, 40, loops=False)) and torch.equal(before, model.h0)
 
 
-def test_a_generator_left_halfway_leaves_modes_and_gradients_alone(trained):
-    trained.model.train()
-    gen = greedy_ids(trained.model, torch.tensor([1, 2, 3]), 8)
-    next(gen)
-    assert trained.model.training and torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
-    gen.close()
+def test_many_prompts_are_continued_as_each_alone(trained):
+    prompts = ["the valu", "", "class definitions are", "x"]*5
+    assert trained.predict_next(prompts, n=30) == [trained.predict_next(p, n=30) for p in prompts]
+    assert trained.predict_next(prompts) == [trained.predict_next(p) for p in prompts] and trained.predict_next([], n=3) == []
+    assert trained.predict_next(["valé", "漢the"], n=4, unk="skip") == [trained.predict_next(p, n=4) for p in ("val", "the")]
 
 
 @settings(deadline=None, max_examples=25)
