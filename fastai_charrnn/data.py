@@ -135,7 +135,7 @@ class CharDataLoaders(DataLoaders):
         seed:int=42, # what "random" draws with; the order of training comes from fastai's `set_seed` or `char_learner(seed=)`
         vocab:CharVocab|None=None, # None: the characters of `text`; else the vocabulary of a trained model, say
         unk:str="error", # characters outside `vocab`: "error", "skip", or a known character to put in their place
-        val_bs:int|None=None, # windows in a validation batch; None: as `bs`
+        val_bs:int|None=None, # windows in a validation batch; None: 2,048, or `bs` if that is more
         device:str|torch.device|None=None, # where the text lives; None: fastai's default, the GPU if there is one
         path:str|Path="." # where the learner saves
     ) -> "CharDataLoaders":
@@ -179,7 +179,7 @@ class CharDataLoaders(DataLoaders):
     def from_datasets(cls, train:CharWindows, valid:CharWindows, bs:int=512, val_bs:int|None=None, device=None, path=".") -> "CharDataLoaders":
         "Loaders over two datasets, the first shuffled."
         device = _usable(default_device() if device is None else device)
-        dls = WindowDL(train, bs=bs, shuffle=True, device=device),WindowDL(valid, bs=val_bs or bs, device=device)
+        dls = WindowDL(train, bs=bs, shuffle=True, device=device),WindowDL(valid, bs=val_bs or max(bs, 2048), device=device)
         return cls(*dls, path=path, device=device)
 
     def audit(self) -> Audit: # counts, and a sentence when printed

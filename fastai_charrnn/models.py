@@ -13,7 +13,7 @@ from torch import Tensor,nn
 
 from .archs import register_arch
 from .errors import ArchError
-from .recurrence import concat_steps,tanh_steps
+from .recurrence import concat_steps,tanh_of,tanh_steps
 
 __all__ = ["CharModel", "Char3Model", "CharLoopModel", "CharLoopConcatModel", "CharRnn", "CharGru", "CharLstm"]
 
@@ -83,8 +83,8 @@ class CharLoopModel(CharModel):
 
     def table(self): return self.hid(self.inp(self.emb.weight).relu()) # H(h+i) = W h + (W i + b): the bracket is a table
     def start(self, inp): return inp.tanh()
-    def step(self, inp, h): return torch.addmm(inp, h, self.hid.weight.t()).tanh_()
-    def read(self, x): return tanh_steps(self.table(), x.t(), self.hid.weight) if torch.is_grad_enabled() else super().read(x)
+    def step(self, inp, h): return tanh_of(torch.addmm(inp, h, self.hid.weight.t()))
+    def read(self, x): return tanh_steps(self.table(), x.t(), self.hid.weight)
 
 
 @register_arch("char3")
@@ -108,11 +108,9 @@ class CharLoopConcatModel(CharModel):
 
     def table(self): return F.linear(self.emb.weight, self.inp.weight[:, self.n_hid:], self.inp.bias)
     def start(self, inp): return self.hid(inp.relu()).tanh()
-    def step(self, inp, h): return self.hid(torch.addmm(inp, h, self.inp.weight[:, :self.n_hid].t()).relu_()).tanh_()
+    def step(self, inp, h): return tanh_of(self.hid(torch.addmm(inp, h, self.inp.weight[:, :self.n_hid].t()).relu_()))
 
-    def read(self, x):
-        if not torch.is_grad_enabled(): return super().read(x)
-        return concat_steps(self.table(), x.t(), self.inp.weight[:, :self.n_hid], self.hid.weight, self.hid.bias)
+    def read(self, x): return concat_steps(self.table(), x.t(), self.inp.weight[:, :self.n_hid], self.hid.weight, self.hid.bias)
 
 
 class _LibraryRnn(CharModel):
@@ -136,11 +134,9 @@ class CharRnn(_LibraryRnn):
 
     def table(self): return super().table() + self.rnn.bias_hh_l0
     def start(self, inp): return inp.tanh()
-    def step(self, inp, h): return torch.addmm(inp, h, self.rnn.weight_hh_l0.t()).tanh_()
+    def step(self, inp, h): return tanh_of(torch.addmm(inp, h, self.rnn.weight_hh_l0.t()))
 
-    def read(self, x):
-        if x.is_cuda or not torch.is_grad_enabled(): return super().read(x)
-        return tanh_steps(self.table(), x.t(), self.rnn.weight_hh_l0)
+    def read(self, x): return super().read(x) if x.is_cuda else tanh_steps(self.table(), x.t(), self.rnn.weight_hh_l0)
 
 
 @register_arch("gru")
@@ -152,7 +148,7 @@ class CharGru(_LibraryRnn):
         ri,zi,ni = inp.chunk(3, -1)
         rh,zh,nh = F.linear(h, self.rnn.weight_hh_l0, self.rnn.bias_hh_l0).chunk(3, -1)
         z = (zi+zh).sigmoid()
-        return torch.lerp((ni + (ri+rh).sigmoid()*nh).tanh(), h, z)
+        return torch.lerp(tanh_of(ni + (ri+rh).sigmoid()*nh), h, z)
 
 
 @register_arch("lstm")
@@ -167,5 +163,5 @@ class CharLstm(_LibraryRnn):
     def step(self, inp, h):
         h,c = h
         i,f,g,o = torch.addmm(inp, h, self.rnn.weight_hh_l0.t()).chunk(4, -1)
-        c = f.sigmoid()*c + i.sigmoid()*g.tanh()
-        return o.sigmoid()*c.tanh(),c
+        c = f.sigmoid()*c + i.sigmoid()*tanh_of(g)
+        return o.sigmoid()*tanh_of(c.clone()),c

@@ -25,10 +25,11 @@ def test_the_six_architectures_are_all_tested(): assert sorted(ORACLES) == list_
 
 
 @ours
-@pytest.mark.parametrize("bs,n", [(1, 8), (20, 8), (300, 8), (5, 1), (5, 2)])
-def test_values_and_gradients_are_the_oracles(arch, bs, n):
+@pytest.mark.parametrize("bs,n,kinds", [(1, 8, 30), (20, 8, 30), (300, 8, 30), (5, 1, 30), (5, 2, 30), (7, 8, 1), (64, 8, 2), (200, 3, 4), (200, 1, 4)])
+def test_values_and_gradients_are_the_oracles(arch, bs, n, kinds):
+    "Also where windows begin alike (few `kinds` of characters), so that what they share is computed once."
     m = _model(arch)
-    plain,x = copy.deepcopy(m),_x(m, bs)
+    plain,x = copy.deepcopy(m),_x(m, bs)%kinds
     if arch != "char3": x = x[:, :n]
     y = torch.randint(30, (bs,))
     for out in (m(x), ORACLES[arch](plain, x)): nn.functional.nll_loss(out, y).backward()
@@ -61,6 +62,8 @@ def test_stepping_is_the_whole_window(arch):
     for c in x.t(): h = m.step(table[c], h)
     torch.testing.assert_close(m.readout(h), m(x), atol=1e-12, rtol=0)
     assert table.shape[0] == 30
+    grads = [torch.autograd.grad(out.sum(), list(m.parameters()), allow_unused=True) for out in (m.readout(h)[:, 1], m(x)[:, 1])]
+    for a,b in zip(*grads): torch.testing.assert_close(a, b, atol=1e-12, rtol=0)
 
 
 @ours
@@ -87,10 +90,12 @@ def test_char3_is_loop_of_three():
 
 @pytest.mark.gpu
 @ours
-def test_the_same_values_on_the_gpu(arch):
+def test_the_same_values_and_gradients_on_the_gpu(arch):
     m = _model(arch)
-    x = _x(m)
-    torch.testing.assert_close(copy.deepcopy(m).cuda()(x.cuda()).cpu(), m(x), atol=1e-10, rtol=0)
+    there,x = copy.deepcopy(m).cuda(),_x(m)
+    torch.testing.assert_close(there(x.cuda()).cpu(), m(x), atol=1e-10, rtol=0)
+    for o,at in ((m, x), (there, x.cuda())): o(at)[:, 1].sum().backward()
+    for p,q in zip(there.parameters(), m.parameters()): torch.testing.assert_close(p.grad.cpu(), q.grad, atol=1e-10, rtol=0)
 
 
 # the registry
