@@ -1,24 +1,51 @@
-"""Run every benchmark beside this file and write BENCHMARKS.md: `make bench`."""
-import importlib,os,platform,sys
+"""Run the benchmarks beside this file and write BENCHMARKS.md and a picture of each: `make bench`.
+
+With names (`python benchmarks/run.py train_speed`), only those, and nothing is written but to the screen. `--short` checks that they work.
+"""
+import argparse,importlib,os,platform,sys,tempfile
 from pathlib import Path
 
 import torch
 from fastai_charrnn.reproduce import machine
 
 here = Path(__file__).parent
+sys.path[:0] = [str(here), str(here.parent/"tests")] # figures; oracles
+from figures import picture,table # noqa: E402
+
+
+def section(name:str, short:bool, folder:Path) -> str:
+    "One benchmark as a section: its claim, its table, its picture."
+    print(f"{name} …", file=sys.stderr, flush=True)
+    module = importlib.import_module(name)
+    rows,title = module.measure(short),name.replace("_", " ")
+    parts = [f"## {title}", module.__doc__.strip(), table(rows)]
+    if any(r.must is not None for r in rows):
+        picture(rows, folder/f"{name}.png", title)
+        parts.append(f"![{title}](benchmarks/pictures/{name}.png)")
+    if hasattr(module, "more"): parts.append(module.more(folder))
+    return "\n\n".join(parts)
 
 
 def main():
-    "One table a script, its claim above it."
-    parts = [f"# Benchmarks\n\nWritten by `make bench`. Medians of runs in turn; ratios carry over to other machines, seconds do not.\n\nMachine: {machine()}. PyTorch {torch.__version__}, Python {platform.python_version()}."]
-    for path in sorted(here.glob("*_speed.py")):
-        module = importlib.import_module(path.stem)
-        print(f"{path.name} …", file=sys.stderr, flush=True)
-        rows = "\n".join(f"| {what} | {figure} | {claim} |" for what,figure,claim in module.measure())
-        parts.append(f"## {path.stem.replace('_', ' ')}\n\n{module.__doc__}\n\n| what | measured | claimed |\n| --- | --- | --- |\n{rows}")
-    part = here.parent/".BENCHMARKS.md.part"
-    part.write_text("\n\n".join(parts)+"\n", encoding="utf-8")
-    os.replace(part, here.parent/"BENCHMARKS.md")
+    "All of them into BENCHMARKS.md, or some to the screen."
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("names", nargs="*", help="benchmarks, such as train_speed (all)")
+    p.add_argument("--short", action="store_true", help="so little that figures mean nothing")
+    p.add_argument("--out", type=Path, help="a folder for BENCHMARKS.md and benchmarks/pictures (the project, where all are run in full)")
+    args = p.parse_args()
+    out = args.out or (None if args.names or args.short else here.parent)
+    names = args.names or sorted(o.stem for o in here.glob("*_speed.py"))
+    with tempfile.TemporaryDirectory(dir=out) as tmp:
+        folder = Path(tmp)/"pictures"
+        folder.mkdir()
+        text = "\n\n".join([f"# Benchmarks\n\nWritten by `make bench`. Medians of rounds in turn (one round warms up), smallest and largest round in brackets; ratios carry over to other machines, "
+                            f"seconds do not.\n\nMachine: {machine()}. PyTorch {torch.__version__}, Python {platform.python_version()}; {torch.get_num_threads()} threads unless said otherwise. "
+                            f"Nothing here was measured on a GPU.", *(section(o, args.short, folder) for o in names)])+"\n"
+        if out is None: return print(text)
+        (Path(tmp)/"BENCHMARKS.md").write_text(text, encoding="utf-8")
+        (out/"benchmarks/pictures").mkdir(parents=True, exist_ok=True)
+        for o in folder.iterdir(): os.replace(o, out/"benchmarks/pictures"/o.name)
+        os.replace(Path(tmp)/"BENCHMARKS.md", out/"BENCHMARKS.md")
 
 
 if __name__ == "__main__": main()

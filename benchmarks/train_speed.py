@@ -3,20 +3,14 @@
 Both train on the first 60,000 characters of the corpus and validate once. The hand-written loop slices shuffled tensors, uses
 PyTorch's Adam and the layers one by one (`tests/oracles.py`); the second peer is fastai's Learner over its per-item DataLoader.
 """
-import sys
-from pathlib import Path
-from statistics import median
-from time import perf_counter
-
 import torch
 import torch.nn.functional as F
 from fastai.basics import DataLoaders,Learner,accuracy
 from fastai.data.load import DataLoader
 from fastai_charrnn.all import CharDataLoaders,CharNLLLoss,char_learner,nietzsche,read_text
+from figures import Row,in_turn,ratios
+from oracles import ORACLES
 from torch import nn
-
-sys.path.insert(0, str(Path(__file__).parent.parent/"tests"))
-from oracles import ORACLES # noqa: E402
 
 
 class Plain(nn.Module):
@@ -47,21 +41,14 @@ def _fit(learn):
     return epoch
 
 
-def measure() -> list[tuple[str,str,str]]: # what, figure, claim
-    "Seconds an epoch in turn, five times; ratios of medians."
-    text,rows = read_text(nietzsche())[:60_000],[]
+def measure(short:bool=False) -> list[Row]:
+    "Seconds an epoch, in turn."
+    text,rows = read_text(nietzsche())[:5_000 if short else 60_000],[]
     for arch in ("char3", "loop", "concat", "rnn"):
         dls = CharDataLoaders.from_text(text, n=3 if arch == "char3" else 8, stride=3 if arch == "char3" else 1, valid="tail", valid_pct=.1)
         items = DataLoaders(*(DataLoader(ds, bs=512, shuffle=s, num_workers=0) for ds,s in ((dls.train_ds, True), (dls.valid_ds, False))))
         stock = Learner(items, Plain(arch, char_learner(dls, arch).model), CharNLLLoss(), metrics=accuracy)
-        runs = [_fit(char_learner(dls, arch)), _by_hand(Plain(arch, char_learner(dls, arch).model), dls), _fit(stock)]
-        times = [[], [], []]
-        for k in range(6):
-            for run,ts in zip(runs, times):
-                start = perf_counter()
-                run()
-                if k: ts.append(perf_counter()-start) # the first round warms up
-        ours,hand,per_item = map(median, times)
-        rows += [(f"`{arch}`: epoch of `learn.fit`", f"{ours/len(dls.train)*1e3:.1f} ms a batch ({min(times[0])/len(dls.train)*1e3:.1f}–{max(times[0])/len(dls.train)*1e3:.1f})", ""),
-                 (f"`{arch}`: against the loop by hand", f"{hand/ours:.2f}x", "≥ 1.25x"), (f"`{arch}`: against fastai's per-item loader", f"{per_item/ours:.2f}x", "≥ 1.6x")]
+        t = in_turn(dict(ours=_fit(char_learner(dls, arch)), hand=_by_hand(Plain(arch, char_learner(dls, arch).model), dls), stock=_fit(stock)), 1 if short else 7)
+        rows += [Row(f"`{arch}`: epoch of `learn.fit`, a batch", [s/len(dls.train)*1e3 for s in t["ours"]], "{:.1f}", " ms"),
+                 Row(f"`{arch}`: against the loop by hand", ratios(t["hand"], t["ours"]), must=1.25, aim=1.6), Row(f"`{arch}`: against fastai's per-item loader", ratios(t["stock"], t["ours"]), must=1.6, aim=2.2)]
     return rows

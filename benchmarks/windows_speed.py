@@ -1,0 +1,50 @@
+"""Claim: `predict_next` writes several times as fast as the notebook's `get_next_n`, and many prompts at once keep the processor at its matrix products.
+
+`get_next_n` (`tests/oracles.py`) runs the notebook's layers over a whole window for every character; `learn.get_preds` is what fastai offers. All
+trained for an epoch, all on one thread, the same prompt, the same 2,000 characters. Greedy text falls into a loop sooner or later and `predict_next` copies what is left of it:
+with "each computed" it may not. The share is of the time that products of (256·8 x 256)(256 x 256) take alone, one a character, `concat` two.
+"""
+import torch
+from fastai_charrnn.all import CharDataLoaders,char_learner,nietzsche,read_text
+from fastai_charrnn.sampling import greedy_ids
+from figures import Row,in_turn,ratios
+from oracles import ORACLES,get_next_n
+
+
+def _per_character(learn, prompt, n):
+    for _ in range(n):
+        with learn.no_bar(): preds = learn.get_preds(dl=learn.dls.test_dl([prompt]))[0]
+        prompt += learn.dls.vocab[int(preds[0].argmax())]
+
+
+def _of(arch, text, short):
+    "Characters a second in turn; the slow ones write fewer."
+    n,few,fewest,n_prompts = (100, 5, 2, 8) if short else (2000, 300, 30, 256)
+    k = 3 if arch == "char3" else 8
+    learn = char_learner(CharDataLoaders.from_text(text, n=k, valid="tail", device="cpu"), arch, seed=0)
+    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(1, 5e-3)
+    torch.set_num_threads(1)
+    model,prompt = learn.model.eval(),"for thos"[:k]
+    ids = torch.from_numpy(learn.dls.vocab.encode(prompt).astype("int64"))[None]
+    many,a,w = ids.repeat(n_prompts, 1),torch.randn(n_prompts*k, 256),torch.randn(256, 256)
+    def plain(x):
+        with torch.no_grad(): return ORACLES[arch](model, x)
+    def products():
+        for _ in range(20*(2 if arch == "concat" else 1)): torch.mm(a, w)
+    t = in_turn(dict(ours=lambda: learn.predict_next(prompt, n=n), each=lambda: greedy_ids(model, ids, n, loops=False), hand=lambda: get_next_n(plain, learn.dls.vocab.itos, prompt, few),
+                     preds=lambda: _per_character(learn, prompt, fewest), many=lambda: greedy_ids(model, many, 20, loops=False), products=products), 1 if short else 7)
+    ours,each,hand,preds = ([s/m for s in t[key]] for key,m in (("ours", n), ("each", n), ("hand", few), ("preds", fewest)))
+    rows = [Row(f"`{arch}`: `predict_next(n=2000)`", [1/s for s in ours], "{:,.0f}", " a second"), Row(f"`{arch}`: against `get_next_n`", ratios(hand, ours), "{:.1f}", must=4, aim=8),
+            Row(f"`{arch}`: against `get_next_n`, each computed", ratios(hand, each), "{:.1f}", must=4, aim=8), Row(f"`{arch}`: against `get_preds` a character", ratios(preds, ours), "{:.0f}", must=30, aim=60),
+            Row(f"`{arch}`: against `get_preds`, each computed", ratios(preds, each), "{:.0f}", must=30, aim=60)]
+    if k == 8: rows.append(Row(f"`{arch}`: {n_prompts} prompts, share of the rate of their products", [100*p/m for p,m in zip(t["products"], t["many"])], "{:.0f}", "%", 40, 70))
+    return rows
+
+
+def measure(short:bool=False) -> list[Row]:
+    "Each architecture on one thread."
+    text,threads,rows = read_text(nietzsche())[:10_000 if short else 100_000],torch.get_num_threads(),[]
+    for arch in ("char3", "loop", "concat", "rnn"):
+        try: rows += _of(arch, text, short)
+        finally: torch.set_num_threads(threads)
+    return rows
