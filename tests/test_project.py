@@ -28,7 +28,7 @@ def test_the_descriptions_agree():
 
 def test_every_requirement_is_constrained():
     pinned = {line.split("==")[0].lower() for line in (root/"constraints.txt").read_text().splitlines() if "==" in line}
-    wanted = {re.split(r"[<>=]", r)[0].lower() for k in ("requirements", "dev_requirements") for r in _settings()[k].split()}
+    wanted = {re.split(r"[<>=]", r)[0].lower() for k in ("requirements", "dev_requirements", "docs_requirements") for r in _settings()[k].split()}
     assert wanted <= pinned and "+" not in (root/"constraints.txt").read_text().split("decides")[1]
 
 
@@ -111,7 +111,7 @@ def test_files_are_short_and_say_why_they_exist(path):
 
 
 def test_notebooks_are_stored_without_outputs():
-    for path in (root/"nbs").glob("*.ipynb"):
+    for path in (root/"nbs").rglob("*.ipynb"):
         nb = json.loads(path.read_text(encoding="utf-8"))
         assert nb["nbformat_minor"] >= 5 and all(c["execution_count"] is None and not c["outputs"] for c in nb["cells"] if c["cell_type"] == "code")
 
