@@ -85,8 +85,9 @@ def write_source():
         shutil.copy(executed/rel, source/rel)
     def tree(caption, docs): return "\n".join(["```{toctree}", f":caption: {caption}", ":maxdepth: 1", "", *docs, "```"])
     def docs(where): return [str(o.with_suffix("")) for o in notebooks() if (o.parent == Path(where))]
+    readme = (root/"README.md").read_text(encoding="utf-8").replace("[nbs](nbs)", "`nbs`").replace("](nbs/", "](")
     trees = [tree("Tutorials", docs("tutorials")), tree("Reference", docs(".")), tree("The project", pages[1:])]
-    (source/"index.md").write_text("\n\n".join([(root/"README.md").read_text(), *trees]) + "\n")
+    (source/"index.md").write_text("\n\n".join([readme, *trees]) + "\n")
     (source/"README.md").unlink()
 
 
