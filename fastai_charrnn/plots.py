@@ -19,10 +19,9 @@ if TYPE_CHECKING: from matplotlib.axes import Axes
 
 __all__ = ["plot_arch", "plot_embeddings", "plot_over_text", "DRAWN"]
 
-_kinds = (("lower case", str.islower, "#1565c0"), ("upper case", str.isupper, "#c62828"), ("digits", str.isdigit, "#2e7d32"),
-          ("other", lambda c: True, "#6b6b6b"))
 DRAWN = ("char3", "loop", "concat", "rnn") # what `plot_arch` can draw
 _green,_blue,_red,_grey = "#2e7d32","#1565c0","#c62828","#6b6b6b"
+_kinds = (("lower case", str.islower, _blue), ("upper case", str.isupper, _red), ("digits", str.isdigit, _green), ("other", lambda c: True, _grey))
 _parts = dict( # what joins state and character, then the names beside the three arrows: from the character, from the state, to the new state
     char3=("+", "E, I, relu", "", "H, tanh"), loop=("+", "E, I, relu", "", "H, tanh"),
     concat=("h | E[c]", "E", "", "I, H, tanh"), rnn=("+", "E, U", "W", "tanh"))
