@@ -36,7 +36,8 @@ css = """
 .cell_output img { max-width: 100%; height: auto; }
 .cell_output .output, .cell_output table.dataframe { font-size: .85rem; }
 .cell_output .output.text_html, .table-wrapper { overflow-x: auto; }
-.content table.dataframe td, .content table.dataframe th { padding: .15rem .6rem; text-align: right; }
+.content table.dataframe { border-collapse: collapse; border: 0; margin: 0; }
+.content table.dataframe td, .content table.dataframe th { padding: .15rem .6rem; text-align: right; border: 1px solid var(--color-background-border); }
 """
 
 
