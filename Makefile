@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help setup quickstart test lint notebooks dist pytest bench reproduce clean
+.PHONY: help setup quickstart test lint notebooks dist pytest bench reproduce clean docs
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -42,3 +42,10 @@ reproduce: setup ## train the reference's networks (about 15 minutes), write REP
 
 clean: ## remove what was built, .venv included
 	rm -rf .venv build dist models *.egg-info .pytest_cache .ruff_cache .hypothesis
+
+.venv/docs-installed: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
+docs: .venv/docs-installed ## execute all notebooks (about a quarter of an hour), build the site in build/docs/html, check its links
+	$(BIN)/python tools/docs.py

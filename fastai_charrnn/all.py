@@ -14,6 +14,7 @@ from .generate import *
 from .learner import *
 from .metrics import *
 from .models import *
+from .plots import *
 from .splits import *
 from .vocab import *
 from .windows import *

@@ -28,7 +28,7 @@ def test_the_descriptions_agree():
 
 def test_every_requirement_is_constrained():
     pinned = {line.split("==")[0].lower() for line in (root/"constraints.txt").read_text().splitlines() if "==" in line}
-    wanted = {re.split(r"[<>=]", r)[0].lower() for k in ("requirements", "dev_requirements") for r in _settings()[k].split()}
+    wanted = {re.split(r"[<>=]", r)[0].lower() for k in ("requirements", "dev_requirements", "docs_requirements") for r in _settings()[k].split()}
     assert wanted <= pinned and "+" not in (root/"constraints.txt").read_text().split("decides")[1]
 
 
@@ -111,9 +111,25 @@ def test_files_are_short_and_say_why_they_exist(path):
 
 
 def test_notebooks_are_stored_without_outputs():
-    for path in (root/"nbs").glob("*.ipynb"):
+    for path in (root/"nbs").rglob("*.ipynb"):
         nb = json.loads(path.read_text(encoding="utf-8"))
         assert nb["nbformat_minor"] >= 5 and all(c["execution_count"] is None and not c["outputs"] for c in nb["cells"] if c["cell_type"] == "code")
+
+
+def _cells(kind):
+    "The cells of every notebook, by its path."
+    return {p.relative_to(root/"nbs"): ["".join(c["source"]) for c in json.loads(p.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == kind] for p in sorted((root/"nbs").rglob("*.ipynb"))}
+
+
+def test_notebooks_open_with_what_their_reader_will_be_able_to_do():
+    for path,(first,*_) in _cells("markdown").items(): assert re.match(r"# .+\n\n> .+\n\nAt the end of this page you will be able to", first), path
+
+
+def test_every_public_name_is_used_in_a_notebook():
+    "All that `all` offers of ours; the notebooks are the documentation."
+    used = set(re.findall(r"\w+", "\n".join(c for cells in _cells("code").values() for c in cells)))
+    ours = re.findall(r"^from \.(\w+) import \*", (root/"fastai_charrnn/all.py").read_text(encoding="utf-8"), re.M)
+    assert {n for m in ours for n in importlib.import_module(f"fastai_charrnn.{m}").__all__} <= used
 
 
 def test_the_corpus_is_not_in_the_project():

@@ -3,11 +3,12 @@ import shutil,subprocess,sys,tempfile
 from pathlib import Path
 
 nbs = Path(__file__).parent.parent/"nbs"
+notebooks = [o.relative_to(nbs) for o in sorted(nbs.rglob("*.ipynb")) if not any(p.startswith(".") for p in o.relative_to(nbs).parts)]
 
 with tempfile.TemporaryDirectory() as tmp:
     shutil.copy(nbs.parent/"pyproject.toml", tmp)
     copies = Path(shutil.copytree(nbs, Path(tmp)/"nbs", ignore=shutil.ignore_patterns(".*")))
     subprocess.run([Path(sys.executable).with_name("nbdev-clean"), "--fname", copies], cwd=tmp, check=True)
-    dirty = [o.name for o in sorted(nbs.glob("*.ipynb")) if o.read_bytes() != (copies/o.name).read_bytes()]
+    dirty = [str(o) for o in notebooks if (nbs/o).read_bytes() != (copies/o).read_bytes()]
 if dirty: sys.exit(f"not stored clean: {', '.join(dirty)}; run nbdev-clean")
-print(f"{len(list(nbs.glob('*.ipynb')))} notebooks are stored clean")
+print(f"{len(notebooks)} notebooks are stored clean")
