@@ -29,6 +29,8 @@ from .splits import is_count
 
 __all__ = ["predict_next", "next_probs", "generate", "continue_texts", "check_request", "score", "CharStream", "get_next", "get_next_n"]
 
+_most_states = 2**25 # numbers in the hidden states of a batch: 256 MB
+
 
 def predict_next(
     self:Learner, # a learner whose `dls` has a character vocabulary
@@ -228,8 +230,8 @@ def _checked(learn, n, o, n_prompts, stream=False):
 
 
 def _parts(learn, jobs):
-    "Batches of rows whose states fit into 256 MB."
-    size = max(2**25//((1 if carries(get_model(learn.model)) else _window(learn))*getattr(get_model(learn.model), "n_hid", 256)), 1)
+    "Batches of rows that fit."
+    size = max(_most_states//((1 if carries(get_model(learn.model)) else _window(learn))*getattr(get_model(learn.model), "n_hid", 256)), 1)
     return [jobs[i:i+size] for i in range(0, len(jobs), size)]
 
 

@@ -18,6 +18,7 @@ __all__ = ["greedy_ids", "sample_ids", "score_ids", "Writer", "Uniforms", "eval_
 
 _look_after = 64 # characters written before the first look for a loop
 _block = 256 # characters between two looks at what was written
+_most_states = 2**21 # numbers in the hidden states of the windows scored at a time: 8 MB
 _unwindowed = 32 # characters that make a repetition where no window does
 
 
@@ -219,7 +220,7 @@ def score_ids(
 
 
 def _window_scores(model, ids, window, device):
-    size = max(2**21//(window*getattr(model, "n_hid", 256)), 16) # windows at a time: 8 MB of hidden states
+    size = max(_most_states//(window*getattr(model, "n_hid", 256)), 16) # windows at a time
     padded = np.concatenate([np.zeros(window, ids.dtype), ids])
     for a in range(0, len(ids), size):
         piece = torch.from_numpy(padded[a:a+size+window].astype(np.int64)).to(device).unfold(0, window, 1)[:min(size, len(ids)-a)]
