@@ -41,6 +41,9 @@ class Options:
             raise GenerationError(f"seed={self.seed!r} is not a whole number from 0 to 2**64-1; None draws one")
         if not callable(self.stop): self._check_stops()
         if self.beam is not None: self._check_beam()
+        for kind,names in ((float, ("temperature", "top_p", "min_p", "repetition_penalty")), (int, ("top_k", "seed", "num", "beam"))): # of whatever type they came
+            for k in names:
+                if getattr(self, k) is not None: object.__setattr__(self, k, kind(getattr(self, k)))
 
     def _check_stops(self):
         for s in self.stops:

@@ -151,3 +151,8 @@ def test_uniforms_are_the_same_however_many_are_taken_at_a_time_and_whoever_else
                                 dict(beam=0), dict(beam=10**6), dict(stop=""), dict(stop=[""]), dict(stop=[1]), dict(stop=3), dict(beam=2, seed=1), dict(beam=2, num=2), dict(beam=2, temperature=1), dict(beam=2, top_p=.9)], ids=str)
 def test_options_without_sense_name_themselves(kw):
     with pytest.raises(GenerationError, match=next(iter(kw))): Options(**kw)
+
+
+def test_numbers_of_any_type_are_taken():
+    o = Options(np.float32(.5), top_k=np.int64(3), top_p=1, repetition_penalty=2**70, seed=np.uint64(2**64-1))
+    assert (o.temperature, o.top_k, o.top_p, o.repetition_penalty, o.seed) == (.5, 3, 1., 2.**70, 2**64-1) and type(o.seed) is int
