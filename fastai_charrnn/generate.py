@@ -83,8 +83,8 @@ def generate(
     Options apply in Hugging Face's order, each to what the one before leaves: repetition penalty (CTRL, Keskar et al. 2019),
     temperature, top_k, top_p (nucleus sampling, Holtzman et al. 2020, *The Curious Case of Neural Text Degeneration*), min_p
     (Nguyen et al. 2024, *Turning Up the Heat*). Padding is never written. A stopped text ends with its `stop` string.
-    The same seed gives the same text, whatever is generated beside it, streamed or not, on any device: each continuation of a prompt
-    draws from its own stream, and steps are computed in float64. (A model without the step protocol is used as it is: there, rounding
+    The same seed gives the same text, whatever is generated beside it, streamed or not, on any device: each prompt, and each of its
+    continuations, draws from a stream of its own, and steps are computed in float64. (A model without the step protocol is used as it is: there, rounding
     that differs with a batch's size can change a draw, about once in a million characters.)
     `beam` gives the k likeliest by `log_prob`, whatever their length; it draws nothing, so that other options are an error.
     Warns once where greedy text repeats itself. Raises `UnknownCharError`, and `GenerationError` for options without sense or a model
@@ -115,7 +115,7 @@ def continue_texts(
         jobs = [(p, k) for p in encoded for k in range(o.num)]
         for part in _parts(learn, jobs):
             rows,stops = [p for p,_ in part],[ends() for _ in part]
-            *new,p = sample_ids(model, _rows(learn, rows), int(n), o, np.array([k for _,k in part]), _seen(learn, rows, o),
+            *new,p = sample_ids(model, _rows(learn, rows), int(n), o, [k for _,k in part], _seen(learn, rows, o),
                                 (lambda row, ids, stops=stops: stops[row](ids)) if o.stop is not None else None)
             found,period = found+list(zip(rows, *new)),period or p
     decode,drawn = learn.dls.vocab.decode,None if o.greedy or o.beam else int(o.seed)

@@ -73,6 +73,7 @@ class Options:
 def _between(name, v, low, high, way, above=False):
     "Raise unless `v` is a finite number from `low` to `high`, or None where None is the default."
     if v is None and name != "temperature": return
+    if isinstance(v, Real) and hasattr(v, "item"): v = v.item() # a NumPy scalar compares in its own precision
     if isinstance(v, Real) and not isinstance(v, bool) and low <= v <= (sys.float_info.max if high is None else high) and not (above and v == low): return
     allowed = f"from {low} to {high}" if high is not None else f"above {low}" if above else f"from {low} up"
     raise GenerationError(f"{name}={v!r} is not a number {allowed}; {way}")

@@ -1,9 +1,11 @@
 """From a model and indices to the next indices: indices in, indices out, no text and no learner.
 
-Every row of a batch draws from a stream of its own, keyed by the seed and the row's number among the continuations of its
-prompt. What a row draws depends on no other row, on no device, and not on how many characters are written at a time.
+Every row of a batch draws from a stream of its own, keyed by the seed, what the model reads of the prompt, and the row's number among
+that prompt's continuations. What a row draws depends on no other row, on no device, and not on how many characters are written at
+a time. (The prompt is in the key because rows that drew the same numbers would come to write the same text.)
 """
-from collections.abc import Callable,Iterator
+import hashlib
+from collections.abc import Callable,Iterator,Sequence
 
 import numpy as np
 import torch
@@ -14,7 +16,7 @@ from .errors import GenerationError
 from .filters import draw,filter_scores
 from .options import Options
 
-__all__ = ["greedy_ids", "sample_ids", "score_ids", "Writer", "Uniforms", "eval_mode", "next_log_probs", "SlidingWindow", "WindowsInFlight", "Carried"]
+__all__ = ["greedy_ids", "sample_ids", "score_ids", "stream_ids", "stream_keys", "Writer", "Uniforms", "eval_mode", "next_log_probs", "SlidingWindow", "WindowsInFlight", "Carried"]
 
 _look_after = 64 # characters written before the first look for a loop
 _block = 256 # characters between two looks at what was written
@@ -45,18 +47,27 @@ def greedy_ids(
     return out
 
 
+def stream_keys(
+    ids:Tensor, # (rows, n): what the model reads, padded on the left
+    numbers:Sequence[int] # for each row its number among the continuations of its prompt
+) -> np.ndarray: # (rows,) uint64
+    "Which stream each row draws from: 64 bits of BLAKE2b of the indices, eight bytes each, and the number."
+    rows = [np.append(row[row > 0], k) for row,k in zip(ids.cpu().numpy(), numbers)]
+    return np.array([int.from_bytes(hashlib.blake2b(o.astype("<i8").tobytes(), digest_size=8).digest(), "little") for o in rows], np.uint64)
+
+
 class Uniforms:
     "For each row a stream of uniform numbers of its own, the same however many are taken at a time."
 
     def __init__(self,
         seed:int, # from 0 to 2**64-1
-        numbers:np.ndarray, # (rows,) which of the seed's streams each row draws from
+        keys:np.ndarray, # (rows,) uint64: which of the seed's streams each row draws from, as `stream_keys` gives them
         device:torch.device # where to put them
     ):
         self.device = device
-        self.streams,rows = np.unique(numbers, return_inverse=True)
+        distinct,rows = np.unique(keys, return_inverse=True)
         self.rows = torch.from_numpy(rows).to(device)
-        self.streams = [np.random.Philox(key=np.array([seed, o], np.uint64)) for o in self.streams]
+        self.streams = [np.random.Philox(key=np.array([seed, o], np.uint64)) for o in distinct]
 
     def take(self,
         k:int # how many for each row
@@ -79,12 +90,12 @@ class Writer:
         model:nn.Module, # (bs, n) indices to (bs, V) log-probabilities
         ids:Tensor, # (rows, n) int64 indices to continue, on the model's device
         o:Options, # with its seed
-        numbers:np.ndarray, # (rows,) which of the seed's streams each row draws from
+        numbers:Sequence[int], # for each row its number among the continuations of its prompt
         seen:Tensor|None=None # (rows, V) bool, for a repetition penalty: the indices that already stand in each text
     ):
         self.o,self.device = o,ids.device
         with torch.inference_mode(): self.decoder = decoder(model, ids, exact=True)
-        self.uniforms = None if o.greedy else Uniforms(o.seed, numbers, ids.device)
+        self.uniforms = None if o.greedy else Uniforms(o.seed, stream_keys(ids, numbers), ids.device)
         self.seen = seen[:, 1:].clone() if o.repetition_penalty is not None else None
 
     def write(self,
@@ -118,7 +129,7 @@ def sample_ids(
     ids:Tensor, # (rows, n) int64 indices to continue, on the model's device
     n:int, # how many to write for each, at most
     o:Options, # with its seed
-    numbers:np.ndarray, # (rows,) which of the seed's streams each row draws from
+    numbers:Sequence[int], # for each row its number among the continuations of its prompt
     seen:Tensor|None=None, # (rows, V) bool, for a repetition penalty: the indices that already stand in each text
     ends:Callable|None=None # told a row and what is new in it, (k,): how many of these belong to it, None for all
 ) -> tuple[list[np.ndarray],list[np.ndarray],int|None]: # for each row indices and log-probabilities (float32); the period of a row that repeats itself, if one does
@@ -157,7 +168,7 @@ def stream_ids(
     looped:Callable[[],None]|None=None # called once, when greedy text begins to repeat itself
 ) -> Iterator[int]: # index after index, without end
     "The same indices one at a time, in memory that does not grow. No mode or gradient setting is changed between two of them."
-    writer,size = Writer(model, ids, o, np.zeros(1, np.int64), seen),_context(model, ids, o)
+    writer,size = Writer(model, ids, o, [0], seen),_context(model, ids, o)
     recent = ids[0].tolist()[-size:] if not carries(model) else []
     marked,at,power = list(recent),0,1
     while True:

@@ -3,6 +3,7 @@
 What `filters` and `sampling` do in batches is compared with this.
 """
 import copy
+import hashlib
 import math
 
 import numpy as np
@@ -39,9 +40,10 @@ def min_p(scores, p):
     return only(scores, {i for i,o in enumerate(p_of) if o >= p*max(p_of)})
 
 
-def uniforms(seed, number):
-    "The numbers that the `number`-th continuation of a prompt draws with."
-    stream = np.random.Philox(key=np.array([seed, number], np.uint64))
+def uniforms(seed, read, number=0):
+    "The numbers that the `number`-th continuation of a prompt draws with, of which the model reads the indices `read`."
+    key = hashlib.blake2b(b"".join(i.to_bytes(8, "little") for i in [*read, number]), digest_size=8).digest()
+    stream = np.random.Philox(key=np.array([seed, int.from_bytes(key, "little")], np.uint64))
     while True: yield int(stream.random_raw() >> 12)*2.**-52
 
 
@@ -57,7 +59,7 @@ def pick(scores, u):
 def write(model, arch, prompts, n, temperature, seed=0):
     "Continuations of encoded prompts (lists of indices) by the sliding window, and the log-probability of each character."
     model,texts,logs = copy.deepcopy(model).double().eval(),[list(p) for p in prompts],[[] for _ in prompts]
-    us = [uniforms(seed, 0) for _ in prompts]
+    us = [uniforms(seed, p[-model.window:]) for p in prompts]
     for _ in range(n):
         windows = torch.tensor([([0]*model.window+t)[-model.window:] for t in texts])
         with torch.no_grad(): out = ORACLES[arch](model, windows).tolist()

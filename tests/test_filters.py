@@ -8,7 +8,7 @@ import torch
 from fastai_charrnn.errors import GenerationError
 from fastai_charrnn.filters import apply_temperature,draw,filter_scores,keep_min_p,keep_top_k,keep_top_p,penalize_repetition
 from fastai_charrnn.options import Options
-from fastai_charrnn.sampling import Uniforms,Writer
+from fastai_charrnn.sampling import Uniforms,Writer,stream_keys
 from hypothesis import assume,example,given,settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
@@ -143,7 +143,10 @@ def test_uniforms_are_the_same_however_many_are_taken_at_a_time_and_whoever_else
         return torch.cat([torch.cat(u.take(k), 1) for k in ks], 1)
     whole = taken([0, 1, 5], 20)
     assert torch.equal(whole, taken([0, 1, 5], 1, 4, 15)) and torch.equal(whole[1:2], taken([1], 20)) and torch.equal(taken([3, 3], 5)[0], taken([3], 5)[0])
-    assert whole[0].tolist() == [next(u) for u in [plain.uniforms(7, 0)] for _ in range(20)] and 0 <= whole.min() and whole.max() < 1
+    assert 0 <= whole.min() and whole.max() < 1
+    us = plain.uniforms(7, [3, 5], 2)
+    assert torch.cat(Uniforms(7, stream_keys(torch.tensor([[0, 3, 5]]), [2]), torch.device("cpu")).take(20), 1)[0].tolist() == [next(us) for _ in range(20)]
+    assert len(set(stream_keys(torch.tensor([[0, 3, 5], [0, 3, 5], [0, 3, 2], [0, 0, 3]]), [2, 1, 5, 5]))) == 4
 
 
 @pytest.mark.parametrize("kw", [dict(temperature=-1), dict(temperature=math.nan), dict(temperature=math.inf), dict(temperature=None), dict(temperature="hot"), dict(temperature=True), dict(top_k=0), dict(top_k=2.5), dict(top_p=1.1),

@@ -75,6 +75,13 @@ def test_a_text_depends_on_its_prompt_its_number_and_the_seed_alone(small, arch)
     assert learn.generate("the valu", **(kw | dict(seed=4))).text != alone.text
 
 
+def test_texts_of_different_prompts_do_not_come_together(trained):
+    "As those would that draw the same numbers: as many endings as prompts."
+    prompts = random_prompts(trained.dls.vocab, 100)
+    assert len({o.new[-50:] for o in trained.generate(prompts, 400, seed=1)}) == len({p[-8:] for p in prompts}) > 90
+    assert len({o.text for o in trained.generate(["the valu"]*3, 40, seed=1)}) == 1
+
+
 def test_a_module_without_steps_is_drawn_from_in_evaluation_mode(small):
     learn = lively(build(small, "rnn"))
     model,want = learn.model,learn.generate(["the valu", "x"], 50, seed=1)
@@ -180,7 +187,7 @@ def test_a_carried_state_reads_prompts_whole_and_one_character_a_step(small):
     for prompt in ("", "x", "class definitions are longer than any window, the valu"):
         ids = learn.dls.vocab.encode(prompt).tolist()
         got = learn.generate(prompt, 60, seed=4)
-        h,want,us = m.init_hidden(1),[],plain.uniforms(4, 0)
+        h,want,us = m.init_hidden(1),[],plain.uniforms(4, ids)
         with torch.no_grad():
             def read(h, i): return m.rnn(m.emb(torch.tensor([[i]])), h[None])[1][0] # the library's own layer
             for i in ids: h = read(h, i)
