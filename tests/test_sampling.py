@@ -76,9 +76,8 @@ def test_a_text_depends_on_its_prompt_its_number_and_the_seed_alone(small, arch)
 
 
 def test_texts_of_different_prompts_do_not_come_together(trained):
-    "As those would that draw the same numbers: as many endings as prompts."
-    prompts = random_prompts(trained.dls.vocab, 100)
-    assert len({o.new[-50:] for o in trained.generate(prompts, 400, seed=1)}) == len({p[-8:] for p in prompts}) > 90
+    "As those would that draw the same numbers: they have two or three endings. (Runs of spaces and stars may be equal.)"
+    assert len({o.new[-50:] for o in trained.generate(random_prompts(trained.dls.vocab, 100), 400, seed=1)}) > 90
     assert len({o.text for o in trained.generate(["the valu"]*3, 40, seed=1)}) == 1
 
 
