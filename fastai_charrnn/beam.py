@@ -7,7 +7,7 @@ import torch
 from torch import Tensor,nn
 
 from .decoders import decoder
-from .sampling import check_numbers
+from .sampling import check_numbers,check_weights
 
 __all__ = ["beam_ids"]
 
@@ -23,6 +23,7 @@ def beam_ids(
 
     Where k is at least the number of texts of n-1 characters none is ever dropped, so that these are the likeliest of all. A text
     that is over stays among the k with its log-probability, and is not lengthened by a factor for being short."""
+    check_weights(model)
     with torch.inference_mode(): reader = decoder(model, ids, exact=True)
     total,over = torch.zeros(1, dtype=torch.float64, device=ids.device),torch.zeros(1, dtype=torch.bool, device=ids.device)
     steps,states = [],[ends() if ends else None]

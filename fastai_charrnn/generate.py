@@ -23,11 +23,11 @@ from .beam import beam_ids
 from .decoders import carries,next_log_probs
 from .errors import CharRnnWarning,DataError,GenerationError
 from .options import MOST,Options,Stops,is_whole
-from .sampling import greedy_ids,sample_ids,score_ids,stream_ids
+from .sampling import check_weights,greedy_ids,sample_ids,score_ids,stream_ids
 from .scored import ScoredText
 from .splits import is_count
 
-__all__ = ["predict_next", "next_probs", "generate", "continue_texts", "check_request", "score", "CharStream", "get_next", "get_next_n"]
+__all__ = ["predict_next", "next_probs", "generate", "score", "CharStream", "get_next", "get_next_n"]
 
 _most_states = 2**25 # numbers in the hidden states of a batch: 256 MB
 
@@ -57,6 +57,7 @@ def next_probs(
 ) -> dict[str,float]: # character to probability, likeliest first; index 0, the padding, is '\0'
     "How likely each character is to follow `prompt`. Raises `UnknownCharError`, and `GenerationError` for an impossible `top`."
     if not (top is None or is_count(top)): raise GenerationError(f"top={top!r} is not a number of characters; pass a whole number from 1 up, or None for all")
+    check_weights(get_model(self.model))
     probs,order = next_log_probs(get_model(self.model), _rows(self, _encode(self, str_of(prompt), unk)))[0].exp().sort(descending=True, stable=True)
     return {self.dls.vocab[i]:p for i,p in zip(order[:top].tolist(), probs[:top].tolist())}
 
@@ -85,7 +86,7 @@ def generate(
     (Nguyen et al. 2024, *Turning Up the Heat*). Padding is never written. A stopped text ends with its `stop` string.
     The same seed gives the same text, whatever is generated beside it, streamed or not, on any device: each prompt, and each of its
     continuations, draws from a stream of its own, and steps are computed in float64. (A model without the step protocol is used as it is: there, rounding
-    that differs with a batch's size can change a draw, about once in a million characters.)
+    that differs with a batch's size changes a few draws in a million.)
     `beam` gives the k likeliest by `log_prob`, whatever their length; it draws nothing, so that other options are an error.
     Warns once where greedy text repeats itself. Raises `UnknownCharError`, and `GenerationError` for options without sense or a model
     whose predictions are not numbers."""
@@ -125,7 +126,8 @@ def continue_texts(
 class CharStream:
     """The characters of one text as they are written: an iterator, prompt first where it is wanted. Same text as without `stream`.
 
-    Its weights are those of the moment it was made; between two characters the model is free for other use."""
+    Between two characters the model is free for other use. Training it then does not change the text, if the model has the step
+    protocol: its steps are taken from a copy in float64, made with the stream."""
 
     def __init__(self,
         learn:Learner, # as `self` in `generate`, likewise the others

@@ -10,7 +10,7 @@ from numbers import Integral,Real
 from .errors import GenerationError
 from .splits import is_count
 
-__all__ = ["Options", "Stops"]
+__all__ = ["Options"]
 
 MOST = 10**8 # characters that are kept in memory at once
 _most_beams = 4096
@@ -39,15 +39,19 @@ class Options:
             if not (is_count(v) or v is None and name != "num"): raise GenerationError(f"{name}={v!r} is not a whole number from 1 up" + ("" if name == "num" else ", or None"))
         if not (self.seed is None or is_whole(self.seed) and isinstance(self.seed, Integral) and self.seed < 2**64):
             raise GenerationError(f"seed={self.seed!r} is not a whole number from 0 to 2**64-1; None draws one")
-        if not callable(self.stop): self._check_stops()
+        if self.stop is not None and not callable(self.stop): self._take_stops()
         if self.beam is not None: self._check_beam()
         for kind,names in ((float, ("temperature", "top_p", "min_p", "repetition_penalty")), (int, ("top_k", "seed", "num", "beam"))): # of whatever type they came
             for k in names:
                 if getattr(self, k) is not None: object.__setattr__(self, k, kind(getattr(self, k)))
 
-    def _check_stops(self):
-        for s in self.stops:
-            if not isinstance(s, str) or not s: raise GenerationError(f"stop={self.stop!r}: a text ends after a string of one character or more, one of several, or when a function of it is true")
+    def _take_stops(self):
+        "One string or several, as a tuple."
+        way = "a text ends after a string of one character or more, after one of several, or when a function of it is true"
+        try: stops = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+        except TypeError: raise GenerationError(f"stop={self.stop!r}: {way}") from None
+        if not all(isinstance(s, str) and s for s in stops): raise GenerationError(f"stop={self.stop!r}: {way}")
+        object.__setattr__(self, "stop", stops or None)
 
     def _check_beam(self):
         "A search draws nothing."
@@ -62,12 +66,9 @@ class Options:
         return self.temperature == 0
 
     @property
-    def stops(self) -> tuple:
+    def stops(self) -> tuple[str,...]:
         "The strings that end a text."
-        if self.stop is None or callable(self.stop): return ()
-        if isinstance(self.stop, str): return (self.stop,)
-        try: return tuple(self.stop)
-        except TypeError: raise GenerationError(f"stop={self.stop!r} is neither a string, nor several, nor a function of the text") from None
+        return self.stop if isinstance(self.stop, tuple) else ()
 
 
 def _between(name, v, low, high, way, above=False):

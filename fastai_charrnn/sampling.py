@@ -44,6 +44,7 @@ def greedy_ids(
             if loops and done < n and (periods := _periods(ids, out[:, :done])) is not None:
                 for row,p in zip(out, periods): row[done:] = row[done-p:done].repeat(-(-(n-done)//p))[:n-done]
                 done = n
+    if not out.all(): check_weights(model) # where nothing is a number, the likeliest is index 0
     return out
 
 
@@ -93,7 +94,8 @@ class Writer:
         numbers:Sequence[int], # for each row its number among the continuations of its prompt
         seen:Tensor|None=None # (rows, V) bool, for a repetition penalty: the indices that already stand in each text
     ):
-        self.o,self.device = o,ids.device
+        check_weights(model)
+        self.o = o
         with torch.inference_mode(): self.decoder = decoder(model, ids, exact=True)
         self.uniforms = None if o.greedy else Uniforms(o.seed, stream_keys(ids, numbers), ids.device)
         self.seen = seen[:, 1:].clone() if o.repetition_penalty is not None else None
@@ -168,14 +170,16 @@ def stream_ids(
     looped:Callable[[],None]|None=None # called once, when greedy text begins to repeat itself
 ) -> Iterator[int]: # index after index, without end
     "The same indices one at a time, in memory that does not grow. No mode or gradient setting is changed between two of them."
-    writer,size = Writer(model, ids, o, [0], seen),_context(model, ids, o)
-    recent = ids[0].tolist()[-size:] if not carries(model) else []
+    return _streamed(Writer(model, ids, o, [0], seen), model, [] if carries(model) else ids[0].tolist(), _context(model, ids, o), looped if o.greedy else None)
+
+
+def _streamed(writer, model, recent, size, looped):
     marked,at,power = list(recent),0,1
     while True:
         c,lp = writer.write(1)
         check_numbers(lp.cpu().numpy(), model)
         yield (i := int(c))
-        if o.greedy and looped: # the marked window moves to every power of two: whatever returns is met (Brent 1980)
+        if looped: # the marked window moves to every power of two: whatever returns is met (Brent 1980)
             recent = [*recent, i][-size:]
             if recent == marked and len(recent) == size: looped,_ = None,looped()
             elif (at := at+1) == power: marked,power,at = recent,power*2,0
@@ -187,9 +191,16 @@ def check_numbers(
 ):
     "Raise `GenerationError` if they are not finite."
     if np.isfinite(log_probs).all(): return
-    bad = [k for k,p in model.named_parameters() if not torch.isfinite(p).all()]
-    what = f"{', '.join(bad)} {'holds' if len(bad) == 1 else 'hold'} NaN or infinity" if bad else "no character but the padding has a probability that is a finite number"
-    raise GenerationError(f"the model's predictions are not numbers: {what}; load an earlier save, or train again with a lower learning rate")
+    check_weights(model)
+    raise GenerationError("the model gives no character but the padding a probability that is a finite number; load an earlier save, or train again with a lower learning rate")
+
+
+def check_weights(
+    model:nn.Module # any
+):
+    "Raise `GenerationError` if its weights are not finite."
+    if bad := [k for k,p in model.named_parameters() if not torch.isfinite(p).all()]:
+        raise GenerationError(f"the model's predictions are not numbers, for {', '.join(bad)} {'holds' if len(bad) == 1 else 'hold'} NaN or infinity; load an earlier save, or train again with a lower learning rate")
 
 
 def _context(model, ids, o):
@@ -224,6 +235,7 @@ def score_ids(
     device:torch.device # the model's
 ) -> np.ndarray: # (n,) float32
     "The log-probability of each index after those before it: after `window` of them, padded on the left, or after all where the state is carried."
+    check_weights(model)
     parts = _carried_scores(model, ids, device) if carries(model) else _window_scores(model, ids, window, device)
     out = np.concatenate([np.zeros(0, np.float32), *parts])
     check_numbers(out, model)

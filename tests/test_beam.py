@@ -4,13 +4,9 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from fastai_charrnn.all import CharDataLoaders,char_learner,get_arch
+from fastai_charrnn.all import CharDataLoaders,char_learner
 from fastai_charrnn.errors import GenerationError
-
-
-class CarriedGru(get_arch("gru").cls):
-    "A GRU that carries its state."
-    def __init__(self, vocab_sz, emb_sz=42, n_hid=256): super().__init__(vocab_sz, emb_sz, n_hid, window=None)
+from small_models import CarriedGru
 
 
 def build(arch, seed=0):
