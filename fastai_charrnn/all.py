@@ -14,7 +14,11 @@ from .generate import *
 from .learner import *
 from .metrics import *
 from .models import *
+from .options import *
 from .plots import *
+from .report import *
+from .samples import *
+from .scored import *
 from .splits import *
 from .vocab import *
 from .windows import *

@@ -13,7 +13,7 @@ __all__ = ["main"]
 _examples = """examples:
   charrnn train                                  the reference's corpus if at hand or downloaded in 10 s, else an embedded text
   charrnn train my.txt --epochs 4 --out my.safetensors
-  charrnn generate my.safetensors --prompt "It was " --prompt "She said" -n 200
+  charrnn generate my.safetensors --prompt "It was " --prompt "She said" -n 200 --seed 1
   charrnn evaluate my.safetensors other.txt
   charrnn info my.safetensors
   charrnn reproduce --out REPRODUCTION.md
@@ -23,6 +23,13 @@ _train = """examples:
   charrnn train my.txt --arch lstm --n-hid 512 --n 32 --epochs 8 --out my.safetensors
   charrnn train old.txt --encoding latin-1
   charrnn train --corpus human_numbers --prompt "one thousand "
+"""
+_generate = """examples:
+  charrnn generate my.safetensors --prompt "It was " -n 200 --temperature .7 --seed 1
+  charrnn generate my.safetensors --prompt "It was " --temperature 0           the likeliest character each time
+  charrnn generate my.safetensors --prompt "" -n inf --stream | less           without end, as it is written
+  charrnn generate my.safetensors --prompts first-lines.txt --num 3 --json     one JSON object a text
+  charrnn generate my.safetensors --prompt "She said " --stop . --stop ! --top-p .9
 """
 
 
@@ -48,10 +55,21 @@ def _parser():
     p.add_argument("--overwrite", action="store_true", help="replace MODEL if it exists")
     p.add_argument("--device", help="cpu, cuda … (the GPU if there is one)")
 
-    p = _command(sub, "generate", "continue prompts, the likeliest character again and again", 'examples:\n  charrnn generate my.safetensors --prompt "It was " -n 200\n')
+    p = _command(sub, "generate", "continue prompts", _generate)
     p.add_argument("model", metavar="MODEL", type=Path, help="a file that train wrote")
-    p.add_argument("--prompt", action="append", required=True, metavar="TEXT", help="what to continue; repeat for more")
-    p.add_argument("-n", type=int, default=200, help="characters to write for each (200)")
+    p.add_argument("--prompt", action="append", metavar="TEXT", help="what to continue; repeat for more")
+    p.add_argument("--prompts", metavar="FILE", help="a file of prompts, one a line; - is standard input")
+    p.add_argument("-n", type=_count, default=200, metavar="INT", help="characters to write for each, at most; inf with --stream (200)")
+    p.add_argument("--temperature", type=float, default=.8, metavar="FLOAT", help="0: the likeliest each time; below 1 likelier characters gain, above 1 rarer ones (.8)")
+    for name,kind,what in (("top-k", int, "choose among the k likeliest"), ("top-p", float, "choose among the fewest that have this probability together"),
+                           ("min-p", float, "choose among those with at least this part of the likeliest's probability"), ("repetition-penalty", float, "above 1: what stands in the text is less likely"),
+                           ("seed", int, "what to draw with: the same text each time (drawn)"), ("beam", int, "search for so many likeliest texts instead of drawing")):
+        p.add_argument(f"--{name}", type=kind, metavar=kind.__name__.upper(), help=what)
+    p.add_argument("--num", type=int, default=1, metavar="INT", help="texts for each prompt (1)")
+    p.add_argument("--stop", action="append", metavar="TEXT", help="end a text after this; repeat for more")
+    p.add_argument("--stream", action="store_true", help="print as it is written, one prompt after another")
+    p.add_argument("--no-prompt", action="store_true", help="print the continuations alone")
+    p.add_argument("--json", action="store_true", help="one object a text: prompt, text, log-probabilities, bits per char, seed")
     _unk(p)
 
     p = _command(sub, "evaluate", "loss, accuracy and bits per char of a model on a text", "examples:\n  charrnn evaluate my.safetensors other.txt --unk skip\n")
@@ -80,12 +98,30 @@ def _command(sub, name, what, epilog): return sub.add_parser(name, help=what, de
 def _unk(p): p.add_argument("--unk", default="error", metavar="CHAR", help="characters the model does not know: error, skip, or a known one to take instead (error)")
 
 
+def _count(s):
+    "The type of -n."
+    return None if s == "inf" else int(s)
+
+
+_count.__name__ = "INT" # what argparse calls it in its error
+
+
+def _senseless(args):
+    "What is wrong with the command line as a whole, if anything."
+    if args.command == "train" and args.file and args.corpus: return "give FILE or --corpus, not both"
+    if args.command != "generate": return None
+    if not args.prompt and not args.prompts: return "generate needs --prompt TEXT or --prompts FILE"
+    if args.stream and (args.json or args.num != 1 or args.beam): return "--stream prints one text after another as it is written: leave out --json, --num and --beam"
+    return None
+
+
 def main(
     argv:list[str]|None=None # arguments; None: the process's
 ) -> int: # exit code
     "Run one command."
     args = _parser().parse_args(argv)
-    if args.command == "train" and args.file and args.corpus: _parser().error("give FILE or --corpus, not both")
+    if wrong := _senseless(args): _parser().error(wrong)
+    if hasattr(sys.stdout, "reconfigure"): sys.stdout.reconfigure(errors="backslashreplace") # a terminal that cannot spell a character
     with warnings.catch_warnings():
         warnings.simplefilter("always", CharRnnWarning)
         warnings.showwarning = lambda message, *_, **__: print(f"charrnn: {message}", file=sys.stderr)
@@ -94,8 +130,10 @@ def main(
             getattr(commands, args.command)(args)
             sys.stdout.flush()
         except (CharRnnError, OSError, KeyboardInterrupt) as e:
-            if isinstance(e, BrokenPipeError): os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()) # the reader left: nobody to tell
-            else: print(f"charrnn: {'interrupted' if isinstance(e, KeyboardInterrupt) and not str(e) else e}", file=sys.stderr)
+            if isinstance(e, BrokenPipeError): # the reader left, and has all it wants
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return 1 if args.command in ("train", "reproduce") else 0 # whose work was cut short
+            print(f"charrnn: {'interrupted' if isinstance(e, KeyboardInterrupt) and not str(e) else e}", file=sys.stderr)
             return 1
     return 0
 

@@ -9,7 +9,7 @@ from .bundle import describe_model,load_model,save_model
 from .callbacks import EachTrainedEpoch
 from .corpus import human_numbers,nietzsche,python_reference,read_text
 from .data import CharDataLoaders
-from .errors import CharRnnError,DataError,DownloadError,ModelFileError
+from .errors import CharRnnError,CorpusError,DataError,DownloadError,ModelFileError
 from .learner import char_learner
 
 __all__ = ["train", "generate", "evaluate", "info", "reproduce"]
@@ -107,9 +107,32 @@ def _comparison(learn, args, ngrams):
 
 
 def generate(args):
-    "Every prompt with its continuation."
-    learn = load_model(args.model)
-    for p in args.prompt: print(learn.predict_next(p, n=args.n, unk=args.unk))
+    "Every prompt with its continuations: all at once, or one after another as they are written."
+    learn,prompts = load_model(args.model),_prompts_of(args)
+    kw = dict(return_prompt=not args.no_prompt, unk=args.unk, **{k:getattr(args, k) for k in ("n", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop", "seed")})
+    if args.stream:
+        for p in prompts:
+            for c in learn.generate(p, stream=True, **kw): print(c, end="", flush=True)
+            print(flush=True)
+        return
+    for o in learn.generate(list(prompts), num=args.num, beam=args.beam, **kw): print(_as_json(o) if args.json else o)
+
+
+def _prompts_of(args):
+    "Those given, then the lines of the file or of standard input as they come."
+    yield from args.prompt or ()
+    if args.prompts is None: return
+    try: source = sys.stdin.buffer if args.prompts == "-" else open(args.prompts, "rb")
+    except OSError as e: raise CorpusError(f"cannot read {args.prompts}: {e.strerror}; pass a file of prompts, one a line, or -") from None
+    with source:
+        for k,line in enumerate(source, 1):
+            try: yield line.decode("utf-8-sig" if k == 1 else "utf-8").rstrip("\r\n")
+            except UnicodeDecodeError: raise CorpusError(f"line {k:,} of {args.prompts} is not valid utf-8; convert it, as with iconv -f latin-1 -t utf-8") from None
+
+
+def _as_json(o):
+    "A result as one line; log-probabilities with the digits they have."
+    return json.dumps(dict(prompt=o.prompt, text=o.text, new=o.new, log_probs=[float(str(v)) for v in o.log_probs], bits_per_char=o.bits_per_char if o.new else None, seed=o.seed))
 
 
 def evaluate(args):

@@ -6,11 +6,12 @@
     ├─ VocabError          characters outside the vocabulary (`UnknownCharError`), or a vocabulary that is none
     ├─ DataError           windows, batches and splits that a text cannot give
     ├─ ArchError           architectures: unknown, taken, or unfit for the data
-    └─ ModelFileError      a model file that is damaged, foreign, or does not fit
+    ├─ ModelFileError      a model file that is damaged, foreign, or does not fit
+    └─ GenerationError     what cannot be generated: options without sense, or a model whose numbers are none
 """
 
 __all__ = ["CharRnnError", "CorpusError", "DownloadError", "VocabError", "UnknownCharError", "DataError",
-           "ArchError", "ModelFileError", "CharRnnWarning"]
+           "ArchError", "ModelFileError", "GenerationError", "CharRnnWarning"]
 
 
 class CharRnnError(ValueError):
@@ -53,6 +54,10 @@ class ArchError(CharRnnError):
 
 class ModelFileError(CharRnnError):
     "A model file that is missing, damaged, foreign, or unfit for what is asked of it."
+
+
+class GenerationError(CharRnnError):
+    "Text that cannot be generated as asked, or not by this model."
 
 
 class CharRnnWarning(UserWarning):

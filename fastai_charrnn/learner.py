@@ -16,8 +16,9 @@ from .archs import get_arch
 from .callbacks import EachTrainedEpoch
 from .data import CharDataLoaders
 from .errors import ArchError,DataError
-from .generate import PredictNextCallback,next_probs,predict_next
+from .generate import generate,next_probs,predict_next,score
 from .metrics import BitsPerChar,CharNLLLoss
+from .samples import PredictNextCallback
 from .splits import is_count
 from .windows import CharIds,CharWindows
 
@@ -42,7 +43,7 @@ class TrainingLog(EachTrainedEpoch):
 class CharLearner(Learner):
     "A fastai `Learner` that continues text. Made by `char_learner`."
     arch,arch_config = None,{} # the architecture's record and every argument it was built with: set by `char_learner`
-    predict_next,next_probs = predict_next,next_probs
+    predict_next,next_probs,generate,score = predict_next,next_probs,generate,score
 
     def _call_one(self, event_name):
         """Send an event to the callbacks that handle it, in their order.

@@ -93,7 +93,7 @@ class CharVocab:
 
     def check_unk(self, unk:str):
         "Raise `VocabError` if `unk` is none that `encode` takes."
-        if unk not in ("error", "skip") and (unk == PAD or unk not in self.o2i):
+        if not isinstance(unk, str) or unk not in ("error", "skip") and (unk == PAD or unk not in self.o2i):
             raise VocabError(f"unk={unk!r} is neither 'error', 'skip' nor a character of this vocabulary")
 
     def _look_up(self, text):

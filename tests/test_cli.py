@@ -53,9 +53,49 @@ def test_the_commands_it_proposes_work(folder):
         assert len(subprocess.run(line, shell=True, cwd=folder, capture_output=True, text=True, check=True).stdout) > 100
 
 
-def test_generate_continues_every_prompt_and_is_the_same_each_time(folder):
-    a = run("generate", "my.safetensors", "--prompt", "the valu", "--prompt", "a ", "-n", 30, cwd=folder).stdout
-    assert a.startswith("the valu") and "\na " in a and a == run("generate", "my", "--prompt", "the valu", "--prompt", "a ", "-n", 30, cwd=folder).stdout
+def test_generate_continues_every_prompt_and_is_the_same_each_time_with_a_seed(folder):
+    def said(*more): return run("generate", "my", "--prompt", "the valu", "--prompt", "a ", "-n", 30, *more, cwd=folder).stdout
+    a = said("--seed", 5)
+    assert a.startswith("the valu") and "\na " in a and a == said("--seed", 5) != said("--seed", 6) and said() != said()
+
+
+def test_generate_says_what_python_says(folder):
+    from fastai_charrnn.all import load_model
+    learn = load_model(folder/"my")
+    kw = dict(temperature=.9, top_k=20, top_p=.95, min_p=.01, repetition_penalty=1.1, seed=7)
+    flags = [str(o) for k,v in kw.items() for o in (f"--{k.replace('_', '-')}", v)]
+    assert run("generate", "my", "--prompt", "the valu", "-n", 80, *flags, cwd=folder).stdout == f"{learn.generate('the valu', 80, **kw)}\n"
+    assert run("generate", "my", "--prompt", "the valu", "-n", 80, "--stream", *flags, cwd=folder).stdout == f"{learn.generate('the valu', 80, **kw)}\n"
+    rows = [json.loads(o) for o in run("generate", "my", "--prompt", "the", "--prompt", "a", "-n", 90, "--num", 2, "--stop", ".", "--stop", "\n", "--json", *flags, cwd=folder).stdout.splitlines()]
+    want = learn.generate(["the", "a"], 90, num=2, stop=[".", "\n"], **kw)
+    assert [(r["prompt"], r["text"], r["new"], r["seed"]) for r in rows] == [(o.prompt, o.text, o.new, 7) for o in want]
+    for r,o in zip(rows, want): assert r["log_probs"] == pytest.approx(o.log_probs.tolist(), abs=1e-6) and r["bits_per_char"] == pytest.approx(o.bits_per_char, abs=1e-6)
+    beams = run("generate", "my", "--prompt", "the valu", "-n", 9, "--beam", 3, "--no-prompt", cwd=folder).stdout
+    assert beams == "".join(f"{o.new}\n" for o in learn.generate("the valu", 9, beam=3))
+
+
+def test_prompts_come_from_a_file_or_standard_input_one_a_line(folder):
+    (folder/"lines.txt").write_bytes("the\r\n\nclass".encode("utf-8-sig"))
+    args = ["generate", "my", "-n", 5, "--seed", 1, "--json", "--prompts"]
+    from_file = run(*args, "lines.txt", cwd=folder).stdout
+    assert [json.loads(o)["prompt"] for o in from_file.splitlines()] == ["the", "", "class"]
+    assert run(*args, "-", "--prompt", "a", cwd=folder, input="the\n\nclass\n").stdout.splitlines()[1:] == from_file.splitlines()
+    assert run("generate", "my", "-n", 5, "--prompts", "-", cwd=folder, input="").stdout == ""
+
+
+def test_streamed_text_comes_while_more_is_asked_for(folder):
+    p = subprocess.Popen([CHARRNN, "generate", "my", "--prompts", "-", "-n", "20", "--stream", "--seed", "3"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    for prompt in ("the valu", "class "): # each is answered before the next is sent
+        p.stdin.write(prompt+"\n")
+        p.stdin.flush()
+        assert p.stdout.readline().startswith(prompt[:3])
+    p.stdin.close()
+    assert p.wait(60) == 0
+
+
+def test_greedy_text_in_a_loop_says_so_once_on_stderr(folder):
+    p = run("generate", "my", "--prompt", "the", "--prompt", "a", "-n", 400, "--temperature", 0, cwd=folder)
+    assert p.stderr.startswith("charrnn: the greedy text repeats itself every ") and p.stderr.count("\n") == 1
 
 
 def test_evaluate_gives_the_loss_of_a_file(folder, small):
@@ -101,6 +141,9 @@ def test_without_a_corpus_it_takes_nietzsche_where_it_is(text, tmp_path):
     (["train", "my.txt", "--prompt", "漢"], "U+6F22"), (["train", "my.txt", "--out", "my.safetensors"], "my.safetensors exists; pass --overwrite"), (["train", "my.txt", "--out", "my.txt/m"], "my.txt"),
     (["train", "my.txt", "--valid-pct", "2"], "valid_pct=2.0"), (["train", "my.txt", "--arch", "char3", "--n", "5"], "windows of 3"), (["train", "my.txt", "--device", "warp"], "warp"),
     (["generate", "none", "--prompt", "a"], "no model file none.safetensors"), (["generate", "my.txt", "--prompt", "a"], "damaged or not a model file"), (["generate", "my", "--prompt", "漢"], "U+6F22"), (["generate", "my", "--prompt", "a", "-n", "-1"], "n=-1"),
+    (["generate", "my", "--prompt", "a", "--temperature", "nan"], "temperature=nan"), (["generate", "my", "--prompt", "a", "--top-p", "2"], "top_p=2.0"), (["generate", "my", "--prompt", "a", "--num", "0"], "num=0"),
+    (["generate", "my", "--prompt", "a", "--seed", "-1"], "seed=-1"), (["generate", "my", "--prompt", "a", "-n", "inf"], "n=None"), (["generate", "my", "--prompt", "a", "--beam", "2", "--top-k", "3"], "beam=2"),
+    (["generate", "my", "--prompts", "none.txt"], "cannot read none.txt"), (["generate", "my", "--prompts", "latin.txt"], "line 1 of latin.txt is not valid utf-8"), (["generate", "my", "--prompt", "a", "--stop", "漢"], "never written"),
     (["generate", "my", "--prompt", "漢", "--unk", "?!"], "neither 'error', 'skip'"), (["evaluate", "my", "none.txt"], "cannot read"), (["info", "my.txt"], "damaged"), (["reproduce", "--seeds", "0"], "--seeds 0"), (["reproduce", "--out", "no/where.md"], "no folder")])
 def test_errors_are_one_line_on_stderr_and_exit_1(folder, args, says):
     (folder/"tiny.txt").write_text("x = 1\n")
@@ -109,7 +152,7 @@ def test_errors_are_one_line_on_stderr_and_exit_1(folder, args, says):
     assert p.returncode == 1 and p.stderr.startswith("charrnn: ") and says in p.stderr and p.stderr.count("\n") == 1, p.stderr
 
 
-@pytest.mark.parametrize("args", [[], ["fly"], ["train", "--epochs", "many"], ["generate", "m"], ["train", "a.txt", "--corpus", "nietzsche"], ["train", "--corpus", "bible"]])
+@pytest.mark.parametrize("args", [[], ["fly"], ["train", "--epochs", "many"], ["generate", "m"], ["generate", "m", "--prompt", "a", "-n", "x"], ["generate", "m", "--prompt", "a", "--stream", "--json"], ["generate", "m", "--prompt", "a", "--stream", "--num", "2"], ["train", "a.txt", "--corpus", "nietzsche"], ["train", "--corpus", "bible"]])
 def test_command_lines_without_sense_exit_2(args):
     p = run(*args, ok=False)
     assert p.returncode == 2 and p.stderr.startswith("usage: charrnn") and "Traceback" not in p.stderr
@@ -129,9 +172,10 @@ def test_ctrl_c_keeps_the_last_finished_epoch(folder):
     assert not [o for o in os.listdir(folder) if o.startswith(".")]
 
 
-def test_a_reader_that_leaves_is_no_error(folder):
-    p = subprocess.run(f"{CHARRNN} generate my --prompt the -n 500 | head -c 5", shell=True, cwd=folder, capture_output=True, text=True)
-    assert p.stdout.startswith("the") and len(p.stdout) == 5 and p.stderr == ""
+@pytest.mark.parametrize("more", ["-n 500", "-n inf --stream", "-n 20 --num 500"])
+def test_a_reader_that_leaves_is_no_error(folder, more):
+    p = subprocess.run(f"set -o pipefail; {CHARRNN} generate my --prompt the {more} | head -c 5", shell=True, executable="/bin/bash", cwd=folder, capture_output=True, text=True)
+    assert p.stdout.startswith("the") and len(p.stdout) == 5 and p.stderr == "" and p.returncode == 0
 
 
 @pytest.mark.slow

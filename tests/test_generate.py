@@ -4,7 +4,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from fastai_charrnn.all import CharModel,CharRnn,PredictNextCallback,char_learner,get_arch,get_next,get_next_n,list_archs
+from fastai_charrnn.all import CharModel,CharRnn,char_learner,get_arch,get_next,get_next_n,list_archs
 from fastai_charrnn.errors import DataError,UnknownCharError
 from fastai_charrnn.sampling import greedy_ids
 from hypothesis import given,settings
@@ -133,65 +133,3 @@ def test_mode_gradients_and_random_states_are_as_before(trained):
     with pytest.raises(UnknownCharError): trained.predict_next("漢")
     assert trained.model.training and not trained.model.emb.training and torch.is_grad_enabled()
     assert torch.equal(states[0], torch.random.get_rng_state()) and (states[1] == np.random.get_state()[1]).all() and states[2] == random.getstate()
-
-
-# the callback
-
-def fit(learn, n=1, quiet=True):
-    with learn.no_bar():
-        if quiet:
-            with learn.no_logging(): learn.fit(n, 5e-3)
-        else: learn.fit(n, 5e-3)
-
-
-def test_the_callback_shows_and_keeps_continuations_after_each_epoch(dls, capsys):
-    learn = char_learner(dls, n_hid=32, prompts=["the valu", "for"], seed=0)
-    fit(learn, 2, quiet=False)
-    samples = learn.predict_next_cb.samples
-    assert [(s.epoch, s.prompt) for s in samples] == [(0, "the valu"), (0, "for"), (1, "the valu"), (1, "for")]
-    assert samples[-1].text == learn.predict_next("for", n=40)
-    shown = capsys.readouterr().out
-    assert all(repr(s.text) in shown for s in samples)
-
-
-def test_the_callback_is_quiet_without_prompts_and_when_nothing_is_trained(dls, capsys):
-    learn = char_learner(dls, n_hid=16, seed=0)
-    fit(learn)
-    assert learn.predict_next_cb.samples == []
-    learn.predict_next_cb.prompts.append("the")
-    with learn.no_bar():
-        learn.lr_find(show_plot=False)
-        learn.validate()
-        learn.get_preds()
-        learn.show_results()
-    assert learn.predict_next_cb.samples == []
-    fit(learn)
-    assert len(learn.predict_next_cb.samples) == 1
-
-
-def test_every_nth_epoch(dls):
-    learn = char_learner(dls, n_hid=16, seed=0)
-    learn.remove_cb(learn.predict_next_cb)
-    learn.add_cb(PredictNextCallback("the", n=7, every=2))
-    fit(learn, 5)
-    assert [s.epoch for s in learn.predict_next_cb.samples] == [1, 3] and all(len(s.text) == 10 for s in learn.predict_next_cb.samples)
-    with pytest.raises(DataError, match="every=0"): PredictNextCallback(every=0)
-
-
-def test_the_method_stays_reachable_beside_the_callback(learn): assert callable(learn.predict_next) and len(learn.predict_next("the")) == 1 and isinstance(learn.predict_next_cb, PredictNextCallback)
-
-
-def test_training_is_the_same_with_and_without_prompts(small):
-    from fastai_charrnn.all import CharDataLoaders
-    def losses(prompts):
-        dls = CharDataLoaders.from_text(small, bs=512, valid="tail", device="cpu")
-        learn = char_learner(dls, n_hid=32, prompts=prompts, seed=3)
-        fit(learn, 3)
-        return learn.training_log.rows
-    assert losses(["the valu"]) == losses([])
-
-
-def test_prompts_set_later_are_checked_before_training(learn):
-    learn.predict_next_cb.prompts.append("漢")
-    with pytest.raises(UnknownCharError): fit(learn)
-    assert learn.training_log.rows == []

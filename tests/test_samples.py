@@ -1,0 +1,155 @@
+"""`PredictNextCallback`: shown, kept and logged after each epoch, and without a trace in training."""
+import csv,os,subprocess,sys,warnings
+
+import pytest
+import torch
+from fastai.basics import load_learner
+from fastai_charrnn.all import CharDataLoaders,PredictNextCallback,char_learner
+from fastai_charrnn.errors import DataError,GenerationError,UnknownCharError
+
+
+def fit(learn, n=1, quiet=True):
+    with learn.no_bar():
+        if quiet:
+            with learn.no_logging(): learn.fit(n, 5e-3)
+        else: learn.fit(n, 5e-3)
+
+
+def test_the_callback_shows_and_keeps_continuations_after_each_epoch(dls, capsys):
+    learn = char_learner(dls, n_hid=32, prompts=["the valu", "for"], seed=0)
+    fit(learn, 2, quiet=False)
+    samples = learn.predict_next_cb.samples
+    assert [(s.epoch, s.prompt) for s in samples] == [(0, "the valu"), (0, "for"), (1, "the valu"), (1, "for")]
+    assert samples[-1].text == learn.predict_next("for", n=40)
+    shown = capsys.readouterr().out
+    assert all(repr(s.text) in shown for s in samples)
+
+
+def test_the_callback_is_quiet_without_prompts_and_when_nothing_is_trained(dls, capsys):
+    learn = char_learner(dls, n_hid=16, seed=0)
+    fit(learn)
+    assert learn.predict_next_cb.samples == []
+    learn.predict_next_cb.prompts.append("the")
+    with learn.no_bar():
+        learn.lr_find(show_plot=False)
+        learn.validate()
+        learn.get_preds()
+        learn.show_results()
+    assert learn.predict_next_cb.samples == []
+    fit(learn)
+    assert len(learn.predict_next_cb.samples) == 1
+
+
+def test_every_nth_epoch(dls):
+    learn = char_learner(dls, n_hid=16, seed=0)
+    learn.remove_cb(learn.predict_next_cb)
+    learn.add_cb(PredictNextCallback("the", n=7, every=2))
+    fit(learn, 5)
+    assert [s.epoch for s in learn.predict_next_cb.samples] == [1, 3] and all(len(s.text) == 10 for s in learn.predict_next_cb.samples)
+    with pytest.raises(DataError, match="every=0"): PredictNextCallback(every=0)
+
+
+def test_the_method_stays_reachable_beside_the_callback(learn): assert callable(learn.predict_next) and len(learn.predict_next("the")) == 1 and isinstance(learn.predict_next_cb, PredictNextCallback)
+
+
+@pytest.mark.parametrize("options", [dict(), dict(temperature=.8, top_p=.9, num=2, repetition_penalty=1.1), dict(beam=3), dict(temperature=1, seed=None)], ids=str)
+def test_training_gives_the_same_weights_bit_for_bit_with_and_without_it(small, options):
+    def run(prompts):
+        dls = CharDataLoaders.from_text(small, bs=512, valid="tail", device="cpu")
+        learn = char_learner(dls, n_hid=32, seed=3)
+        learn.remove_cb(learn.predict_next_cb)
+        learn.add_cb(PredictNextCallback(prompts, **options))
+        fit(learn, 2)
+        return learn
+    a,b = run(["the valu", ""]),run([])
+    assert len(a.predict_next_cb.samples) and all(torch.equal(x, y) for x,y in zip(a.model.parameters(), b.model.parameters())) and a.training_log.rows == b.training_log.rows
+
+
+def test_prompts_set_later_are_checked_before_training(learn):
+    learn.predict_next_cb.prompts.append("漢")
+    with pytest.raises(UnknownCharError): fit(learn)
+    assert learn.training_log.rows == []
+
+
+def with_callback(dls, *args, **kw):
+    learn = char_learner(dls, n_hid=16, seed=0)
+    learn.remove_cb(learn.predict_next_cb)
+    learn.add_cb(PredictNextCallback(*args, **kw))
+    return learn
+
+
+def test_every_option_of_generate_reaches_the_text(dls):
+    kw = dict(temperature=.9, top_k=20, top_p=.95, min_p=.01, repetition_penalty=1.1, stop="e", num=2)
+    learn = with_callback(dls, ["the valu", "a"], 30, seed=9, return_prompt=False, **kw)
+    fit(learn, 1)
+    assert [s.text for s in learn.predict_next_cb.samples] == [o.new for o in learn.generate(["the valu", "a"], 30, seed=9, **kw)]
+    learn = with_callback(dls, "the valu", 6, beam=3)
+    fit(learn, 1)
+    assert [s.text for s in learn.predict_next_cb.samples] == [o.text for o in learn.generate("the valu", 6, beam=3)]
+
+
+def test_samples_carry_the_epochs_losses(dls):
+    learn = with_callback(dls, "the valu", 20, .8)
+    fit(learn, 2)
+    assert [(s.epoch, s.train_loss, s.valid_loss, s.seed) for s in learn.predict_next_cb.samples] == [(i, r["train_loss"], r["valid_loss"], 42) for i,r in enumerate(learn.training_log.rows)]
+    last = learn.predict_next_cb.samples[-1]
+    assert last.bits_per_char == learn.generate("the valu", 20, seed=42).bits_per_char
+
+
+def test_the_file_holds_all_samples_whatever_is_in_them_also_of_a_second_fit(dls):
+    learn = with_callback(dls, ['the "valu', "a,b\n"], 30, 2., fname="logs/samples.csv", unk="skip")
+    fit(learn, 2)
+    fit(learn, 1)
+    rows = list(csv.DictReader((learn.path/"logs/samples.csv").open(encoding="utf-8", newline="")))
+    samples = learn.predict_next_cb.samples
+    assert [(r["epoch"], r["prompt"], r["text"], float(r["valid_loss"])) for r in rows] == [(str(s.epoch), s.prompt, s.text, s.valid_loss) for s in samples] and len(rows) == 6
+    assert os.listdir(learn.path/"logs") == ["samples.csv"]
+
+
+@pytest.mark.parametrize("to", ["to_fp16", "to_bf16"])
+def test_it_works_in_mixed_precision(dls, to):
+    learn = with_callback(dls, "the valu", 10, .8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore") # on a CPU fastai's autocast says that it does nothing
+        getattr(learn, to)()
+        fit(learn)
+    assert learn.predict_next_cb.samples[0].text == learn.generate("the valu", 10, seed=42).text
+
+
+def test_it_is_exported_with_its_samples(dls, tmp_path):
+    learn = with_callback(dls, "the valu", 10, .8, fname="s.csv")
+    fit(learn)
+    learn.export(tmp_path/"m.pkl")
+    again = load_learner(tmp_path/"m.pkl")
+    assert again.predict_next_cb.samples == learn.predict_next_cb.samples and again.generate("the", 20, seed=1).text == learn.generate("the", 20, seed=1).text
+
+
+def test_in_distributed_training_the_first_process_shows_them(tmp_path):
+    code = f"""
+import os, sys, torch
+from fastai_charrnn.all import *
+torch.distributed.init_process_group("gloo", init_method="file://{tmp_path}/group", rank=0, world_size=1)
+os.environ["RANK"] = sys.argv[1]
+dls = CharDataLoaders.from_text(python_reference()[:5000], bs=64, valid="tail", device="cpu")
+learn = char_learner(dls, n_hid=16, seed=0, prompts=["the valu"])
+learn.model = torch.nn.parallel.DistributedDataParallel(learn.model)
+with learn.no_bar(): learn.fit(1)
+print(len(learn.predict_next_cb.samples), learn.predict_next("the") == learn.generate("the", 1, temperature=0).new, len(learn.score("the").nll))
+"""
+    for rank,said in ((0, "1 True 3"), (1, "0 True 3")):
+        out = subprocess.run([sys.executable, "-c", code, str(rank)], capture_output=True, text=True, cwd=tmp_path)
+        assert out.stdout.endswith(said+"\n") and ("'the valu" in out.stdout) == (rank == 0), out.stderr
+        (tmp_path/"group").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("kw", [dict(temperature=-1), dict(top_p=3), dict(stream=True), dict(beam=2, num=2)], ids=str)
+def test_options_without_sense_are_refused_when_it_is_made(kw): pytest.raises(GenerationError, PredictNextCallback, "the", **kw)
+
+
+def test_greedy_loops_of_early_epochs_do_not_warn_and_texts_without_losses_are_kept(dls):
+    learn = with_callback(dls, "the", 300)
+    learn.recorder.valid_metrics = learn.recorder.train_metrics = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(learn)
+    assert len(learn.predict_next_cb.samples) == 1
