@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. `--help` imports no torch; the commands live in `commands`.
+"""The command line: parse, call, print. `--help` imports no torch; the commands live in `commands` and `light_commands`.
 
 Exit codes: 0 done, 1 an error said in one line on stderr (or Ctrl-C), 2 a command line that makes no sense.
 """
@@ -126,7 +126,8 @@ def main(
         warnings.simplefilter("always", CharRnnWarning)
         warnings.showwarning = lambda message, *_, **__: print(f"charrnn: {message}", file=sys.stderr)
         try:
-            from . import commands
+            if args.command in ("generate", "info"): from . import light_commands as commands
+            else: from . import commands
             getattr(commands, args.command)(args)
             sys.stdout.flush()
         except (CharRnnError, OSError, KeyboardInterrupt) as e:

@@ -1,18 +1,19 @@
-"""What each command of `charrnn` does: one function a command, given the parsed arguments (`cli`)."""
-import json,os,shlex,shutil,sys
+"""What the commands of `charrnn` do that train or evaluate: one function a command, given the parsed arguments (`cli`)."""
+import os,shlex,shutil,sys
 from contextlib import nullcontext
 
 from fastai.basics import Recorder
 
 from .baseline import ngram_baseline
-from .bundle import describe_model,load_model,save_model
+from .bundle import load_model,save_model
 from .callbacks import EachTrainedEpoch
 from .corpus import human_numbers,nietzsche,python_reference,read_text
 from .data import CharDataLoaders
-from .errors import CharRnnError,CorpusError,DataError,DownloadError,ModelFileError
+from .errors import CharRnnError,DataError,DownloadError,ModelFileError
 from .learner import char_learner
+from .light_commands import epochs
 
-__all__ = ["train", "generate", "evaluate", "info", "reproduce"]
+__all__ = ["train", "evaluate", "reproduce"]
 
 _download_limit = 10 # seconds, where nobody asked for the corpus by name
 _prompts = {"nietzsche": ["for thos", "part of ", "The phil"], "python_reference": ["The valu", "for exam", "a functi"],
@@ -89,11 +90,10 @@ def _fit(learn, args, out):
         try: learn.fit_one_cycle(args.epochs, args.lr)
         except KeyboardInterrupt:
             done = learn.save_each_epoch.saved
-            raise KeyboardInterrupt(f"interrupted; {out} holds the model after {_epochs(done)}" if done else
+            raise KeyboardInterrupt(f"interrupted; {out} holds the model after {epochs(done)}" if done else
                                     "interrupted before an epoch was finished; nothing was saved") from None
 
 
-def _epochs(n): return f"{n} epoch{'' if n == 1 else 's'}"
 def _row(values): print("  ".join(f"{v:>13.4f}" if isinstance(v, float) else f"{v!s:>13}" for v in values), flush=True)
 
 
@@ -101,38 +101,9 @@ def _comparison(learn, args, ngrams):
     "The model's validation numbers above those of counting alone."
     row,best = learn.training_log.rows[-1],ngrams.best
     rows = [("", "nats", "bits per char", "accuracy"),
-            (f"{args.arch}, {_epochs(args.epochs)}", f"{row['valid_loss']:.4f}", f"{row['bits_per_char']:.4f}", f"{row['accuracy']:.4f}"),
+            (f"{args.arch}, {epochs(args.epochs)}", f"{row['valid_loss']:.4f}", f"{row['bits_per_char']:.4f}", f"{row['accuracy']:.4f}"),
             (f"n-grams, contexts to {best.context}", f"{best.nats:.4f}", f"{best.bits:.4f}", "")]
     return "\n".join(f"{a:<26}{b:>10}{c:>15}{d:>10}" for a,b,c,d in rows) + f"\nvalidated on {learn.dls.train_ds.info['split']}"
-
-
-def generate(args):
-    "Every prompt with its continuations: all at once, or one after another as they are written."
-    learn,prompts = load_model(args.model),_prompts_of(args)
-    kw = dict(return_prompt=not args.no_prompt, unk=args.unk, **{k:getattr(args, k) for k in ("n", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop", "seed")})
-    if args.stream:
-        for p in prompts:
-            for c in learn.generate(p, stream=True, **kw): print(c, end="", flush=True)
-            print(flush=True)
-        return
-    for o in learn.generate(list(prompts), num=args.num, beam=args.beam, **kw): print(_as_json(o) if args.json else o)
-
-
-def _prompts_of(args):
-    "Those given, then the lines of the file or of standard input as they come."
-    yield from args.prompt or ()
-    if args.prompts is None: return
-    try: source = sys.stdin.buffer if args.prompts == "-" else open(args.prompts, "rb")
-    except OSError as e: raise CorpusError(f"cannot read {args.prompts}: {e.strerror}; pass a file of prompts, one a line, or -") from None
-    with source:
-        for k,line in enumerate(source, 1):
-            try: yield line.decode("utf-8-sig" if k == 1 else "utf-8").rstrip("\r\n")
-            except UnicodeDecodeError: raise CorpusError(f"line {k:,} of {args.prompts} is not valid utf-8; convert it, as with iconv -f latin-1 -t utf-8") from None
-
-
-def _as_json(o):
-    "A result as one line; log-probabilities with the digits they have."
-    return json.dumps(dict(prompt=o.prompt, text=o.text, new=o.new, log_probs=[float(str(v)) for v in o.log_probs], bits_per_char=o.bits_per_char if o.new else None, seed=o.seed))
 
 
 def evaluate(args):
@@ -141,18 +112,6 @@ def evaluate(args):
     text = read_text(args.file, args.encoding)
     values = learn.evaluate(text, unk=args.unk)
     print(f"{args.file}: {len(text):,} characters, {values['loss']:.4f} nats, {values['bits_per_char']:.4f} bits per char, accuracy {values['accuracy']:.4f}")
-
-
-def info(args):
-    "What a model file says of itself."
-    d = describe_model(args.model)
-    if args.json: return print(json.dumps(d))
-    data,log = d["data"],d["training"].get("log", [])
-    last = f", last: train {log[-1]['train_loss']:.4f}, valid {log[-1]['valid_loss']:.4f} nats" if log and "valid_loss" in log[-1] else ""
-    print(f"{args.model}: {d['arch']}, {', '.join(f'{k}={v}' for k,v in d['config'].items())}, format {d['format']}\n"
-          f"  window      {d['window']} characters\n  vocabulary  {len(d['vocab'])} characters: {''.join(d['vocab'][1:])!r}\n"
-          f"  text        {data.get('n_chars', 0):,} characters, validated on {data.get('split', 'nothing')}\n  trained     {_epochs(d['training'].get('epochs', 0))}{last}\n"
-          f"  tensors     {', '.join(f'{k} {tuple(v)}' for k,v in d['tensors'].items())}\n  versions    {', '.join(f'{k} {v}' for k,v in d['versions'].items())}")
 
 
 def reproduce(args):

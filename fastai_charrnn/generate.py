@@ -13,11 +13,12 @@ empty one it predicts from that state alone. The model's mode and every random s
 import secrets,warnings
 from collections.abc import Callable,Iterator,Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from fastai.basics import L,Learner
-from fastai.torch_core import get_model
+from fastcore.foundation import L
+from torch import nn
 
 from .beam import beam_ids
 from .decoders import carries,next_log_probs
@@ -27,13 +28,15 @@ from .sampling import check_weights,greedy_ids,sample_ids,score_ids,stream_ids
 from .scored import ScoredText
 from .splits import is_count
 
+if TYPE_CHECKING: from fastai.basics import Learner # a command that only writes does without fastai
+
 __all__ = ["predict_next", "next_probs", "generate", "score", "CharStream", "get_next", "get_next_n"]
 
 _most_states = 2**25 # numbers in the hidden states of a batch: 256 MB
 
 
 def predict_next(
-    self:Learner, # a learner whose `dls` has a character vocabulary
+    self:"Learner", # a learner whose `dls` has a character vocabulary
     prompt:str|list[str], # what to continue, or several texts, continued as one batch; may be empty
     n:int|None=None, # None: the next character alone; else the prompt and n characters
     unk:str="error" # characters outside the vocabulary: "error", "skip", or a known character to put in their place
@@ -44,26 +47,26 @@ def predict_next(
     if not (n is None or is_whole(n)): raise DataError(f"n={n} is not a number of characters; pass a whole number from 0 up, or None for the next character alone")
     encoded,decode = _encode(self, prompt, unk),self.dls.vocab.decode
     if n is not None and len(encoded)*n > MOST: raise DataError(f"n={n:,} is more than the {MOST:,} characters kept in memory; pass less, or use generate(…, temperature=0, stream=True)")
-    new = greedy_ids(get_model(self.model), _rows(self, encoded), 1 if n is None else int(n)).cpu()
+    new = greedy_ids(_bare(self.model), _rows(self, encoded), 1 if n is None else int(n)).cpu()
     texts = [decode(o) if n is None else decode(p)+decode(o) for p,o in zip(encoded, new)]
     return texts[0] if isinstance(prompt, str) else texts
 
 
 def next_probs(
-    self:Learner, # a learner whose `dls` has a character vocabulary
+    self:"Learner", # a learner whose `dls` has a character vocabulary
     prompt:str, # what comes before
     top:int|None=None, # how many characters to name; None: all
     unk:str="error" # characters outside the vocabulary: "error", "skip", or a known character to put in their place
 ) -> dict[str,float]: # character to probability, likeliest first; index 0, the padding, is '\0'
     "How likely each character is to follow `prompt`. Raises `UnknownCharError`, and `GenerationError` for an impossible `top`."
     if not (top is None or is_count(top)): raise GenerationError(f"top={top!r} is not a number of characters; pass a whole number from 1 up, or None for all")
-    check_weights(get_model(self.model))
-    probs,order = next_log_probs(get_model(self.model), _rows(self, _encode(self, str_of(prompt), unk)))[0].exp().sort(descending=True, stable=True)
+    check_weights(_bare(self.model))
+    probs,order = next_log_probs(_bare(self.model), _rows(self, _encode(self, str_of(prompt), unk)))[0].exp().sort(descending=True, stable=True)
     return {self.dls.vocab[i]:p for i,p in zip(order[:top].tolist(), probs[:top].tolist())}
 
 
 def generate(
-    self:Learner, # a learner whose `dls` has a character vocabulary
+    self:"Learner", # a learner whose `dls` has a character vocabulary
     prompt:str|Sequence[str], # what to continue, or several texts, continued as one batch; may be empty
     n:int|None=200, # characters to write, at most; None, with `stream`: without end
     temperature:float=.8, # 0: the likeliest each time; below 1 likelier characters gain, above 1 rarer ones do
@@ -98,7 +101,7 @@ def generate(
 
 
 def continue_texts(
-    learn:Learner, # a learner whose `dls` has a character vocabulary
+    learn:"Learner", # a learner whose `dls` has a character vocabulary
     prompt:str|Sequence[str], # what to continue, or several texts
     n:int, # characters to write, at most
     options:Options, # how
@@ -106,7 +109,7 @@ def continue_texts(
     unk:str="error" # as in `generate`
 ) -> tuple[L,int|None]: # `ScoredText`s by prompt; after how many characters one of them repeats itself, if it is greedy and does
     "What `generate` does, without a warning."
-    encoded,model = _encode(learn, prompt, unk),get_model(learn.model)
+    encoded,model = _encode(learn, prompt, unk),_bare(learn.model)
     o = _checked(learn, n, options, len(encoded))
     found,period = [],None
     def ends(): return Stops(o, learn.dls.vocab.decode)
@@ -130,7 +133,7 @@ class CharStream:
     protocol: its steps are taken from a copy in float64, made with the stream."""
 
     def __init__(self,
-        learn:Learner, # as `self` in `generate`, likewise the others
+        learn:"Learner", # as `self` in `generate`, likewise the others
         prompt:str,
         n:int|None, # None: without end
         options:Options,
@@ -142,7 +145,7 @@ class CharStream:
         encoded, = _encode(learn, prompt, unk)
         self.options = o = _checked(learn, n, options, 1, stream=True)
         self.prompt,self.vocab,self.n = learn.dls.vocab.decode(encoded) if return_prompt else "",learn.dls.vocab,n
-        self.ids = stream_ids(get_model(learn.model), _rows(learn, [encoded]), o, _seen(learn, [encoded], o), self._looped)
+        self.ids = stream_ids(_bare(learn.model), _rows(learn, [encoded]), o, _seen(learn, [encoded], o), self._looped)
         self.chars = self._chars()
 
     @property
@@ -163,7 +166,7 @@ class CharStream:
 
 
 def score(
-    self:Learner, # a learner whose `dls` has a character vocabulary
+    self:"Learner", # a learner whose `dls` has a character vocabulary
     text:str, # what to score; may be empty
     unk:str="error" # characters outside the vocabulary: "error", "skip", or a known character to put in their place
 ) -> ScoredText: # all of it as `new`: `nll` in nats, `bits`, `bits_per_char`
@@ -172,11 +175,11 @@ def score(
     A model with a window scores the first characters from windows padded with index 0, as short prompts are.
     Raises `UnknownCharError`, and `GenerationError` for a model whose predictions are not numbers."""
     ids, = _encode(self, str_of(text), unk)
-    return ScoredText("", self.dls.vocab.decode(ids), score_ids(get_model(self.model), ids, _window(self), _device(self)))
+    return ScoredText("", self.dls.vocab.decode(ids), score_ids(_bare(self.model), ids, _window(self), _device(self)))
 
 
 def get_next(
-    learn:Learner, # a learner whose `dls` has a character vocabulary
+    learn:"Learner", # a learner whose `dls` has a character vocabulary
     inp:str # what comes before
 ) -> str: # one character
     "The likeliest next character, by the reference's own name."
@@ -184,7 +187,7 @@ def get_next(
 
 
 def get_next_n(
-    learn:Learner, # a learner whose `dls` has a character vocabulary
+    learn:"Learner", # a learner whose `dls` has a character vocabulary
     inp:str, # what to continue
     n:int # how many characters
 ) -> str: # `inp` and n characters
@@ -207,7 +210,7 @@ def _encode(learn, prompt, unk):
 
 
 def check_request(
-    learn:Learner, # a learner whose `dls` has a character vocabulary
+    learn:"Learner", # a learner whose `dls` has a character vocabulary
     prompt:str|Sequence[str], # what to continue, or several texts
     n:int, # characters to write, at most
     options:Options, # how
@@ -233,17 +236,18 @@ def _checked(learn, n, o, n_prompts, stream=False):
 
 def _parts(learn, jobs):
     "Batches of rows that fit."
-    size = max(_most_states//((1 if carries(get_model(learn.model)) else _window(learn))*getattr(get_model(learn.model), "n_hid", 256)), 1)
+    size = max(_most_states//((1 if carries(_bare(learn.model)) else _window(learn))*getattr(_bare(learn.model), "n_hid", 256)), 1)
     return [jobs[i:i+size] for i in range(0, len(jobs), size)]
 
 
-def _window(learn): return getattr(get_model(learn.model), "window", None) or learn.dls.window
+def _bare(model): return model.module if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)) else model
+def _window(learn): return getattr(_bare(learn.model), "window", None) or learn.dls.window
 def _device(learn): return next(learn.model.parameters()).device
 
 
 def _rows(learn, encoded):
     "Prompts as the model reads them: (n_prompts, window), or as wide as the longest where the state is carried; on the model's device."
-    width = max(map(len, encoded), default=0) if carries(get_model(learn.model)) else _window(learn)
+    width = max(map(len, encoded), default=0) if carries(_bare(learn.model)) else _window(learn)
     rows = torch.zeros(len(encoded), width, dtype=torch.int64)
     for row,ids in zip(rows, encoded):
         if len(ids := ids[-width:] if width else ids): row[-len(ids):] = torch.from_numpy(ids.astype(np.int64))

@@ -4,7 +4,6 @@
     learn.fit(4, 1e-3); learn.set_lrs(1e-4); learn.fit(2)     # the reference's schedule
     learn.predict_next("for thos", n=40)
 """
-import inspect
 from collections.abc import Callable
 from operator import attrgetter
 
@@ -18,6 +17,7 @@ from .data import CharDataLoaders
 from .errors import ArchError,DataError
 from .generate import generate,next_probs,predict_next,score
 from .metrics import BitsPerChar,CharNLLLoss
+from .modelfile import build_model
 from .samples import PredictNextCallback
 from .splits import is_count
 from .windows import CharIds,CharWindows
@@ -129,15 +129,3 @@ def char_learner(
     learn.predict_next_cb.check()
     if seed is not None: dls.train.seed(seed)
     return learn
-
-
-def build_model(cls, vocab_sz, config, window, seed=None):
-    "A model by its class, on the CPU so that a seed gives the same weights everywhere; told its window if it takes one."
-    takes = inspect.signature(cls).parameters
-    if "window" in takes: config = config | dict(window=window)
-    if bad := [k for k in config if k not in takes and not any(p.kind is p.VAR_KEYWORD for p in takes.values())]:
-        raise ArchError(f"{cls.__name__} takes no argument {', '.join(bad)}; it takes {', '.join(takes)}")
-    if seed is None: return cls(vocab_sz, **config)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return cls(vocab_sz, **config)

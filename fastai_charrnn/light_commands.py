@@ -1,0 +1,56 @@
+"""What the commands of `charrnn` do that need no fastai: `generate` and `info`, given the parsed arguments (`cli`)."""
+import json,sys
+
+from .errors import CorpusError
+from .modelfile import describe_model
+from .writer import load_writer
+
+__all__ = ["generate", "info"]
+
+
+def generate(args):
+    "Every prompt with its continuations: all at once, or one after another as they are written."
+    learn,prompts = load_writer(args.model),_prompts_of(args)
+    kw = dict(return_prompt=not args.no_prompt, unk=args.unk, **{k:getattr(args, k) for k in ("n", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop", "seed")})
+    if args.stream:
+        for p in prompts:
+            for c in learn.generate(p, stream=True, **kw): print(c, end="", flush=True)
+            print(flush=True)
+        return
+    for o in learn.generate(list(prompts), num=args.num, beam=args.beam, **kw): print(_as_json(o) if args.json else o)
+
+
+def _prompts_of(args):
+    "Those given, then the lines of the file or of standard input as they come."
+    yield from args.prompt or ()
+    if args.prompts is None: return
+    try: source = sys.stdin.buffer if args.prompts == "-" else open(args.prompts, "rb")
+    except OSError as e: raise CorpusError(f"cannot read {args.prompts}: {e.strerror}; pass a file of prompts, one a line, or -") from None
+    with source:
+        for k,line in enumerate(source, 1):
+            try: yield line.decode("utf-8-sig" if k == 1 else "utf-8").rstrip("\r\n")
+            except UnicodeDecodeError: raise CorpusError(f"line {k:,} of {args.prompts} is not valid utf-8; convert it, as with iconv -f latin-1 -t utf-8") from None
+
+
+def _as_json(o):
+    "A result as one line; log-probabilities with the digits they have."
+    return json.dumps(dict(prompt=o.prompt, text=o.text, new=o.new, log_probs=[float(str(v)) for v in o.log_probs], bits_per_char=o.bits_per_char if o.new else None, seed=o.seed))
+
+
+def info(args):
+    "What a model file says of itself."
+    d = describe_model(args.model)
+    if args.json: return print(json.dumps(d))
+    data,log = d["data"],d["training"].get("log", [])
+    last = f", last: train {log[-1]['train_loss']:.4f}, valid {log[-1]['valid_loss']:.4f} nats" if log and "valid_loss" in log[-1] else ""
+    print(f"{args.model}: {d['arch']}, {', '.join(f'{k}={v}' for k,v in d['config'].items())}, format {d['format']}\n"
+          f"  window      {d['window']} characters\n  vocabulary  {len(d['vocab'])} characters: {''.join(d['vocab'][1:])!r}\n"
+          f"  text        {data.get('n_chars', 0):,} characters, validated on {data.get('split', 'nothing')}\n  trained     {epochs(d['training'].get('epochs', 0))}{last}\n"
+          f"  tensors     {', '.join(f'{k} {tuple(v)}' for k,v in d['tensors'].items())}\n  versions    {', '.join(f'{k} {v}' for k,v in d['versions'].items())}")
+
+
+def epochs(
+    n:int # how many
+) -> str:
+    "So many epochs, in words."
+    return f"{n} epoch{'' if n == 1 else 's'}"

@@ -1,0 +1,87 @@
+"""What a model file holds, read without fastai: `describe_model`, and the checks before anything is built from it.
+
+The file is `.safetensors`: the weights, and in its header's metadata, under "charrnn", a JSON description.
+
+    format     2 below is never silently read as 1: a file from a newer package is refused by name
+    arch, config, window, vocab      what to build, and for which characters
+    data, training, versions         how it was trained: text, split, every epoch's losses, packages
+"""
+import inspect,json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError,safe_open
+from torch import nn
+
+from . import models # noqa: F401 (registers the architectures)
+from .archs import Arch
+from .errors import ArchError,CharRnnError,ModelFileError
+
+__all__ = ["describe_model", "build_model", "check_tensors", "with_suffix", "FORMAT"]
+
+FORMAT = 1
+
+
+def with_suffix(
+    path:str|Path # as given
+) -> Path: # with ".safetensors" if it had no suffix
+    "Where a model file lies."
+    path = Path(path)
+    return path if path.suffix else path.with_suffix(".safetensors")
+
+
+def describe_model(
+    path:str|Path # a file written by `save_model`
+) -> dict: # the description, with `tensors`: name to shape
+    "What a model file says of itself, without loading its weights. Raises `ModelFileError` if it is none."
+    path = with_suffix(path)
+    if not path.is_file(): raise ModelFileError(f"there is no model file {path}; save_model(learn, {str(path)!r}) writes one")
+    try:
+        with safe_open(path, framework="pt") as f:
+            meta,tensors = f.metadata() or {},{k:(f.get_slice(k).get_shape(), f.get_slice(k).get_dtype()) for k in f.keys()}
+    except (SafetensorError, OSError) as e: raise ModelFileError(f"{path} is damaged or not a model file ({e}); save it again") from None
+    if "charrnn" not in meta: raise ModelFileError(f"{path} holds tensors but no description of a character model; it was not written by save_model")
+    try:
+        d = json.loads(meta["charrnn"])
+        kinds = dict(format=int, arch=str, config=dict, window=int, vocab=list, data=dict, training=dict, versions=dict)
+        if bad := [k for k,t in kinds.items() if not isinstance(d[k], t)]: raise ValueError(f"{', '.join(bad)} of the wrong kind")
+        if d["window"] < 1: raise ValueError(f"window={d['window']}")
+    except (ValueError, KeyError, TypeError) as e: raise ModelFileError(f"{path} has a description that cannot be read ({e}); save it again") from None
+    if d["format"] != FORMAT: raise ModelFileError(f"{path} has format {d['format']}, this package reads {FORMAT}; use fastai_charrnn {d['versions'].get('fastai_charrnn', 'of its time')}")
+    return d | dict(tensors={k:shape for k,(shape,_) in tensors.items()}, dtypes={k:t for k,(_,t) in tensors.items()})
+
+
+def build_model(
+    cls:Callable, # a class or function: cls(vocab_sz, **config)
+    vocab_sz:int, # characters in the vocabulary, padding included
+    config:dict, # its further arguments
+    window:int, # characters it reads
+    seed:int|None=None # what the weights are drawn with; None: the global random state
+) -> nn.Module:
+    "A model by its class, on the CPU so that a seed gives the same weights everywhere; told its window if it takes one."
+    takes = inspect.signature(cls).parameters
+    if "window" in takes: config = config | dict(window=window)
+    if bad := [k for k in config if k not in takes and not any(p.kind is p.VAR_KEYWORD for p in takes.values())]:
+        raise ArchError(f"{cls.__name__} takes no argument {', '.join(bad)}; it takes {', '.join(takes)}")
+    if seed is None: return cls(vocab_sz, **config)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return cls(vocab_sz, **config)
+
+
+def check_tensors(
+    d:dict, # as `describe_model` gives it
+    record:Arch, # the architecture it names
+    vocab_sz:int # characters in its vocabulary, padding included
+):
+    "Compare the tensors of a file with those of the model it describes, built without memory for weights. Raises `ModelFileError`."
+    try:
+        with torch.device("meta"): model = build_model(record.cls, vocab_sz, d["config"], d["window"])
+    except CharRnnError: raise
+    except Exception as e: raise ModelFileError(f"{record.name} cannot be built from {d['config']} ({type(e).__name__}: {e})") from None
+    want = {k:list(v.shape) for k,v in model.state_dict().items()}
+    for k in sorted(want.keys() | d["tensors"].keys()):
+        if want.get(k) != (got := d["tensors"].get(k)):
+            raise ModelFileError(f"tensor {k!r} is {got or 'missing'} in the file, and its description calls for {want.get(k) or 'none of that name'}")
+    if odd := sorted(k for k,t in d["dtypes"].items() if t not in ("F32", "F64", "F16", "BF16")): raise ModelFileError(f"tensor {odd[0]!r} is {d['dtypes'][odd[0]]}, not a float")
