@@ -1,4 +1,4 @@
-"""Claim: a text may outgrow memory: from 1 MB to 1 GB, time a batch, memory and the time to the first batch stay as they are.
+"""Claim: a text may outgrow memory: from 1 MB to 1 GB, memory and the time to the first batch do not grow, and a batch stays within a few hundredths of a training step.
 
 Texts are the corpus again and again, each time with other letters in a hundredth of its places. One process encodes the text to disk; another, with the
 cache ready, makes the `dls` and draws the first 1,000 training batches of 512 windows. Memory is the peak above what the imports left in use.

@@ -4,12 +4,16 @@
 trained for an epoch, all on one thread, the same prompt, the same 2,000 characters. Greedy text falls into a loop sooner or later and `predict_next` copies what is left of it:
 with "each computed" it may not. The share is of the time that products of (256·8 x 256)(256 x 256) take alone, one a character, `concat` two.
 """
+from pathlib import Path
+from time import perf_counter
+
 import torch
 from fastai_charrnn.all import CharDataLoaders,char_learner,nietzsche,read_text
 from fastai_charrnn.sampling import greedy_ids
 from figures import Row,in_turn,ratios
 from oracles import ORACLES,get_next_n
 
+_profiles = {} # of what missed
 
 def _per_character(learn, prompt, n):
     for _ in range(n):
@@ -38,7 +42,23 @@ def _of(arch, text, short):
             Row(f"`{arch}`: against `get_next_n`, each computed", ratios(hand, each), "{:.1f}", must=4, aim=8), Row(f"`{arch}`: against `get_preds` a character", ratios(preds, ours), "{:.0f}", must=30, aim=60),
             Row(f"`{arch}`: against `get_preds`, each computed", ratios(preds, each), "{:.0f}", must=30, aim=60)]
     if k == 8: rows.append(Row(f"`{arch}`: {n_prompts} prompts, share of the rate of their products", [100*p/m for p,m in zip(t["products"], t["many"])], "{:.0f}", "%", 40, 70))
+    if any(r.verdict == "**miss**" for r in rows): _profiles[arch] = _profile(lambda: greedy_ids(model, ids, few, loops=False), few)
     return rows
+
+
+def _profile(run, n):
+    "Microseconds a character in each of PyTorch's operations, and what is left for Python between them."
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as p: run()
+    start = perf_counter()
+    run()
+    total,of = (perf_counter()-start)/n*1e6,{e.key.removeprefix("aten::"):e.self_cpu_time_total/n for e in p.key_averages() if e.key.startswith("aten::")}
+    top = sorted(of, key=of.get, reverse=True)[:6]
+    return f"{total:.0f} µs, of which (under the profiler, which adds to each) " + ", ".join(f"`{k}` {of[k]:.1f}" for k in top) + f", {len(of)-len(top)} smaller ones {sum(of.values())-sum(of[k] for k in top):.1f}"
+
+
+def more(folder:Path) -> str:
+    "Where the time goes where a promise was missed."
+    return "\n".join([f"A character of `{a}`, each computed: {said}." for a,said in _profiles.items()]) or "No promise was missed."
 
 
 def measure(short:bool=False) -> list[Row]:

@@ -16,7 +16,7 @@ from .callbacks import EachTrainedEpoch
 from .data import CharDataLoaders
 from .errors import ArchError,DataError
 from .generate import generate,next_probs,predict_next,score
-from .metrics import BitsPerChar,CharNLLLoss
+from .metrics import BitsPerChar,CharNLLLoss,SmoothLoss
 from .modelfile import build_model
 from .samples import PredictNextCallback
 from .splits import is_count
@@ -26,7 +26,7 @@ __all__ = ["CharLearner", "char_learner", "TrainingLog"]
 
 
 class TrainingLog(EachTrainedEpoch):
-    "Keep what every epoch of every fit printed, so that a model file can say how its model was trained."
+    "Keep what every epoch of every fit printed, so that a model file can say how its model was trained; fetch the epoch's smoothed losses from the device."
     order = Recorder.order+1
 
     def __init__(self): self.rows = []
@@ -38,6 +38,13 @@ class TrainingLog(EachTrainedEpoch):
         "Keep the numbers by name, and the learning rate they were reached with."
         named = zip(self.learn.recorder.metric_names[1:], self.learn.final_record)
         self.rows.append({k:float(v) for k,v in named if isinstance(v, (int, float))} | {"lr":float(self.opt.hypers[-1]["lr"])})
+        self.after_fit()
+
+    def after_fit(self):
+        "Whoever plots the losses finds them on the CPU, as fastai's would be."
+        losses = getattr(getattr(self.learn, "recorder", None), "losses", [])
+        here = sum(o.device.type == "cpu" for o in losses)
+        if here < len(losses): losses[here:] = torch.stack(losses[here:]).cpu().unbind()
 
 
 class CharLearner(Learner):
@@ -125,6 +132,7 @@ def char_learner(
     learn = CharLearner(dls, build_model(record.cls, len(dls.vocab), config, dls.window, seed), loss_func or CharNLLLoss(), opt_func, lr=lr,
                         metrics=[accuracy, BitsPerChar()] if metrics is None else metrics, **kwargs)
     learn.arch,learn.arch_config = record,config
+    if hasattr(learn, "recorder"): learn.recorder.smooth_loss = SmoothLoss(learn.recorder.smooth_loss.beta)
     learn.add_cbs([TrainingLog(), PredictNextCallback(prompts)])
     learn.predict_next_cb.check()
     if seed is not None: dls.train.seed(seed)

@@ -6,10 +6,11 @@ import math
 
 import torch
 import torch.nn.functional as F
-from fastai.learner import AvgLoss
+from fastai.learner import AvgLoss,AvgSmoothLoss
+from fastai.torch_core import to_detach
 from torch import Tensor
 
-__all__ = ["CharNLLLoss", "BitsPerChar", "to_bits"]
+__all__ = ["CharNLLLoss", "BitsPerChar", "SmoothLoss", "to_bits"]
 
 
 def to_bits(
@@ -56,3 +57,12 @@ class BitsPerChar(AvgLoss):
     def value(self): return to_bits(self.total/self.count) if self.count else None
     @property
     def name(self): return "bits_per_char"
+
+
+class SmoothLoss(AvgSmoothLoss):
+    "fastai's smoothed training loss, kept where the loss is computed, so that no batch waits until the device has told a number."
+
+    def accumulate(self, learn):
+        self.count += 1
+        loss = to_detach(learn.loss.mean(), cpu=False)
+        self.val = torch.lerp(loss, self.val.to(loss.device), self.beta)

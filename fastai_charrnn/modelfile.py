@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError,safe_open
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from . import models # noqa: F401 (registers the architectures)
 from .archs import Arch
@@ -70,6 +71,15 @@ def build_model(
         return cls(vocab_sz, **config)
 
 
+class _Unfilled(TorchFunctionMode):
+    "Leaves initial values out: nobody asks for them on the meta device, where drawing them makes PyTorch import its compiler, a second long."
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init": return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
 def check_tensors(
     d:dict, # as `describe_model` gives it
     record:Arch, # the architecture it names
@@ -77,7 +87,7 @@ def check_tensors(
 ):
     "Compare the tensors of a file with those of the model it describes, built without memory for weights. Raises `ModelFileError`."
     try:
-        with torch.device("meta"): model = build_model(record.cls, vocab_sz, d["config"], d["window"])
+        with torch.device("meta"),_Unfilled(): model = build_model(record.cls, vocab_sz, d["config"], d["window"])
     except CharRnnError: raise
     except Exception as e: raise ModelFileError(f"{record.name} cannot be built from {d['config']} ({type(e).__name__}: {e})") from None
     want = {k:list(v.shape) for k,v in model.state_dict().items()}

@@ -1,8 +1,10 @@
-"""Events of training reach the callbacks that handle them, and only the looking for others is saved."""
+"""What training saves of fastai's own work, and that nothing is lost by it: events reach whoever handles them, smoothed losses are the same."""
 import pytest
+import torch
 from fastai.basics import Callback,Learner
 from fastai.callback.all import ShortEpochCallback,TerminateOnNaNCallback
-from fastai_charrnn.all import char_learner
+from fastai.learner import AvgSmoothLoss
+from fastai_charrnn.all import CharDataLoaders,SmoothLoss,char_learner
 
 
 class Heard(Callback):
@@ -29,3 +31,31 @@ def test_events_reach_whoever_handles_them_as_with_fastais_own_dispatch(dls):
         heard.append((learn.heard.heard, learn.hears_all.all, learn.training_log.rows, learn.predict_next_cb.run))
     assert heard[0] == heard[1] and heard[0][0][:2] == ["before_batch", "after_step"] and heard[0][1].count("after_batch") > 5
     with pytest.raises(Exception, match="missing after_lunch"): learn("after_lunch")
+
+
+def test_smoothed_losses_are_fastais(dls):
+    losses = []
+    for cls in (SmoothLoss, AvgSmoothLoss):
+        learn = char_learner(dls, n_hid=8, seed=0)
+        assert isinstance(learn.recorder.smooth_loss, SmoothLoss)
+        learn.recorder.smooth_loss = cls()
+        with learn.no_bar(), learn.no_logging(): learn.fit(2, 1e-3)
+        losses.append(learn.recorder.losses)
+    assert len(losses[0]) == 2*len(dls.train) and losses[0] == losses[1] and all(o.device.type == "cpu" for o in losses[0])
+
+
+class Strict(Callback):
+    "Waiting for the device within a training batch is an error."
+    order,run_valid = 100,False
+    def before_batch(self): torch.cuda.set_sync_debug_mode("error")
+    def after_batch(self): torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("arch", ["loop", "concat", "rnn", "lstm"])
+def test_no_training_batch_waits_for_the_device(small, tmp_path, arch):
+    learn = char_learner(CharDataLoaders.from_text(small, bs=256, valid="tail", device="cuda", path=tmp_path), arch, n_hid=32, seed=0)
+    try:
+        with learn.no_bar(), learn.no_logging(): learn.fit(2, 1e-3, cbs=Strict())
+    finally: torch.cuda.set_sync_debug_mode("default")
+    assert all(o.device.type == "cpu" for o in learn.recorder.losses) and learn.training_log.rows[-1]["valid_loss"] < 5
