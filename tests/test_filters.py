@@ -101,7 +101,7 @@ class Die(torch.nn.Module):
     "Predicts the same whatever it reads."
     def __init__(self):
         super().__init__()
-        self.logits = torch.nn.Parameter(torch.tensor([0., *LOADED]).log())
+        self.logits = torch.nn.Parameter(torch.tensor([1e-30, *LOADED]).log())
     def forward(self, x): return self.logits.expand(len(x), -1)
 
 
