@@ -35,7 +35,7 @@ def main():
     args = p.parse_args()
     out = args.out or (None if args.names or args.short else here.parent)
     names = args.names or sorted(o.stem for o in here.glob("*_speed.py"))
-    with tempfile.TemporaryDirectory(dir=out) as tmp:
+    with tempfile.TemporaryDirectory(dir=out, prefix=".bench-") as tmp:
         folder = Path(tmp)/"pictures"
         folder.mkdir()
         text = "\n\n".join([f"# Benchmarks\n\nWritten by `make bench`. Medians of rounds in turn (one round warms up), smallest and largest round in brackets; ratios carry over to other machines, "
