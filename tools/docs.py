@@ -13,7 +13,7 @@ from urllib.parse import unquote,urlsplit
 root = Path(__file__).parent.parent
 build = root/"build/docs"
 executed,source,html = build/"executed",build/"source",build/"html"
-pages = ["README", "ARCHITECTURE", "CONTRIBUTING", "CHANGELOG", "REPRODUCTION", "BENCHMARKS"]
+pages = ["README", "ARCHITECTURE", "CONTRIBUTING", "CHANGELOG", "REPRODUCTION", "BENCHMARKS", "SAMPLES"]
 
 conf = """
 project = "fastai_charrnn"
