@@ -2,6 +2,7 @@
 
     plot_arch("concat")                     what one step does, unrolled over a window
     plot_embeddings(learn)                  which characters a trained network holds to be alike
+    plot_next(learn, "for thos")            how likely each character is to come next
     plot_over_text(values, "Doug saw Jane") gates, hidden units, surprise: a row each, a column a character
 
 Each draws into the axes it is given, or into new ones, and returns them. matplotlib is imported when something is drawn.
@@ -14,10 +15,11 @@ from fastai.basics import Learner
 from torch import Tensor
 
 from .errors import ArchError,DataError
+from .generate import next_probs
 
 if TYPE_CHECKING: from matplotlib.axes import Axes
 
-__all__ = ["plot_arch", "plot_embeddings", "plot_over_text", "DRAWN"]
+__all__ = ["plot_arch", "plot_embeddings", "plot_next", "plot_over_text", "DRAWN"]
 
 DRAWN = ("char3", "loop", "concat", "rnn") # what `plot_arch` can draw
 _green,_blue,_red,_grey = "#2e7d32","#1565c0","#c62828","#6b6b6b"
@@ -101,10 +103,28 @@ def plot_embeddings(
     for kind,of,colour in _kinds:
         mine = [i for i in sorted(left) if of(chars[i])]
         left -= set(mine)
-        for i in mine: ax.text(x[i], y[i], "␣" if chars[i] == " " else chars[i], color=colour, ha="center", va="center", fontsize=12, parse_math=False)
+        for i in mine: ax.text(x[i], y[i], _shown(chars[i]), color=colour, ha="center", va="center", fontsize=12, parse_math=False)
         if mine: ax.plot([], [], "s", color=colour, label=kind)
     ax.legend(fontsize=8)
     ax.set(xticks=[], yticks=[], title=f"embedding of {len(chars)} characters: {(s[:2]**2).sum()/(s**2).sum():.0%} of the variance")
+    return ax
+
+
+def plot_next(
+    learn:Learner, # a learner whose `dls` has a character vocabulary
+    prompt:str, # what comes before
+    top:int|None=10, # how many characters to show; None: all
+    ax:"Axes|None"=None # where to; None: new axes
+) -> "Axes":
+    """Draw how likely the `top` likeliest characters are to follow `prompt`, a bar each, the likeliest on top.
+
+    Raises `UnknownCharError` for characters outside the vocabulary, `GenerationError` for an impossible `top`."""
+    probs = next_probs(learn, prompt, top)
+    ax = _axes(ax, (4, .28*len(probs)+.9))
+    ax.barh(range(len(probs)), list(probs.values()), color=_blue)
+    ax.set_yticks(range(len(probs)), [_shown(c) for c in probs], fontfamily="monospace", parse_math=False)
+    ax.set(xlim=(0, 1), ylim=(len(probs)-.4, -.6), xlabel="probability")
+    ax.set_title(f"after {prompt if len(prompt) <= 30 else '…'+prompt[-29:]!r}", parse_math=False)
     return ax
 
 
@@ -123,10 +143,15 @@ def plot_over_text(
     if labels is not None and len(labels) != len(values): raise DataError(f"{len(labels)} labels for {len(values)} rows; pass one a row")
     ax = _axes(ax, (max(.28*len(text), 3)+1.2, .3*len(values)+.7))
     ax.imshow(values, aspect="auto", cmap=cmap, vmin=vmin, vmax=vmax)
-    ax.set_xticks(range(len(text)), [{" ":"␣", "\n":"⏎"}.get(c, c) for c in text], fontfamily="monospace", parse_math=False)
+    ax.set_xticks(range(len(text)), [_shown(c) for c in text], fontfamily="monospace", parse_math=False)
     ax.set_yticks(range(len(values)), labels if labels is not None else [""]*len(values))
     ax.tick_params(length=0)
     return ax
+
+
+def _shown(c):
+    "A character as something that can be seen."
+    return {" ":"␣", "\n":"⏎"}.get(c) or (c if c.isprintable() else repr(c)[1:-1])
 
 
 def _axes(ax, size):

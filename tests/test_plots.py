@@ -6,8 +6,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from fastai_charrnn.errors import ArchError,DataError,UnknownCharError
-from fastai_charrnn.plots import DRAWN,plot_arch,plot_embeddings,plot_over_text
+from fastai_charrnn.errors import ArchError,DataError,GenerationError,UnknownCharError
+from fastai_charrnn.plots import DRAWN,plot_arch,plot_embeddings,plot_next,plot_over_text
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def test_a_rolled_drawing_has_one_step_and_no_start(arch):
 
 
 def test_drawings_go_where_they_are_told(trained):
-    for draw in (lambda ax: plot_arch("loop", ax=ax), lambda ax: plot_embeddings(trained, ax=ax), lambda ax: plot_over_text([0, 1], "ab", ax=ax)):
+    for draw in (lambda ax: plot_arch("loop", ax=ax), lambda ax: plot_embeddings(trained, ax=ax), lambda ax: plot_next(trained, "the", ax=ax), lambda ax: plot_over_text([0, 1], "ab", ax=ax)):
         ax = plt.subplots()[1]
         assert draw(ax) is ax and len(plt.get_fignums()) == 1
         ax.figure.canvas.draw()
@@ -63,6 +63,30 @@ def test_all_characters_but_padding_and_line_end_are_shown_unless_chosen(trained
     assert len(plot_embeddings(trained).texts) == len(trained.dls.vocab)-1-("\n" in trained.dls.vocab)
     with pytest.raises(UnknownCharError): plot_embeddings(trained, "ab漢")
     with pytest.raises(DataError, match="at least three"): plot_embeddings(trained, "ab")
+
+
+def test_bars_are_the_probabilities_of_what_comes_next_the_likeliest_on_top(trained):
+    ax,probs = plot_next(trained, "the __", top=5),trained.next_probs("the __", top=5)
+    assert [b.get_width() for b in ax.patches] == list(probs.values()) and [t.get_text() for t in ax.get_yticklabels()] == [{" ":"␣", "\n":"⏎"}.get(c, c) for c in probs]
+    low,high = ax.get_ylim()
+    assert low > high and ax.get_title() == "after 'the __'"
+    ax.figure.canvas.draw()
+
+
+def test_bars_of_all_characters_have_a_name_each_and_long_prompts_are_cut(trained):
+    ax = plot_next(trained, "x"*100, top=None)
+    names = [t.get_text() for t in ax.get_yticklabels()]
+    assert len(names) == len(set(names)) == len(trained.dls.vocab) and r"\x00" in names and all(o.isprintable() for o in names)
+    assert ax.get_title() == f"after '…{'x'*29}'"
+    ax.figure.canvas.draw()
+
+
+def test_bars_that_cannot_be_drawn_are_refused_before_there_are_axes(trained):
+    with pytest.raises(UnknownCharError, match="at position 4"): plot_next(trained, "the 漢")
+    for top in (0, -1, 2.5):
+        with pytest.raises(GenerationError, match="is not a number of characters"): plot_next(trained, "the", top=top)
+    with pytest.raises(GenerationError, match="one text as a str"): plot_next(trained, ["the"])
+    assert not plt.get_fignums()
 
 
 @pytest.mark.parametrize("values", [np.arange(6.).reshape(2, 3), torch.arange(6.).reshape(2, 3).requires_grad_(), [[0, 1, 2], [3, 4, 5]]])
