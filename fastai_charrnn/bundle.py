@@ -12,15 +12,14 @@ from fastai.basics import default_device
 from safetensors.torch import load_file,save_file
 
 from . import __version__
-from .archs import get_arch
 from .data import CharDataLoaders
-from .errors import CharRnnError,ModelFileError
+from .errors import ModelFileError
 from .learner import CharLearner,char_learner
-from .modelfile import FORMAT,check_tensors,describe_model,with_suffix
-from .vocab import CharVocab
+from .modelfile import FORMAT,checked,describe_model,opening,with_suffix
 from .windows import CharIds,CharWindows
 
 __all__ = ["save_model", "load_model", "describe_model"]
+
 
 def save_model(
     learn:CharLearner, # a learner made by `char_learner` with a registered architecture
@@ -66,9 +65,7 @@ def load_model(
     hold exactly the tensors its description calls for; or if `dls` has another vocabulary."""
     path = with_suffix(path)
     d = describe_model(path)
-    try: learn = _build(d, dls, device, kwargs)
-    except ModelFileError: raise
-    except CharRnnError as e: raise ModelFileError(f"{path} cannot be loaded: {e}") from None
+    with opening(path): learn = _build(d, dls, device, kwargs)
     learn.model.load_state_dict(load_file(path))
     learn.model.to(learn.dls.device).eval()
     learn.training_log.rows += d["training"].get("log", [])
@@ -77,8 +74,7 @@ def load_model(
 
 def _build(d, dls, device, kwargs):
     "An untrained learner as described; nothing of any size is made before the tensors are found to be as it calls for."
-    vocab,record = CharVocab(d["vocab"]),get_arch(d["arch"])
-    check_tensors(d, record, len(vocab))
+    vocab,record = checked(d)
     if dls is None:
         ids = CharIds(torch.zeros(0, dtype=torch.uint8))
         dss = [CharWindows(ids, vocab, torch.zeros(0, dtype=torch.int64), d["window"], d["data"]) for _ in range(2)]

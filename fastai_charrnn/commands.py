@@ -12,6 +12,7 @@ from .data import CharDataLoaders
 from .errors import CharRnnError,DataError,DownloadError,ModelFileError
 from .learner import char_learner
 from .light_commands import epochs
+from .modelfile import with_suffix
 
 __all__ = ["train", "evaluate", "reproduce"]
 
@@ -46,7 +47,7 @@ def _program():
 
 def _free_place(out, overwrite):
     "Where the model goes, made sure of before an epoch is spent."
-    out = out if out.suffix else out.with_suffix(".safetensors")
+    out = with_suffix(out)
     if out.exists() and not overwrite: raise ModelFileError(f"{out} exists; pass --overwrite to replace it, or another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.is_dir() or not os.access(out.parent, os.W_OK): raise ModelFileError(f"cannot write {out}; pass another --out")

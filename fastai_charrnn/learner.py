@@ -10,7 +10,6 @@ from operator import attrgetter
 import fastai.callback.all # noqa: F401 (puts fit_one_cycle, lr_find, no_bar and the like on Learner)
 from fastai.basics import Adam,Callback,Learner,PrettyString,Recorder,accuracy,delegates,event,torch
 
-from . import models # noqa: F401 (registers the architectures)
 from .archs import get_arch
 from .callbacks import EachTrainedEpoch
 from .data import CharDataLoaders
@@ -38,9 +37,11 @@ class TrainingLog(EachTrainedEpoch):
         "Keep the numbers by name, and the learning rate they were reached with."
         named = zip(self.learn.recorder.metric_names[1:], self.learn.final_record)
         self.rows.append({k:float(v) for k,v in named if isinstance(v, (int, float))} | {"lr":float(self.opt.hypers[-1]["lr"])})
-        self.after_fit()
+        self._fetch_losses()
 
-    def after_fit(self):
+    def after_fit(self): self._fetch_losses() # of an epoch that did not end
+
+    def _fetch_losses(self):
         "Whoever plots the losses finds them on the CPU, as fastai's would be."
         losses = getattr(getattr(self.learn, "recorder", None), "losses", [])
         here = sum(o.device.type == "cpu" for o in losses)

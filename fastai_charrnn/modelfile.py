@@ -7,7 +7,8 @@ The file is `.safetensors`: the weights, and in its header's metadata, under "ch
     data, training, versions         how it was trained: text, split, every epoch's losses, packages
 """
 import inspect,json
-from collections.abc import Callable
+from collections.abc import Callable,Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -16,10 +17,11 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from . import models # noqa: F401 (registers the architectures)
-from .archs import Arch
+from .archs import Arch,get_arch
 from .errors import ArchError,CharRnnError,ModelFileError
+from .vocab import CharVocab
 
-__all__ = ["describe_model", "build_model", "check_tensors", "with_suffix", "FORMAT"]
+__all__ = ["describe_model", "build_model", "checked", "opening", "with_suffix", "FORMAT"]
 
 FORMAT = 1
 
@@ -80,14 +82,23 @@ class _Unfilled(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def check_tensors(
-    d:dict, # as `describe_model` gives it
-    record:Arch, # the architecture it names
-    vocab_sz:int # characters in its vocabulary, padding included
-):
+@contextmanager
+def opening(
+    path:Path # the file
+) -> Iterator[None]:
+    "Whatever of ours is wrong with what a file asks for is a `ModelFileError` that names the file."
+    try: yield
+    except ModelFileError: raise
+    except CharRnnError as e: raise ModelFileError(f"{path} cannot be loaded: {e}") from None
+
+
+def checked(
+    d:dict # as `describe_model` gives it
+) -> tuple[CharVocab,Arch]: # what the file calls for
     "Compare the tensors of a file with those of the model it describes, built without memory for weights. Raises `ModelFileError`."
+    vocab,record = CharVocab(d["vocab"]),get_arch(d["arch"])
     try:
-        with torch.device("meta"),_Unfilled(): model = build_model(record.cls, vocab_sz, d["config"], d["window"])
+        with torch.device("meta"),_Unfilled(): model = build_model(record.cls, len(vocab), d["config"], d["window"])
     except CharRnnError: raise
     except Exception as e: raise ModelFileError(f"{record.name} cannot be built from {d['config']} ({type(e).__name__}: {e})") from None
     want = {k:list(v.shape) for k,v in model.state_dict().items()}
@@ -95,3 +106,4 @@ def check_tensors(
         if want.get(k) != (got := d["tensors"].get(k)):
             raise ModelFileError(f"tensor {k!r} is {got or 'missing'} in the file, and its description calls for {want.get(k) or 'none of that name'}")
     if odd := sorted(k for k,t in d["dtypes"].items() if t not in ("F32", "F64", "F16", "BF16")): raise ModelFileError(f"tensor {odd[0]!r} is {d['dtypes'][odd[0]]}, not a float")
+    return vocab,record

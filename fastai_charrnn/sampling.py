@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor,nn
 
-from .decoders import Carried,SlidingWindow,WindowsInFlight,carries,decoder,eval_mode,next_log_probs
+from .decoders import Carried,carries,decoder,eval_mode
 from .errors import GenerationError
 from .filters import draw,filter_scores
 from .options import Options
 
-__all__ = ["greedy_ids", "sample_ids", "score_ids", "stream_ids", "stream_keys", "Writer", "Uniforms", "eval_mode", "next_log_probs", "SlidingWindow", "WindowsInFlight", "Carried"]
+__all__ = ["greedy_ids", "sample_ids", "score_ids", "stream_ids", "stream_keys", "Writer", "Uniforms"]
 
 _look_after = 64 # characters written before the first look for a loop
 _block = 256 # characters between two looks at what was written

@@ -10,10 +10,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from .archs import get_arch
-from .errors import CharRnnError,ModelFileError
 from .generate import generate,next_probs,predict_next,score
-from .modelfile import build_model,check_tensors,describe_model,with_suffix
+from .modelfile import build_model,checked,describe_model,opening,with_suffix
 from .vocab import CharVocab
 
 __all__ = ["CharWriter", "load_writer"]
@@ -37,12 +35,9 @@ def load_writer(
     "The model of a file in evaluation mode. Runs nothing from the file. Raises `ModelFileError` as `load_model` does."
     path = with_suffix(path)
     d = describe_model(path)
-    try:
-        vocab,record = CharVocab(d["vocab"]),get_arch(d["arch"])
-        check_tensors(d, record, len(vocab))
+    with opening(path):
+        vocab,record = checked(d)
         model = build_model(record.cls, len(vocab), d["config"], d["window"])
-    except ModelFileError: raise
-    except CharRnnError as e: raise ModelFileError(f"{path} cannot be loaded: {e}") from None
     model.load_state_dict(load_file(path))
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return CharWriter(model.to(device).eval(), vocab, d["window"])
