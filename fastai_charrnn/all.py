@@ -20,5 +20,6 @@ from .report import *
 from .samples import *
 from .scored import *
 from .splits import *
+from .streams import *
 from .vocab import *
 from .windows import *

@@ -16,6 +16,7 @@ from .data import CharDataLoaders
 from .errors import ModelFileError
 from .learner import CharLearner,char_learner
 from .modelfile import FORMAT,checked,describe_model,opening,with_suffix
+from .streams import CharStreams
 from .windows import CharIds,CharWindows
 
 __all__ = ["save_model", "load_model", "describe_model"]
@@ -32,7 +33,7 @@ def save_model(
     if learn.arch is None or not learn.arch.registered:
         raise ModelFileError(f"{type(learn.model).__name__} is not a registered architecture, so a model file cannot name it; "
                              "register it with @register_arch(\"name\") before char_learner, or use learn.export")
-    tensors = {k:v.detach().cpu().contiguous() for k,v in learn.model.state_dict().items()}
+    tensors = {k:v.detach().cpu().clone() for k,v in learn.model.state_dict().items()} # tied weights are one tensor, which the format does not know
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as tmp:
@@ -45,7 +46,7 @@ def save_model(
 
 def _description(learn):
     log = learn.training_log.rows if hasattr(learn, "training_log") else []
-    return dict(format=FORMAT, arch=learn.arch.name, config=learn.arch_config, window=learn.dls.window, vocab=learn.dls.vocab.itos,
+    return dict(format=FORMAT, arch=learn.arch.name, config=learn.arch_config, window=learn.dls.window, target=learn.dls.target, stateful=learn.dls.stateful, vocab=learn.dls.vocab.itos,
                 data=learn.dls.train_ds.info, training=dict(epochs=len(log), log=log, bs=learn.dls.train.bs, opt=_name(learn.opt_func), loss=_name(learn.loss_func)),
                 versions=dict(fastai_charrnn=__version__, fastai=version("fastai"), torch=torch.__version__))
 
@@ -76,13 +77,16 @@ def _build(d, dls, device, kwargs):
     "An untrained learner as described; nothing of any size is made before the tensors are found to be as it calls for."
     vocab,record = checked(d)
     if dls is None:
-        ids = CharIds(torch.zeros(0, dtype=torch.uint8))
-        dss = [CharWindows(ids, vocab, torch.zeros(0, dtype=torch.int64), d["window"], d["data"]) for _ in range(2)]
-        dls = CharDataLoaders.from_datasets(*dss, device=device or default_device())
+        ids,device = CharIds(torch.zeros(0, dtype=torch.uint8)),device or default_device()
+        empty = (CharStreams(ids, vocab, (), d["training"].get("bs", 64), d["window"], True, info=d["data"]) if d["stateful"] else
+                 CharWindows(ids, vocab, torch.zeros(0, dtype=torch.int64), d["window"], d["data"], d["target"]))
+        dls = CharDataLoaders.from_datasets(empty, empty, device=device)
     elif dls.vocab != vocab:
         odd = sorted(set(dls.vocab) ^ set(vocab))
         raise ModelFileError(f"the vocabulary of dls is not the model's ({len(odd)} characters differ, such as {odd[0]!r}); make it with "
                              "CharDataLoaders.from_text(text, vocab=load_model(path).dls.vocab, unk=\"skip\")")
+    elif dls.stateful != d["stateful"] or dls.target != d["target"]:
+        raise ModelFileError(f"the model was trained with target={d['target']!r}, stateful={d['stateful']}, and dls have target={dls.target!r}, stateful={dls.stateful}; make them with the model's")
     elif device is not None: dls.to(device)
     config = {k:v for k,v in d["config"].items() if k not in ("n_hid", "emb_sz")}
     return char_learner(dls, arch=record.name, config=config, **{k:d["config"][k] for k in ("n_hid", "emb_sz") if k in d["config"]}, **kwargs)

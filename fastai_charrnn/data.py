@@ -21,7 +21,8 @@ from .corpus import read_text
 from .encoded import EncodedFile,encode_file
 from .errors import DataError
 from .order import MANY,Shuffle
-from .splits import Audit,audit,describe_split,is_count,split_windows
+from .splits import Audit,audit,describe_split,is_count,split_streams,split_windows
+from .streams import CharStreams
 from .vocab import CharVocab,warn_large
 from .windows import CharIds,CharPrompts,CharWindows,MappedIds
 
@@ -41,6 +42,9 @@ class WindowDL(TfmdDL):
     there are no items, so `after_item` and `before_batch` do not."""
 
     def __init__(self, dataset=None, bs:int=64, shuffle:bool=False, num_workers:int=0, **kwargs):
+        if isinstance(dataset, CharStreams):
+            shuffle = False # their order is the text's
+            if dataset.bs != bs: dataset = dataset.cut(bs)
         super().__init__(dataset, bs=bs, shuffle=shuffle, num_workers=0, **kwargs)
         if self.device is not None: self.dataset.to(self.device)
 
@@ -82,7 +86,7 @@ class WindowDL(TfmdDL):
 
     def new(self, dataset=None, cls=None, **kwargs):
         "A copy with other arguments; `dataset` may be texts or starts of windows."
-        raw = dataset is not None and not isinstance(dataset, (CharWindows, CharPrompts))
+        raw = dataset is not None and not isinstance(dataset, (CharWindows, CharPrompts, CharStreams))
         return super().new(self.dataset.at(dataset) if raw else dataset, cls, **kwargs)
 
     def to(self, device):
@@ -128,20 +132,23 @@ class CharDataLoaders(DataLoaders):
     def from_text(cls,
         text:str|EncodedFile, # the text to learn, or what `encode_file` made of it, with its vocabulary
         n:int=8, # characters in a window
-        stride:int=1, # a window starts at every `stride`-th character
+        stride:int|None=None, # a window starts at every `stride`-th character; None: at every one, for `target="every"` at every n-th
         bs:int=512, # windows in a training batch
-        valid:str|Sequence[int]="random", # "random" (the reference's), "tail", "blocks", "last", or window numbers; see `split_windows`
+        valid:str|Sequence[int]|None=None, # "random" (the reference's), "tail", "blocks", "last", or window numbers, see `split_windows`; None: "random", for streams "tail"
         valid_pct:float=.2, # the part that validates
         seed:int=42, # what "random" draws with; the order of training comes from fastai's `set_seed` or `char_learner(seed=)`
         vocab:CharVocab|None=None, # None: the characters of `text`; else the vocabulary of a trained model, say
         unk:str="error", # characters outside `vocab`: "error", "skip", or a known character to put in their place
-        val_bs:int|None=None, # windows in a validation batch; None: 2,048, or `bs` if that is more
+        val_bs:int|None=None, # windows in a validation batch; None: 2,048, or `bs` if that is more, and for streams `bs`
         device:str|torch.device|None=None, # where the text lives; None: fastai's default, the GPU if there is one
-        path:str|Path="." # where the learner saves
+        path:str|Path=".", # where the learner saves
+        target:str="next", # what a window is to predict: the character after it, or, with "every", the one after each of its characters
+        stateful:bool=False # whether the text is cut into `bs` streams that are read side by side, n characters a batch, the model's state going on from batch to batch
     ) -> "CharDataLoaders":
-        """Windows of `n` characters of `text`, each with the character that follows it.
+        """Windows of `n` characters of `text`, each with the character that follows it; or streams, see `CharStreams`.
 
-        Training windows are shuffled anew each epoch and all used (the last batch may be smaller).
+        Training windows are shuffled anew each epoch and all used (the last batch may be smaller). Where every character is a
+        target and a stretch of the text validates ("tail", "blocks"), it does so as streams, which hold each of its characters once.
         Raises `DataError` if the text is too short for `n`, `bs` or the split, `VocabError` if it holds '\\0' or unknown
         characters; warns if it has more than 1,000 distinct characters, usually a wrong encoding."""
         if isinstance(text, EncodedFile):
@@ -152,10 +159,7 @@ class CharDataLoaders(DataLoaders):
             a = vocab.encode(text, unk=unk)
             if len(vocab) > 1001: warn_large(vocab, np.bincount(a, minlength=len(vocab)), stacklevel=3)
             ids = CharIds.from_array(a)
-        split = split_windows(len(ids), n, stride, valid, valid_pct, seed)
-        _check_bs(len(split.train), len(ids), n, bs, val_bs)
-        info = dict(n_chars=len(ids), stride=stride, split=describe_split(valid, valid_pct, seed), spans=split.spans)
-        dss = [CharWindows(ids, vocab, torch.from_numpy(s) if isinstance(s, np.ndarray) else s, n, info) for s in (split.train, split.valid)]
+        dss = (_streams if stateful else _windows)(ids, vocab, n, stride, bs, valid, valid_pct, seed, val_bs, target)
         return cls.from_datasets(*dss, bs=bs, val_bs=val_bs, device=device, path=path)
 
     @classmethod
@@ -179,7 +183,8 @@ class CharDataLoaders(DataLoaders):
     def from_datasets(cls, train:CharWindows, valid:CharWindows, bs:int=512, val_bs:int|None=None, device=None, path=".") -> "CharDataLoaders":
         "Loaders over two datasets, the first shuffled."
         device = _usable(default_device() if device is None else device)
-        dls = WindowDL(train, bs=bs, shuffle=True, device=device),WindowDL(valid, bs=val_bs or max(bs, 2048), device=device)
+        val_bs = val_bs or (bs if getattr(valid, "stateful", False) else max(bs, 2048))
+        dls = WindowDL(train, bs=bs, shuffle=True, device=device),WindowDL(valid, bs=val_bs, device=device)
         return cls(*dls, path=path, device=device)
 
     def audit(self) -> Audit: # counts, and a sentence when printed
@@ -188,16 +193,43 @@ class CharDataLoaders(DataLoaders):
 
     def __repr__(self) -> str:
         info = self.train_ds.info
-        def loader(dl): return f"{len(dl.dataset):,} windows, {len(dl):,} batches of {dl.bs}"
+        def loader(dl):
+            what = f"{dl.dataset.n_targets:,} characters" if isinstance(dl.dataset, CharStreams) else f"{len(dl.dataset):,} windows"
+            return f"{what}, {len(dl):,} batches of {dl.bs}"
+        kind = (f"streams  {self.window} characters at a time, the state goes on" if self.stateful else
+                f"windows  {self.window} characters and {'those after each' if self.target == 'every' else 'the next'}, at every {_nth(info.get('stride', 1))}position")
         return (f"CharDataLoaders: {info.get('n_chars', 0):,} characters, vocabulary of {len(self.vocab)}\n"
-                f"  windows  {self.window} characters and the next, at every {_nth(info.get('stride', 1))}position\n"
+                f"  {kind}\n"
                 f"  train    {loader(self.train)}\n  valid    {loader(self.valid)} ({info.get('split', 'no text')})\n  device   {self.device}")
+
+
+def _windows(ids, vocab, n, stride, bs, valid, valid_pct, seed, val_bs, target):
+    "Training and validation windows."
+    if target not in ("next", "every"): raise DataError(f"target={target!r} is neither \"next\", the character after a window, nor \"every\", the one after each of its characters")
+    stride = (1 if target == "next" or not is_count(n) else n) if stride is None else stride
+    valid = "random" if valid is None else valid
+    split = split_windows(len(ids), n, stride, valid, valid_pct, seed)
+    _check_bs(len(split.train), len(ids), n, bs, val_bs)
+    info = dict(n_chars=len(ids), stride=stride, split=describe_split(valid, valid_pct, seed), spans=split.spans)
+    train,part = (CharWindows(ids, vocab, torch.from_numpy(s) if isinstance(s, np.ndarray) else s, n, info, target) for s in (split.train, split.valid))
+    if target == "every" and split.spans: part = CharStreams(ids, vocab, split.spans[1], val_bs or max(bs, 2048), n, carried=False, info=info)
+    return train,part
+
+
+def _streams(ids, vocab, n, stride, bs, valid, valid_pct, seed, val_bs, target):
+    "Training and validation streams."
+    if target != "every": raise DataError(f"stateful=True reads streams, whose every character is a target: pass target=\"every\", not {target!r}")
+    if stride not in (None, n): raise DataError(f"stateful=True reads streams from one end to the other: leave out stride={stride!r}")
+    spans = split_streams(len(ids), n, "tail" if valid is None else valid, valid_pct)
+    _check_bs(spans[0][0][1]-1, len(ids), n, bs, val_bs)
+    info = dict(n_chars=len(ids), stride=n, split=describe_split("tail", valid_pct, seed), spans=spans)
+    return [CharStreams(ids, vocab, part, rows, n, carried=True, rest=rest, info=info) for part,rows,rest in zip(spans, (bs, val_bs or bs), (False, True))]
 
 
 def _nth(stride): return "" if stride == 1 else f"{stride}{ {2: 'nd', 3: 'rd'}.get(stride, 'th')} "
 
 
-def _check_bs(n_train, n_chars, n, bs, val_bs):
+def _check_bs(n_train, n_chars, n, bs, val_bs, what="windows"):
     for name,v in (("bs", bs), ("val_bs", val_bs)):
         if not (name == "val_bs" and v is None) and not is_count(v): raise DataError(f"{name}={v} is not a whole number from 1 up")
     if n_train < bs: raise DataError(f"{n_chars:,} characters and n={n} give {n_train:,} training windows, less than one batch of bs={bs}; "

@@ -172,5 +172,6 @@ def _flat(module, dtype=None):
     `nn.Module` finds them in Python, a microsecond each."""
     view,tensors = object.__new__(type(module)),{**module._parameters, **module._buffers}
     if dtype is not None: tensors = {k:o.to(dtype) if o is not None and o.is_floating_point() else o for k,o in tensors.items()}
-    view.__dict__ = {**module.__dict__, **tensors, **{k:m and _flat(m, dtype) for k,m in module._modules.items()}, "training":False}
+    kids = {k:m and _flat(m, dtype) for k,m in module._modules.items()}
+    view.__dict__ = {**module.__dict__, **tensors, **kids, "_modules":kids, "training":False}
     return view

@@ -5,20 +5,23 @@
     learn.predict_next("for thos", n=40)
 """
 from collections.abc import Callable
+from contextlib import contextmanager,nullcontext
+from copy import copy
 from operator import attrgetter
 
 import fastai.callback.all # noqa: F401 (puts fit_one_cycle, lr_find, no_bar and the like on Learner)
-from fastai.basics import Adam,Callback,Learner,PrettyString,Recorder,accuracy,delegates,event,torch
+from fastai.basics import Adam,Callback,Learner,PrettyString,Recorder,Tensor,TrainEvalCallback,delegates,event,noop,torch
 
 from .archs import get_arch
-from .callbacks import EachTrainedEpoch
+from .callbacks import CarryState,EachTrainedEpoch
 from .data import CharDataLoaders
 from .errors import ArchError,DataError
 from .generate import generate,next_probs,predict_next,score
-from .metrics import BitsPerChar,CharNLLLoss,SmoothLoss
+from .metrics import BitsPerChar,CharAccuracy,CharLoss,CharNLLLoss,SmoothLoss
 from .modelfile import build_model
 from .samples import PredictNextCallback
 from .splits import is_count
+from .streams import CharStreams
 from .windows import CharIds,CharWindows
 
 __all__ = ["CharLearner", "char_learner", "TrainingLog"]
@@ -50,6 +53,7 @@ class TrainingLog(EachTrainedEpoch):
 
 class CharLearner(Learner):
     "A fastai `Learner` that continues text. Made by `char_learner`."
+    training_now = False # whether a fit is under way
     arch,arch_config = None,{} # the architecture's record and every argument it was built with: set by `char_learner`
     predict_next,next_probs,generate,score = predict_next,next_probs,generate,score
 
@@ -72,16 +76,64 @@ class CharLearner(Learner):
 
     def evaluate(self,
         text:str, # a text of at least one window and a character more
-        bs:int=4096, # windows in a batch
-        unk:str="error" # characters outside the vocabulary: "error", "skip", or a known character to put in their place
-    ) -> dict[str,float]: # loss in nats, then the metrics, by name
-        "The loss and metrics on every window of `text`. Raises `UnknownCharError`, and `DataError` for a text too short."
-        ids = CharIds.from_array(self.dls.vocab.encode(text, unk=unk))
-        starts = torch.arange(max(0, len(ids)-self.dls.window))
-        if not len(starts): raise DataError(f"the text has {len(ids)} characters; one window of {self.dls.window} and its target need {self.dls.window+1}")
-        dl = self.dls.valid.new(CharWindows(ids, self.dls.vocab, starts, self.dls.window), bs=bs)
-        with self.no_bar(), self.no_logging(): values = self.validate(dl=dl)
-        return dict(zip(["loss", *self.metrics.attrgot("name")], values))
+        bs:int|None=None, # rows in a batch; None: 4,096 windows, 512 chunks, or streams of 8,192 characters or more
+        unk:str="error", # characters outside the vocabulary: "error", "skip", or a known character to put in their place
+        by:str|None=None # how the text is read: "windows", "chunks" or "streams"; None: as the model was trained
+    ) -> dict[str,float]: # loss in nats, then the metrics, by name; with `by` named so: "streams_loss"
+        """The loss and metrics on `text`; its numbers depend on how it is read, so they can be named by it.
+
+        windows    every character after the first n, each from the n before it and a state of zeros
+        chunks     every character after the first, from a state of zeros at each n-th
+        streams    every character after the first, from all before it (in its row)
+
+        Raises `UnknownCharError`, `DataError` for a text too short or an unknown way, `ArchError` for a way the model cannot read."""
+        ids,n,own = CharIds.from_array(self.dls.vocab.encode(text, unk=unk)),self.dls.window,"streams" if self.dls.stateful else "chunks" if self.dls.target == "every" else "windows"
+        way = own if by is None else by
+        if way not in ("windows", "chunks", "streams"): raise DataError(f"by={by!r} is not a way to read; take \"windows\", \"chunks\" or \"streams\"")
+        need = n+1 if way == "windows" else 2
+        if len(ids) < need: raise DataError(f"the text has {len(ids)} characters; one window of {n} and its target need {n+1}" if way == "windows" else
+                                            f"the text has {len(ids)} characters; a character and its target need 2")
+        model = getattr(self.model, "module", self.model)
+        if way != own and not hasattr(model, "reading"): raise ArchError(f"{type(model).__name__} reads {own} alone; derive it from CharModel to have it read {way}")
+        rows = bs or dict(windows=4096, chunks=512, streams=min(max(len(ids)//8192, 1), 64))[way]
+        ds = (CharWindows(ids, self.dls.vocab, torch.arange(len(ids)-n), n) if way == "windows" else
+              CharStreams(ids, self.dls.vocab, [(0, len(ids))], rows, n if way == "chunks" else 128, carried=way == "streams"))
+        how = nullcontext() if way == own else model.reading("next" if way == "windows" else "every", None if way == "streams" else n)
+        with how,self.no_bar(),self.no_logging(): values = self.validate(dl=self.dls.valid.new(ds, bs=rows))
+        return dict(zip([("" if by is None else f"{by}_")+o for o in ("loss", *self.metrics.attrgot("name"))], values))
+
+    def validate(self,
+        ds_idx:int=1, # which of `dls`, if `dl` is None
+        dl=None, # what to validate with
+        cbs=None # callbacks for this alone
+    ) -> list[float]: # loss in nats, then the metrics
+        "As fastai's; may be called by a callback in the middle of an epoch, whose next loss is the same with and without it."
+        if not self.training_now: return super().validate(ds_idx, dl, cbs)
+        with _aside(self): return super().validate(ds_idx, dl, cbs)
+
+    def get_preds(self,
+        ds_idx:int=1, # which of `dls`, if `dl` is None
+        dl=None, # what to predict
+        act:Callable|None=None, # what to apply to predictions; None: probabilities
+        with_decoded:bool=False, # whether to return the likeliest characters too
+        **kwargs # as fastai's: with_input, with_loss, inner, reorder …
+    ) -> tuple: # as fastai's
+        "As fastai's; of streams, whose batches are of unequal sizes, each character one row, in the order of the text."
+        ds = getattr(self.dls[ds_idx] if dl is None else dl, "dataset", None)
+        if not isinstance(ds, CharStreams): return super().get_preds(ds_idx, dl, act=act, with_decoded=with_decoded, **kwargs)
+        with_loss,order = kwargs.pop("with_loss", False),ds.text_order()
+        raw = super().get_preds(ds_idx, dl, act=noop, **kwargs | dict(reorder=False))
+        *inp,preds,targs = [(torch.cat(list(o)) if not isinstance(o, Tensor) else o.flatten(0, 1))[order] for o in raw]
+        res = [*inp, (act or self.loss_func.activation)(preds), targs]
+        if with_decoded: res.append(self.loss_func.decodes(preds))
+        if with_loss:
+            with self.loss_not_reduced(): res.append(self.loss_func(preds, targs))
+        return tuple(res)
+
+    def _do_fit(self):
+        self.training_now = True
+        try: super()._do_fit()
+        finally: self.training_now = False
 
     def summary(self) -> PrettyString:
         """The layers of the model with the shapes of their weights, optimizer, loss and callbacks.
@@ -98,6 +150,25 @@ class CharLearner(Learner):
             f"{'Layer (type)':<22} {'Weights':<30} {'Param #':<12} Trainable", line, *rows, "_"*76, "",
             f"Total params: {total:,}", f"Total trainable params: {train:,}", f"Total non-trainable params: {total-train:,}", "",
             f"Optimizer used: {self.opt_func}", f"Loss function: {self.loss_func}", "", "Callbacks:", *(f"  - {cb}" for cb in self.cbs.sorted("order"))]))
+
+
+@contextmanager
+def _aside(learn):
+    "Room for a validation in the middle of a fit: what it changes of the learner, its record and its model's mode is put back, and callbacks of training do not hear of it."
+    modes = [m for m in learn.model.modules() if m.training]
+    kept,model = [(o, dict(o.__dict__)) for o in (learn, *learn.cbs)],getattr(learn.model, "module", learn.model)
+    state = getattr(model, "state", None)
+    learn.cbs = learn.cbs.filter(lambda cb: isinstance(cb, (TrainEvalCallback, Recorder, CarryState)))
+    if hasattr(learn, "recorder"): vars(learn.recorder).update({k:copy(getattr(learn.recorder, k)) for k in ("loss", "smooth_loss")})
+    learn.metrics,learn.training_now = learn.metrics.map(copy),False
+    try:
+        with learn.no_logging(),torch.random.fork_rng(): yield # every pass over a DataLoader draws from the global state
+    finally:
+        for o,d in kept:
+            vars(o).clear()
+            vars(o).update(d)
+        for m in modes: m.training = True
+        if state is not None: model.state = state
 
 
 def _may_handle(cb, event_name):
@@ -130,11 +201,11 @@ def char_learner(
     config = dict(record.config) | dict(emb_sz=emb_sz, n_hid=n_hid) | (config or {})
     for k in ("emb_sz", "n_hid"):
         if not is_count(config[k]): raise ArchError(f"{k}={config[k]!r} is not a whole number from 1 up")
-    learn = CharLearner(dls, build_model(record.cls, len(dls.vocab), config, dls.window, seed), loss_func or CharNLLLoss(), opt_func, lr=lr,
-                        metrics=[accuracy, BitsPerChar()] if metrics is None else metrics, **kwargs)
+    learn = CharLearner(dls, build_model(record.cls, len(dls.vocab), config, None if dls.stateful else dls.window, seed, dls.target), loss_func or CharNLLLoss(), opt_func, lr=lr,
+                        metrics=[CharAccuracy(), BitsPerChar()] if metrics is None else metrics, **kwargs)
     learn.arch,learn.arch_config = record,config
-    if hasattr(learn, "recorder"): learn.recorder.smooth_loss = SmoothLoss(learn.recorder.smooth_loss.beta)
-    learn.add_cbs([TrainingLog(), PredictNextCallback(prompts)])
+    if hasattr(learn, "recorder"): learn.recorder.loss,learn.recorder.smooth_loss = CharLoss(),SmoothLoss(learn.recorder.smooth_loss.beta)
+    learn.add_cbs([CarryState(), TrainingLog(), PredictNextCallback(prompts)])
     learn.predict_next_cb.check()
     if seed is not None: dls.train.seed(seed)
     return learn

@@ -10,7 +10,7 @@ from fastai.learner import AvgLoss,AvgSmoothLoss
 from fastai.torch_core import to_detach
 from torch import Tensor
 
-__all__ = ["CharNLLLoss", "BitsPerChar", "SmoothLoss", "to_bits"]
+__all__ = ["CharNLLLoss", "CharLoss", "CharAccuracy", "BitsPerChar", "SmoothLoss", "to_bits"]
 
 
 def to_bits(
@@ -44,14 +44,33 @@ class CharNLLLoss:
     def __repr__(self) -> str: return f"CharNLLLoss(reduction={self.reduction!r})"
 
 
-class BitsPerChar(AvgLoss):
-    "Bits per predicted character, whatever loss trains; each character counts once, whatever the batches."
+class CharLoss(AvgLoss):
+    "The mean of the loss; each character counts once, whatever the batches. (fastai's counts rows, and streams end in shorter ones.)"
 
     def accumulate(self, learn):
+        "Add a batch."
+        self.total += learn.to_detach(self.total_of(learn))
+        self.count += learn.y.numel()
+
+    def total_of(self, learn) -> Tensor: # ()
+        "The sum over the characters of a batch."
+        return learn.loss.mean()*learn.y.numel()
+
+
+class CharAccuracy(CharLoss):
+    "The part of the characters that are the likeliest; each counts once, whatever the batches."
+
+    def total_of(self, learn): return (learn.pred.argmax(-1) == learn.y).sum().float()
+    @property
+    def name(self): return "accuracy"
+
+
+class BitsPerChar(CharLoss):
+    "Bits per predicted character, whatever loss trains; each character counts once, whatever the batches."
+
+    def total_of(self, learn):
         y = learn.y.reshape(-1)
-        with torch.no_grad(): nll = F.nll_loss(learn.pred.reshape(len(y), -1).float().log_softmax(-1), y, reduction="sum")
-        self.total += learn.to_detach(nll)
-        self.count += len(y)
+        with torch.no_grad(): return F.nll_loss(learn.pred.reshape(len(y), -1).float().log_softmax(-1), y, reduction="sum")
 
     @property
     def value(self): return to_bits(self.total/self.count) if self.count else None

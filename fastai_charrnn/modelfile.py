@@ -2,13 +2,14 @@
 
 The file is `.safetensors`: the weights, and in its header's metadata, under "charrnn", a JSON description.
 
-    format     2 below is never silently read as 1: a file from a newer package is refused by name
-    arch, config, window, vocab      what to build, and for which characters
+    format     1: of models of windows alone, without target and stateful. A file from a newer package is refused by name
+    arch, config, vocab              what to build, and for which characters
+    window, target, stateful         how it reads: `CharDataLoaders.from_text` has the words
     data, training, versions         how it was trained: text, split, every epoch's losses, packages
 """
 import inspect,json
 from collections.abc import Callable,Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager,nullcontext
 from pathlib import Path
 
 import torch
@@ -21,9 +22,9 @@ from .archs import Arch,get_arch
 from .errors import ArchError,CharRnnError,ModelFileError
 from .vocab import CharVocab
 
-__all__ = ["describe_model", "build_model", "checked", "opening", "with_suffix", "FORMAT"]
+__all__ = ["describe_model", "build_model", "build_described", "checked", "opening", "with_suffix", "FORMAT"]
 
-FORMAT = 1
+FORMAT = 2
 
 
 def with_suffix(
@@ -49,9 +50,11 @@ def describe_model(
         d = json.loads(meta["charrnn"])
         kinds = dict(format=int, arch=str, config=dict, window=int, vocab=list, data=dict, training=dict, versions=dict)
         if bad := [k for k,t in kinds.items() if not isinstance(d[k], t)]: raise ValueError(f"{', '.join(bad)} of the wrong kind")
+        if d["format"] == 1: d |= dict(target="next", stateful=False)
         if d["window"] < 1: raise ValueError(f"window={d['window']}")
+        if d["format"] <= FORMAT and (d["target"] not in ("next", "every") or not isinstance(d["stateful"], bool)): raise ValueError("target or stateful is not one that is known")
     except (ValueError, KeyError, TypeError) as e: raise ModelFileError(f"{path} has a description that cannot be read ({e}); save it again") from None
-    if d["format"] != FORMAT: raise ModelFileError(f"{path} has format {d['format']}, this package reads {FORMAT}; use fastai_charrnn {d['versions'].get('fastai_charrnn', 'of its time')}")
+    if d["format"] not in range(1, FORMAT+1): raise ModelFileError(f"{path} has format {d['format']}, this package reads {FORMAT} and below; use fastai_charrnn {d['versions'].get('fastai_charrnn', 'of its time')}")
     return d | dict(tensors={k:shape for k,(shape,_) in tensors.items()}, dtypes={k:t for k,(_,t) in tensors.items()})
 
 
@@ -59,18 +62,33 @@ def build_model(
     cls:Callable, # a class or function: cls(vocab_sz, **config)
     vocab_sz:int, # characters in the vocabulary, padding included
     config:dict, # its further arguments
-    window:int, # characters it reads
-    seed:int|None=None # what the weights are drawn with; None: the global random state
+    window:int|None, # characters it reads; None: it carries its state
+    seed:int|None=None, # what the weights are drawn with; None: the global random state
+    target:str="next" # what it predicts: the character after a window, or, with "every", the one after each of its characters
 ) -> nn.Module:
-    "A model by its class, on the CPU so that a seed gives the same weights everywhere; told its window if it takes one."
+    """A model by its class, on the CPU so that a seed gives the same weights everywhere; told its window if it takes one.
+
+    Raises `ArchError` for arguments it does not take, and for a target it does not know."""
     takes = inspect.signature(cls).parameters
     if "window" in takes: config = config | dict(window=window)
     if bad := [k for k in config if k not in takes and not any(p.kind is p.VAR_KEYWORD for p in takes.values())]:
         raise ArchError(f"{cls.__name__} takes no argument {', '.join(bad)}; it takes {', '.join(takes)}")
-    if seed is None: return cls(vocab_sz, **config)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return cls(vocab_sz, **config)
+    with nullcontext() if seed is None else torch.random.fork_rng():
+        if seed is not None: torch.manual_seed(seed)
+        model = cls(vocab_sz, **config)
+    if hasattr(model, "target"): model.target = target
+    if window is None and getattr(model, "window", 0) is not None:
+        raise ArchError(f"{cls.__name__} cannot carry its state from batch to batch: derive it from CharModel, with an argument window, or leave out stateful=True")
+    return model
+
+
+def build_described(
+    d:dict, # as `describe_model` gives it
+    record:Arch, # its architecture
+    vocab_sz:int # characters in the vocabulary, padding included
+) -> nn.Module:
+    "The model that a description calls for, untrained."
+    return build_model(record.cls, vocab_sz, d["config"], None if d["stateful"] else d["window"], target=d["target"])
 
 
 class _Unfilled(TorchFunctionMode):
@@ -98,7 +116,7 @@ def checked(
     "Compare the tensors of a file with those of the model it describes, built without memory for weights. Raises `ModelFileError`."
     vocab,record = CharVocab(d["vocab"]),get_arch(d["arch"])
     try:
-        with torch.device("meta"),_Unfilled(): model = build_model(record.cls, len(vocab), d["config"], d["window"])
+        with torch.device("meta"),_Unfilled(): model = build_described(d, record, len(vocab))
     except CharRnnError: raise
     except Exception as e: raise ModelFileError(f"{record.name} cannot be built from {d['config']} ({type(e).__name__}: {e})") from None
     want = {k:list(v.shape) for k,v in model.state_dict().items()}

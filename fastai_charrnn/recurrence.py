@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["tanh_steps", "concat_steps", "tanh_of"]
+__all__ = ["tanh_steps", "concat_steps", "tanh_sequence", "tanh_of"]
 
 _alike = .9 # of the batch: with more distinct beginnings than this, sharing costs more than it saves
 
@@ -35,6 +35,15 @@ def concat_steps(
 ) -> Tensor: # (bs, n_hid) the last state
     "`h = tanh(w2 relu(table[c] + w h) + b2)` over a window, from zeros."
     return _Steps.apply(table, x, *(o.to(table.dtype) for o in (w, w2, b2)))
+
+
+def tanh_sequence(
+    inp:Tensor, # (n, bs, n_hid) what each character contributes
+    w:Tensor, # (n_hid, n_hid) hidden to hidden
+    h:Tensor # (bs, n_hid) the state to go on from
+) -> Tensor: # (n, bs, n_hid) every state
+    "`h = tanh(inp + w h)` over a sequence, from a state."
+    return _Sequence.apply(inp, w.to(inp.dtype), h.to(inp.dtype))
 
 
 def tanh_of(
@@ -101,6 +110,27 @@ class _Steps(torch.autograd.Function):
                 dw.addmm_(dz.t(), hs[k-1])
                 dh = dz @ w
         return dtable,None,dw,None if w2 is None else dw2,None if w2 is None else db2
+
+
+class _Sequence(torch.autograd.Function):
+    "h = tanh(inp + w h), every h; the gradient of `w` is one product over all steps."
+
+    @staticmethod
+    def forward(ctx, inp, w, h):
+        outs,first = inp.clone(),h
+        for out in outs: h = tanh_of(out.addmm_(h, w.t()))
+        ctx.save_for_backward(outs, w, first)
+        return outs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, douts):
+        outs,w,first = ctx.saved_tensors
+        dz,dh = torch.empty_like(outs),torch.zeros_like(first)
+        for k in range(len(outs)-1, -1, -1):
+            dz[k] = _tanh_grad(douts[k]+dh, outs[k])
+            dh = dz[k] @ w
+        return dz,dz.flatten(0, 1).t() @ torch.cat([first[None], outs[:-1]]).flatten(0, 1),dh
 
 
 _tanh_grad,_relu_grad = torch.ops.aten.tanh_backward,torch.ops.aten.threshold_backward

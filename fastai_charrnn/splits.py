@@ -11,7 +11,7 @@ import numpy as np
 from .errors import DataError
 from .order import MANY,DrawnStarts,OtherStarts,Shuffle,SpanStarts,Starts
 
-__all__ = ["Split", "Audit", "split_windows", "audit", "describe_split"]
+__all__ = ["Split", "Audit", "split_windows", "split_streams", "audit", "describe_split"]
 
 _names = ("random", "tail", "blocks", "last")
 _n_blocks = 10 # "blocks": the text in ten stretches, the end of each validates
@@ -64,6 +64,19 @@ def split_windows(
         raise DataError(f"valid={valid!r} is not a split; take one of {', '.join(map(repr, _names))} or window numbers")
     split = (_many if n_windows > MANY else _few)(n_windows, n_chars, n, stride, valid, valid_pct, seed)
     return _checked(split, n_chars, n, valid, valid_pct)
+
+
+def split_streams(
+    n_chars:int, # length of the text, in characters
+    n:int=8, # characters read at a time
+    valid:str="tail", # the end of the text; streams know no other
+    valid_pct:float=.2 # the part of the text that validates
+) -> tuple: # (training spans, validation spans) of (begin, end)
+    "Split a text of `n_chars` characters for reading from one end to the other. Raises `DataError` if that leaves nothing to train or to validate on."
+    if not isinstance(valid, str) or valid != "tail":
+        raise DataError(f"valid={valid if isinstance(valid, str) else 'given numbers'!r} does not go with stateful=True: streams are whole, so that only the end of the text can validate; pass valid=\"tail\"")
+    _check(n_chars, n, 1, valid_pct, 0)
+    return _spans(n_chars, valid, valid_pct)
 
 
 def _few(n_windows, n_chars, n, stride, valid, valid_pct, seed):
@@ -145,6 +158,7 @@ def audit(
         shared = np.zeros(len(some), bool)
         for d in range(-n, n+1): shared |= train.holds(some+d)
         return Audit(len(some), int(shared.sum()), len(valid) if len(some) < len(valid) else None)
+    if isinstance(valid, Starts): valid = valid.to_numpy()
     size = int(max(train.max(), valid.max())) + n+2
     change = np.bincount(train, minlength=size) - np.bincount(train+n+1, minlength=size)
     seen = np.concatenate([[0], np.cumsum(np.cumsum(change) > 0)]) # seen[i]: how many of the first i characters train

@@ -104,21 +104,22 @@ class MappedIds:
 
 class CharWindows:
     "A dataset of windows: where each starts in the text, how long it is, and the vocabulary to read it by."
-    n_inp = 1
+    n_inp,stateful = 1,False
 
     def __init__(self,
         ids:CharIds|MappedIds, # the encoded text
         vocab:CharVocab, # what its indices mean
         starts:Tensor|Starts, # (n_windows,) int64: where each window starts
         window:int, # characters in a window
-        info:dict|None=None # how the data was made: n_chars, stride, split, spans; goes into model files
+        info:dict|None=None, # how the data was made: n_chars, stride, split, spans; goes into model files
+        target:str="next" # what is to be predicted: the character after the window ("next"), or the one after each of its characters ("every")
     ):
-        self.ids,self.vocab,self.starts,self.window,self.info = ids,vocab,starts,window,info or {}
+        self.ids,self.vocab,self.starts,self.window,self.info,self.target = ids,vocab,starts,window,info or {},target
         self.loss_func,self.c = CharNLLLoss(),len(vocab)
 
     def batch(self,
         idxs:Tensor # (bs,) int64: numbers of windows
-    ) -> tuple[Tensor,Tensor]: # x (bs, window), y (bs,), both int64
+    ) -> tuple[Tensor,Tensor]: # x (bs, window), y (bs,) or (bs, window), both int64
         "A whole minibatch by one gather."
         return next(self.batches(idxs, max(len(idxs), 1)))
 
@@ -130,7 +131,7 @@ class CharWindows:
         starts = self.starts[idxs] if isinstance(self.starts, Tensor) else torch.from_numpy(self.starts[idxs.numpy()]).to(self.ids.home)
         for w in self.ids.gather(starts, self.window+1, bs):
             w = w.long()
-            yield w[:, :-1],w[:, -1]
+            yield w[:, :-1],w[:, 1:] if self.target == "every" else w[:, -1]
 
     @property
     def home(self) -> torch.device:
@@ -155,7 +156,7 @@ class CharWindows:
         starts = torch.tensor(np.asarray(items), dtype=torch.int64)
         if len(starts) and not 0 <= starts.min() <= starts.max() < len(self.ids)-self.window:
             raise DataError(f"no window starts at {int(starts.max())}: starts run from 0 to {len(self.ids)-self.window-1:,}")
-        return CharWindows(self.ids, self.vocab, starts.to(self.ids.home), self.window, self.info)
+        return CharWindows(self.ids, self.vocab, starts.to(self.ids.home), self.window, self.info, self.target)
 
     @property
     def items(self) -> pd.Series|Starts: # n_windows of int64
@@ -164,7 +165,7 @@ class CharWindows:
 
     def new_empty(self) -> "CharWindows":
         "The same without any text, for `export`."
-        return CharWindows(CharIds(torch.zeros(0, dtype=torch.uint8)), self.vocab, torch.zeros(0, dtype=torch.int64), self.window, self.info)
+        return CharWindows(CharIds(torch.zeros(0, dtype=torch.uint8)), self.vocab, torch.zeros(0, dtype=torch.int64), self.window, self.info, self.target)
 
     def to(self, device):
         "Move text and starts; other loaders over the same text follow."
@@ -177,7 +178,7 @@ class CharWindows:
 
 class CharPrompts:
     "A dataset of texts whose next character is asked for: each is one window, its last `window` characters."
-    n_inp = 1
+    n_inp,stateful = 1,False
 
     def __init__(self,
         rows:Tensor, # (n_texts, window)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from .generate import generate,next_probs,predict_next,score
-from .modelfile import build_model,checked,describe_model,opening,with_suffix
+from .modelfile import build_described,checked,describe_model,opening,with_suffix
 from .vocab import CharVocab
 
 __all__ = ["CharWriter", "load_writer"]
@@ -37,7 +37,7 @@ def load_writer(
     d = describe_model(path)
     with opening(path):
         vocab,record = checked(d)
-        model = build_model(record.cls, len(vocab), d["config"], d["window"])
+        model = build_described(d, record, len(vocab))
     model.load_state_dict(load_file(path))
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return CharWriter(model.to(device).eval(), vocab, d["window"])

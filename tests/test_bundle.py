@@ -45,7 +45,7 @@ def test_training_without_text_or_with_another_vocabulary_is_refused(path):
 
 def test_the_file_says_what_it_is_without_weights_being_read(path, trained):
     d = describe_model(path)
-    assert d["arch"] == "rnn" and d["config"] == dict(emb_sz=42, n_hid=64) and d["window"] == 8 and d["vocab"] == trained.dls.vocab.itos and d["format"] == 1
+    assert d["arch"] == "rnn" and d["config"] == dict(emb_sz=42, n_hid=64) and d["window"] == 8 and d["vocab"] == trained.dls.vocab.itos and d["format"] == 2
     assert d["training"]["epochs"] >= 2 and "last 20%" in d["data"]["split"] and set(d["versions"]) == {"fastai_charrnn", "fastai", "torch"}
     assert d["tensors"]["rnn.weight_hh_l0"] == [64, 64]
 
@@ -85,7 +85,7 @@ def _forged(path, to, change=None, tensors=None):
 
 
 @pytest.mark.parametrize("change,says", [
-    (lambda d: d.update(format=2), "format 2, this package reads 1"), (lambda d: d.update(arch="gpt"), "no architecture is called 'gpt'"), (lambda d: d["config"].update(n_hid=65), "its description calls for"),
+    (lambda d: d.update(format=3), "format 3, this package reads 2"), (lambda d: d.update(arch="gpt"), "no architecture is called 'gpt'"), (lambda d: d["config"].update(n_hid=65), "its description calls for"),
     (lambda d: d["config"].update(n_hid=10**8), "its description calls for"), (lambda d: d["config"].update(n_hid=-1), "cannot be built|n_hid=-1"), (lambda d: d["config"].update(layers=2), "takes no argument layers"),
     (lambda d: d.pop("vocab"), "cannot be read"), (lambda d: d.update(vocab=["\0", "a"]), "tensor 'emb.weight' is"), (lambda d: d.update(vocab=["a"]), "starts with the padding"),
     (lambda d: d.update(window="8"), "window of the wrong kind"), (lambda d: d.update(window=0), "window=0"), (lambda d: d.update(arch="lstm"), "its description calls for"),
