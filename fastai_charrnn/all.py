@@ -11,9 +11,11 @@ from .data import *
 from .encoded import *
 from .errors import *
 from .generate import *
+from .hawk import *
 from .learner import *
 from .metrics import *
 from .models import *
+from .mullstm import *
 from .options import *
 from .plots import *
 from .report import *

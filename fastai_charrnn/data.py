@@ -55,6 +55,7 @@ class WindowDL(TfmdDL):
 
     def get_idxs(self) -> Tensor|Shuffle|range:
         "The order of an epoch; of more than 2**20 windows no list is made."
+        if isinstance(self.dataset, CharStreams): self.dataset.begin(self.rng)
         if self.n > MANY: return Shuffle(self.n, self.rng.getrandbits(63)) if self.shuffle else range(self.n)
         idxs = torch.arange(self.n)
         return self.shuffle_fn(idxs) if self.shuffle else idxs
@@ -143,7 +144,8 @@ class CharDataLoaders(DataLoaders):
         device:str|torch.device|None=None, # where the text lives; None: fastai's default, the GPU if there is one
         path:str|Path=".", # where the learner saves
         target:str="next", # what a window is to predict: the character after it, or, with "every", the one after each of its characters
-        stateful:bool=False # whether the text is cut into `bs` streams that are read side by side, n characters a batch, the model's state going on from batch to batch
+        stateful:bool=False, # whether the text is cut into `bs` streams that are read side by side, n characters a batch, the model's state going on from batch to batch
+        shift:bool=False # whether streams begin at another character every epoch, so that they are cut elsewhere each time
     ) -> "CharDataLoaders":
         """Windows of `n` characters of `text`, each with the character that follows it; or streams, see `CharStreams`.
 
@@ -159,7 +161,8 @@ class CharDataLoaders(DataLoaders):
             a = vocab.encode(text, unk=unk)
             if len(vocab) > 1001: warn_large(vocab, np.bincount(a, minlength=len(vocab)), stacklevel=3)
             ids = CharIds.from_array(a)
-        dss = (_streams if stateful else _windows)(ids, vocab, n, stride, bs, valid, valid_pct, seed, val_bs, target)
+        if shift and not stateful: raise DataError("shift=True moves the cuts of streams: it goes with stateful=True")
+        dss = _streams(ids, vocab, n, stride, bs, valid, valid_pct, seed, val_bs, target, shift) if stateful else _windows(ids, vocab, n, stride, bs, valid, valid_pct, seed, val_bs, target)
         return cls.from_datasets(*dss, bs=bs, val_bs=val_bs, device=device, path=path)
 
     @classmethod
@@ -216,14 +219,14 @@ def _windows(ids, vocab, n, stride, bs, valid, valid_pct, seed, val_bs, target):
     return train,part
 
 
-def _streams(ids, vocab, n, stride, bs, valid, valid_pct, seed, val_bs, target):
+def _streams(ids, vocab, n, stride, bs, valid, valid_pct, seed, val_bs, target, shift):
     "Training and validation streams."
     if target != "every": raise DataError(f"stateful=True reads streams, whose every character is a target: pass target=\"every\", not {target!r}")
     if stride not in (None, n): raise DataError(f"stateful=True reads streams from one end to the other: leave out stride={stride!r}")
     spans = split_streams(len(ids), n, "tail" if valid is None else valid, valid_pct)
     _check_bs(spans[0][0][1]-1, len(ids), n, bs, val_bs)
     info = dict(n_chars=len(ids), stride=n, split=describe_split("tail", valid_pct, seed), spans=spans)
-    return [CharStreams(ids, vocab, part, rows, n, carried=True, rest=rest, info=info) for part,rows,rest in zip(spans, (bs, val_bs or bs), (False, True))]
+    return [CharStreams(ids, vocab, part, rows, n, carried=True, rest=not train, info=info, shift=shift and train) for part,rows,train in zip(spans, (bs, val_bs or bs), (True, False))]
 
 
 def _nth(stride): return "" if stride == 1 else f"{stride}{ {2: 'nd', 3: 'rd'}.get(stride, 'th')} "

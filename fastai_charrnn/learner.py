@@ -22,6 +22,7 @@ from .modelfile import build_model
 from .samples import PredictNextCallback
 from .splits import is_count
 from .streams import CharStreams
+from .timed import fit_minutes
 from .windows import CharIds,CharWindows
 
 __all__ = ["CharLearner", "char_learner", "TrainingLog"]
@@ -56,6 +57,7 @@ class CharLearner(Learner):
     training_now = False # whether a fit is under way
     arch,arch_config = None,{} # the architecture's record and every argument it was built with: set by `char_learner`
     predict_next,next_probs,generate,score = predict_next,next_probs,generate,score
+    fit_minutes = fit_minutes
 
     def _call_one(self, event_name):
         """Send an event to the callbacks that handle it, in their order.

@@ -17,7 +17,7 @@ from safetensors import SafetensorError,safe_open
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from . import models # noqa: F401 (registers the architectures)
+from . import hawk,mullstm # noqa: F401 (register the architectures, with those of models)
 from .archs import Arch,get_arch
 from .errors import ArchError,CharRnnError,ModelFileError
 from .vocab import CharVocab

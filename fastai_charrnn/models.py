@@ -20,7 +20,7 @@ from torch import Tensor,nn
 from .archs import register_arch
 from .errors import ArchError
 from .layers import ConcatLayer,GruLayer,Layer,LoopLayer,LstmLayer,RnnLayer
-from .recurrence import concat_steps,tanh_steps
+from .recurrence import concat_steps,look_up,tanh_steps
 
 __all__ = ["CharModel", "LayeredModel", "Char3Model", "CharLoopModel", "CharLoopConcatModel", "CharRnn", "CharGru", "CharLstm"]
 
@@ -158,7 +158,7 @@ class LayeredModel(CharModel, Layer):
 
     def read_all(self, x, h):
         states,lib = self._split(h),self.fused and x.is_cuda
-        outs,states[0] = self.run_fused(self.emb(x.t()), states[0]) if lib else self.layer_run(F.embedding(x.t(), self.table()), states[0])
+        outs,states[0] = self.run_fused(self.emb(x.t()), states[0]) if lib else self.layer_run(look_up(self.table(), x.t()), states[0])
         for k,layer in enumerate(self.upper):
             e = self._between(k, outs)
             outs,states[k+1] = layer.run_fused(e, states[k+1]) if lib else layer.layer_run(layer.project(e), states[k+1])

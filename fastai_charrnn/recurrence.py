@@ -9,10 +9,11 @@ row for every character of the vocabulary, and the others are the batch.)
 Same values and gradients as the loop in `models.CharModel.read`, to rounding; `tests/test_models.py` holds it.
 """
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["tanh_steps", "concat_steps", "tanh_sequence", "tanh_of"]
+__all__ = ["tanh_steps", "concat_steps", "tanh_sequence", "tanh_of", "look_up"]
 
 _alike = .9 # of the batch: with more distinct beginnings than this, sharing costs more than it saves
 
@@ -44,6 +45,14 @@ def tanh_sequence(
 ) -> Tensor: # (n, bs, n_hid) every state
     "`h = tanh(inp + w h)` over a sequence, from a state."
     return _Sequence.apply(inp, w.to(inp.dtype), h.to(inp.dtype))
+
+
+def look_up(
+    table:Tensor, # (V, k) what each character contributes
+    x:Tensor # (…) int64 characters
+) -> Tensor: # (…, k)
+    "Rows of a small table. Its gradient is a product with one-hots, which is faster than adding rows one by one, and adds them in one order on any device."
+    return _LookUp.apply(table, x)
 
 
 def tanh_of(
@@ -110,6 +119,20 @@ class _Steps(torch.autograd.Function):
                 dw.addmm_(dz.t(), hs[k-1])
                 dh = dz @ w
         return dtable,None,dw,None if w2 is None else dw2,None if w2 is None else db2
+
+
+class _LookUp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, table, x):
+        ctx.save_for_backward(x)
+        ctx.V = len(table)
+        return F.embedding(x, table)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, d):
+        x, = ctx.saved_tensors
+        return F.one_hot(x.flatten(), ctx.V).to(d.dtype).t() @ d.flatten(0, -2),None
 
 
 class _Sequence(torch.autograd.Function):

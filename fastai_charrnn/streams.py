@@ -5,8 +5,10 @@
 
 Every character is a target once, but the first of a text, which nothing precedes. What does not fill the rectangle is not
 left out: rows are one character longer from the first on, and the last batch holds these characters of these rows (of
-several stretches: the last batches).
+several stretches: the last batches). Streams that are shifted begin at another character every epoch, up to a row's length
+later, so that rows and batches are cut elsewhere.
 """
+import random
 from collections.abc import Iterator,Sequence
 
 import torch
@@ -33,9 +35,11 @@ class CharStreams:
         window:int, # columns of a batch
         carried:bool, # whether models carry their state from batch to batch
         rest:bool=True, # whether the characters that do not fill the rectangle are targets too
-        info:dict|None=None # how the data was made: n_chars, stride, split, spans; goes into model files
+        info:dict|None=None, # how the data was made: n_chars, stride, split, spans; goes into model files
+        shift:bool=False # whether an epoch begins at another character each time; then there is no rest
     ):
-        self.ids,self.vocab,self.bs,self.window,self.stateful,self.rest,self.info = ids,vocab,bs,window,carried,rest,info or {}
+        self.ids,self.vocab,self.bs,self.window,self.stateful,self.info,self.shift = ids,vocab,bs,window,carried,info or {},shift
+        self.rest,self.offset = rest and not shift,0
         self.spans = tuple((max(a, 1), b) for a,b in spans)
         self.loss_func,self.c = CharNLLLoss(),len(vocab)
 
@@ -43,12 +47,18 @@ class CharStreams:
         bs:int # rows
     ) -> "CharStreams":
         "The same stretches in other rows."
-        return CharStreams(self.ids, self.vocab, self.spans, bs, self.window, self.stateful, self.rest, self.info)
+        return CharStreams(self.ids, self.vocab, self.spans, bs, self.window, self.stateful, self.rest, self.info, self.shift)
 
     @property
     def n_targets(self) -> int:
         "Characters that are predicted in an epoch."
-        return sum((b-a) if self.rest else (b-a)//self.bs*self.bs for a,b in self.spans)
+        return sum((b-a) if self.rest else self._long(a, b)*self.bs for a,b in self.spans)
+
+    def begin(self,
+        rng:random.Random # what draws
+    ):
+        "Shift the streams for the next epoch, if they are shifted."
+        if self.shift: self.offset = rng.randint(0, min(b-a-self._long(a, b)*self.bs for a,b in self.spans))
 
     def batches(self,
         idxs:Tensor, # (m,) int64: items, whole batches of them in order
@@ -70,10 +80,10 @@ class CharStreams:
         "Where each row of a batch starts in the text, a character before its first target, and how many columns it has."
         for a,b in self.spans:
             if k < (many := self._columns(a, b)):
-                long,at = (b-a)//self.bs,k*self.window
-                return self._firsts(a, b)+at,min(self.window, long-at)
+                at = k*self.window
+                return self._firsts(a, b)+at,min(self.window, self._long(a, b)-at)
             k -= many
-        over = torch.cat([self._firsts(a, b)[:(b-a)%self.bs] + (b-a)//self.bs for a,b in self.spans])
+        over = torch.cat([self._firsts(a, b)[:(b-a)%self.bs] + self._long(a, b) for a,b in self.spans])
         return over[k*self.bs:(k+1)*self.bs],1
 
     def text_order(self) -> Tensor: # (n_targets,) int64
@@ -83,11 +93,15 @@ class CharStreams:
 
     def _firsts(self, a, b):
         row = torch.arange(self.bs)
-        return a-1 + row*((b-a)//self.bs) + row.clamp(max=(b-a)%self.bs if self.rest else 0)
+        return a-1 + self.offset + row*self._long(a, b) + row.clamp(max=(b-a)%self.bs if self.rest else 0)
+
+    def _long(self, a, b):
+        "Characters of a row; shifted streams leave the room of one more row free."
+        return (b-a)//(self.bs+self.shift)
 
     def _columns(self, a, b):
         "Batches of all rows that a stretch gives."
-        return -(-((b-a)//self.bs)//self.window)
+        return -(-self._long(a, b)//self.window)
 
     def __len__(self): return sum(self._columns(a, b)*self.bs + (b-a)%self.bs*self.rest for a,b in self.spans)
 
@@ -98,7 +112,7 @@ class CharStreams:
 
     def new_empty(self) -> "CharStreams":
         "The same without any text, for `export`."
-        return CharStreams(CharIds(torch.zeros(0, dtype=torch.uint8)), self.vocab, (), self.bs, self.window, self.stateful, self.rest, self.info)
+        return CharStreams(CharIds(torch.zeros(0, dtype=torch.uint8)), self.vocab, (), self.bs, self.window, self.stateful, self.rest, self.info, self.shift)
 
     ahead,home = 1,torch.device("cpu")
     decode = CharWindows.decode

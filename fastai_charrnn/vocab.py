@@ -75,6 +75,12 @@ class CharVocab:
         points = np.flatnonzero(seen).astype(np.uint32)
         return cls(PAD + points.tobytes().decode("utf-32-le", "surrogatepass"))
 
+    def extended(self,
+        text:str # a text whose characters are to be known too
+    ) -> "CharVocab": # a new one; what is known keeps its index
+        """This vocabulary and, after it, the other characters of `text` in code-point order. Raises `VocabError` as `from_text` does."""
+        return CharVocab([*self.itos, *(c for c in CharVocab.from_text(text).itos if c not in self.o2i)])
+
     def encode(self,
         text:str, # what to encode
         unk:str="error", # unknown characters: "error", "skip", or a known character to put in their place

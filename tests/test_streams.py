@@ -66,6 +66,21 @@ def test_batches_are_the_same_from_a_file_on_disk(tmp_path):
         for p,q in zip(one, other, strict=True): assert torch.equal(p[0], q[0]) and torch.equal(p[1], q[1])
 
 
+@settings(deadline=None, max_examples=40)
+@given(st.integers(100, 600), st.integers(1, 40), st.integers(1, 12))
+def test_shifted_streams_are_cut_elsewhere_each_epoch(n_chars, n, bs):
+    text = "".join(chr(0x4e00+i) for i in range(n_chars))
+    dls = CharDataLoaders.from_text(text, n=n, bs=bs, target="every", stateful=True, shift=True, device="cpu")
+    seen,n_train = [],dls.train_ds.info["spans"][0][0][1]-1
+    for _ in range(8):
+        got = [[c for _,y in batches for c in y[r].tolist()] for batches in (list(dls.train),) for r in range(bs)]
+        whole = [c for row in got for c in row]
+        assert whole == list(range(whole[0], whole[0]+len(whole))) and len(whole) == n_train//(bs+1)*bs == dls.train_ds.n_targets # one stretch of the text
+        seen.append(whole[0])
+    assert len(set(seen)) > 1 and min(seen) >= 2 and max(seen)+len(whole) <= n_train+2 # index 1 is the first character, which is no target
+    assert _targets(dls.train.seed(3)) == _targets(dls.train.seed(3)) # a seed fixes it
+
+
 def test_another_batch_size_is_another_cut():
     dls = _dls()
     other = dls.valid.new(bs=3)
@@ -74,7 +89,8 @@ def test_another_batch_size_is_another_cut():
 
 def test_what_streams_cannot_do_is_said():
     for kw,words in ((dict(target="next"), "pass target=\"every\""), (dict(valid="random"), "only the end of the text can validate"), (dict(valid=[1, 2]), "given numbers"),
-                     (dict(stride=3), "leave out stride=3"), (dict(target="all", stateful=False), "neither \"next\""), (dict(bs=900), "bs<=799")):
+                     (dict(stride=3), "leave out stride=3"), (dict(target="all", stateful=False), "neither \"next\""), (dict(bs=900), "bs<=799"),
+                     (dict(shift=True, stateful=False), "goes with stateful=True")):
         with pytest.raises(DataError, match=words): _dls(**kw)
     with pytest.raises(DataError, match="n=0"): _dls(n=0)
 

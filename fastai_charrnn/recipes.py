@@ -1,0 +1,104 @@
+"""What makes the most of a given time: `best_recipe`, by name "best" on the command line.
+
+    recipe = best_recipe(minutes=5)
+    learn = recipe.learner(text)
+    learn.fit_minutes(5, recipe.lr)
+
+Chosen by measurement on Nietzsche, two CPU cores: trained on its first 81%, compared on the 9% after it. ARCHITECTURE.md has
+what was compared.
+"""
+import time
+from dataclasses import dataclass,field
+
+import torch
+from fastai.optimizer import OptimWrapper
+from torch import nn
+
+from .data import CharDataLoaders
+from .errors import DataError
+from .learner import CharLearner,char_learner
+from .timed import fast_bf16
+
+__all__ = ["BestRecipe", "best_recipe", "adamw"]
+
+
+def adamw(
+    params, # the matrices that decay, and the rest, as `decaying` splits them
+    lr:float=1e-3, # learning rate
+    wd:float=.1, # decay of the matrices
+    **kwargs # as `torch.optim.AdamW`
+) -> OptimWrapper:
+    "PyTorch's AdamW, fused, for fastai; only the first group decays (Loshchilov & Hutter 2019)."
+    decays,rest = params
+    return OptimWrapper([dict(params=list(decays), weight_decay=wd), dict(params=list(rest), weight_decay=0.)], opt=torch.optim.AdamW, lr=lr, **dict(betas=(.9, .99), fused=True) | kwargs)
+
+
+def decaying(
+    model:nn.Module # any
+) -> list[list[nn.Parameter]]: # matrices between layers; embedding, read-out, norms and biases
+    "The two groups of `adamw`."
+    groups:list[list[nn.Parameter]] = [[], []]
+    for k,p in model.named_parameters(): groups[p.dim() < 2 or k.split(".")[0] in ("emb", "out")].append(p)
+    return groups
+
+
+@dataclass(frozen=True)
+class BestRecipe:
+    "An architecture with all that its training needs."
+    minutes:float
+    n_hid:int
+    arch:str = "mullstm"
+    emb_sz:int = 128
+    config:dict = field(default_factory=dict) # layers and dropouts
+    bs:int = 32 # streams
+    n:int = 64 # characters between two steps
+    lr:float = 7e-3
+    wd:float = .1
+    val_bs:int = 8 # streams that validate: the fewer, the more is known before a character
+
+    def dls(self,
+        text:str, # what to learn
+        **kwargs # as `CharDataLoaders.from_text`: valid_pct, vocab, device, path
+    ) -> CharDataLoaders:
+        "Streams, cut elsewhere every epoch; of a short text fewer."
+        bs = max(min(self.bs, int(len(text)*.9)//(4*self.n)), 1)
+        return CharDataLoaders.from_text(text, **dict(n=self.n, bs=bs, val_bs=min(self.val_bs, bs), target="every", stateful=True, shift=True, valid_pct=.1) | kwargs)
+
+    def learner(self,
+        dls:CharDataLoaders, # as `dls` makes them
+        seed:int|None=42, # fixes weights and order
+        **kwargs # as `char_learner`
+    ) -> CharLearner:
+        "An untrained learner; `learn.fit_minutes(recipe.minutes, recipe.lr)` trains it."
+        def opt_func(params, lr): return adamw(params, lr, wd=self.wd)
+        return char_learner(dls, self.arch, n_hid=self.n_hid, emb_sz=self.emb_sz, config=self.config, opt_func=opt_func, splitter=decaying, seed=seed, **kwargs)
+
+
+_sizes = ((1., 384, 1), (3., 512, 1), (8., 768, 1), (30., 1024, 1)) # work up to which a width and a number of layers were best
+
+
+def best_recipe(
+    minutes:float=5., # of training
+    speed:float|None=None # of this machine, where 1 is two cores of an EPYC with AVX512-BF16; None: measured
+) -> BestRecipe:
+    "The recipe for a time on this machine: the more it can do in it, the wider the network. Raises `DataError` for a time that is none."
+    if not minutes > 0: raise DataError(f"minutes={minutes!r} is not a time above 0")
+    work = minutes*(measured_speed() if speed is None else speed)
+    n_hid,n_layers = next(((h, k) for most,h,k in _sizes if work <= most), _sizes[-1][1:])
+    return BestRecipe(minutes, n_hid, config=dict(n_layers=n_layers))
+
+
+def measured_speed() -> float:
+    "How fast this machine takes the recurrent product, where 1 is two cores of an EPYC with AVX512-BF16."
+    if torch.cuda.is_available(): return 30.
+    dtype = torch.bfloat16 if fast_bf16() else torch.float32
+    a,b = torch.ones(32, 512, dtype=dtype),torch.ones(512, 2048, dtype=dtype)
+    times = []
+    for _ in range(50):
+        t = time.perf_counter()
+        a @ b
+        times.append(time.perf_counter()-t)
+    return _reference/min(times)
+
+
+_reference = 1e-4

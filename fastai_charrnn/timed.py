@@ -1,0 +1,84 @@
+"""Training for a given time: `fit_minutes`, whose learning rate follows the clock, so that it has come down when the time is up.
+
+    learn = best_learner(text_or_dls…)            # `recipes`
+    learn.fit_minutes(5, 7e-3)
+"""
+import math,time
+
+import torch
+from fastai.basics import Callback,CancelFitException,CancelValidException,Recorder
+from fastai.callback.training import GradientClip
+
+from .errors import DataError
+
+__all__ = ["fit_minutes", "FollowClock", "fast_bf16"]
+
+
+class FollowClock(Callback):
+    "The learning rate by the time that has passed: up to `lr` within `warm` of it, then down to 0; there the fit ends. No epoch is validated."
+    order = Recorder.order-1 # the record keeps the rate of each batch
+
+    def __init__(self,
+        minutes:float, # how long to train
+        lr:float, # highest learning rate
+        warm:float=.05 # the part of the time in which the rate rises
+    ): self.minutes,self.top,self.warm = minutes,lr,warm
+
+    def before_fit(self): self.began,self.seen = time.perf_counter(),0
+
+    def before_batch(self):
+        "Set the rate, or end the fit."
+        if not self.training: return
+        gone = (time.perf_counter()-self.began)/(60*self.minutes)
+        if gone >= 1: raise CancelFitException
+        self.opt.set_hypers(lr=self.top*min(1, (gone+1e-3)/self.warm, 1-gone))
+        self.seen += self.y.numel()
+
+    def before_validate(self): raise CancelValidException
+
+
+def fit_minutes(
+    self, # a `CharLearner`
+    minutes:float, # how long to train
+    lr:float, # highest learning rate
+    warm:float=.05, # the part of the time in which the rate rises
+    clip:float=1., # the norm that gradients are cut to
+    bf16:bool|None=None, # whether products are taken in bfloat16; None: where that is faster on a CPU, see `fast_bf16`
+    cbs=None # further callbacks
+) -> dict[str,float]: # what was measured at the end, by name, as a row of `training_log`
+    """Train for `minutes`, then validate once. The rate follows the clock, so that a faster machine trains more and none trains too long.
+
+    What a fit by the clock learns depends on the machine's speed. Raises `DataError` for a time that is none."""
+    if not (isinstance(minutes, (int, float)) and 0 < minutes < math.inf): raise DataError(f"minutes={minutes!r} is not a time above 0")
+    clock = FollowClock(minutes, lr, warm)
+    on_cpu = self.dls.device.type == "cpu"
+    low = (on_cpu and fast_bf16()) if bf16 is None else bf16
+    with self.no_bar(),torch.autocast(self.dls.device.type, torch.bfloat16, enabled=low):
+        self.fit(10**6, lr, cbs=[clock, GradientClip(clip), *(cbs or [])])
+    record = {k:getattr(self.recorder, k) for k in ("lrs", "losses", "iters", "values")}
+    train = float(self.recorder.smooth_loss.value)
+    with self.no_bar(),self.no_logging(): values = self.validate()
+    vars(self.recorder).update(record) # a validation begins a new one
+    row = dict(zip(["valid_loss", *self.metrics.attrgot("name")], map(float, values)))
+    self.training_log.rows.append({"train_loss":train} | row | {"lr":lr, "minutes":float(minutes), "epochs":clock.seen/self.dls.train_ds.n_targets, "bf16":float(low)})
+    return self.training_log.rows[-1]
+
+
+_bf16:bool|None = None
+
+
+def fast_bf16() -> bool:
+    "Whether this processor takes products in bfloat16 at least 1.5 times as fast as in float32: measured once, in some milliseconds."
+    global _bf16
+    if _bf16 is None: _bf16 = 1.5*_time_product(torch.bfloat16) < _time_product(torch.float32)
+    return _bf16
+
+
+def _time_product(dtype):
+    a,b = torch.ones(64, 512, dtype=dtype),torch.ones(512, 2048, dtype=dtype)
+    times = []
+    for _ in range(12):
+        t = time.perf_counter()
+        a @ b
+        times.append(time.perf_counter()-t)
+    return min(times)
