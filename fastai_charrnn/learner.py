@@ -13,6 +13,7 @@ from fastai.basics import Adam,Callback,Learner,PrettyString,Recorder,accuracy,d
 from .archs import get_arch
 from .callbacks import EachTrainedEpoch
 from .data import CharDataLoaders
+from .distrib import detach_distributed,distrib_ctx,to_distributed
 from .errors import ArchError,DataError
 from .generate import generate,next_probs,predict_next,score
 from .metrics import BitsPerChar,CharNLLLoss,SmoothLoss
@@ -52,6 +53,7 @@ class CharLearner(Learner):
     "A fastai `Learner` that continues text. Made by `char_learner`."
     arch,arch_config = None,{} # the architecture's record and every argument it was built with: set by `char_learner`
     predict_next,next_probs,generate,score = predict_next,next_probs,generate,score
+    distrib_ctx,to_distributed,detach_distributed = distrib_ctx,to_distributed,detach_distributed
 
     def _call_one(self, event_name):
         """Send an event to the callbacks that handle it, in their order.
