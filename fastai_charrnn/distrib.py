@@ -175,7 +175,7 @@ class ShardedTrainer(Callback):
     def after_batch(self):
         self._wait()
         if self.sharded and not self.dl.share: # what metrics make of the row that does not count is forgotten again
-            self.kept = [(m, {k:v.clone() if isinstance(v, Tensor) else list(v) if isinstance(v, list) else v for k,v in vars(m).items()}) for m in self._metrics()]
+            self.kept = [(m, {k:v.clone() if isinstance(v := getattr(m, k), Tensor) else v for k in ("total", "count")}) for m in self._metrics() if _counted(m)]
 
     def after_train(self):
         self.learn.model = self.ddp.module
@@ -200,7 +200,7 @@ class ShardedTrainer(Callback):
         for m,was in self.kept: vars(m).update(was)
         self.kept = []
         if not self.sharded: return
-        mets = [m for m in self._metrics() if hasattr(m, "total") and hasattr(m, "count")]
+        mets = [m for m in self._metrics() if _counted(m)]
         if odd := [m.name for m in self._metrics() if m not in mets and not isinstance(m, AccumMetric)]:
             warnings.warn(f"{', '.join(odd)}: a metric without total and count is that of rank 0's part alone", CharRnnWarning, stacklevel=2)
         sums = torch.tensor([float(v) for m in mets for v in (m.total, m.count)], dtype=torch.float64, device=self.learn.dls.device)
@@ -208,6 +208,7 @@ class ShardedTrainer(Callback):
         for m,(total,count) in zip(mets, sums.view(-1, 2).tolist()): m.total,m.count = total,int(count) if isinstance(m.count, int) else count
 
 
+def _counted(m): return hasattr(m, "total") and hasattr(m, "count")
 def _copied(o): return apply(lambda x: x.clone() if isinstance(x, Tensor) else x, o)
 
 

@@ -79,7 +79,7 @@ def manners(path):
     out["samples"] = len(said.samples)
     drawn = learner(path)
     np.random.seed(RANK)
-    drawn.dls.loaders[0] = WeightedWindows(drawn.dls.train_ds, bs=128, shuffle=True, wgts=np.ones(len(drawn.dls.train_ds)), device="cpu")
+    drawn.dls.loaders[0] = WeightedWindows(drawn.dls.train_ds, bs=256//WORLD, shuffle=True, wgts=np.ones(len(drawn.dls.train_ds)), device="cpu")
     out["drawn by rank 0"] = fitted(drawn, 1)
     errors = {}
     for name,learn in dict(text=learner(path, size=6_000+RANK), foreign=learner(path)).items():
