@@ -289,6 +289,7 @@ def _named(seconds):
     try: yield
     except RuntimeError as e:
         if not _lost.search(f"{type(e).__name__} {e}"): raise
-        said = re.sub(r"^\[\S*\]\s*", "", str(e).strip().splitlines()[0]).split(". ")[0][:200] # without the place in PyTorch's source
+        line = next((o.strip() for o in str(e).splitlines() if o.strip() and not o.startswith("Exception occured in")), type(e).__name__) # fastai's line names the callback
+        said = re.sub(r"^\[\S*\]\s*", "", line).split(". ")[0][:200] # without the place in PyTorch's source
         raise DistribError(f"rank {rank_distrib()} of {num_distrib()} lost contact with another ({said}): that process ended, hangs or cannot be reached. Its own error, if it had one, "
                            f"is the cause; mend that and start all again. Where a rank is rightly busy for longer than timeout={seconds:g} seconds, pass distrib_ctx(timeout=…) or set CHARRNN_TIMEOUT") from e
