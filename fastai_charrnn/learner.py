@@ -18,6 +18,7 @@ from .errors import ArchError,DataError
 from .generate import generate,next_probs,predict_next,score
 from .metrics import BitsPerChar,CharNLLLoss,SmoothLoss
 from .modelfile import build_model
+from .precision import to_bf16,to_fp16
 from .samples import PredictNextCallback
 from .splits import is_count
 from .windows import CharIds,CharWindows
@@ -53,7 +54,7 @@ class CharLearner(Learner):
     "A fastai `Learner` that continues text. Made by `char_learner`."
     arch,arch_config = None,{} # the architecture's record and every argument it was built with: set by `char_learner`
     predict_next,next_probs,generate,score = predict_next,next_probs,generate,score
-    distrib_ctx,to_distributed,detach_distributed = distrib_ctx,to_distributed,detach_distributed
+    distrib_ctx,to_distributed,detach_distributed,to_bf16,to_fp16 = distrib_ctx,to_distributed,detach_distributed,to_bf16,to_fp16
 
     def _call_one(self, event_name):
         """Send an event to the callbacks that handle it, in their order.

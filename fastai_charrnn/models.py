@@ -55,7 +55,8 @@ class CharModel(nn.Module):
 
     def readout(self, h) -> Tensor: # state -> (bs, V)
         "Log-probabilities of the next character."
-        return self.out(self.output(h)).log_softmax(-1)
+        out = self.out(self.output(h))
+        return out.log_softmax(-1, torch.float32 if out.dtype.itemsize < 4 else None) # 16 bits would be coarse
 
     def output(self, h) -> Tensor: # state -> (bs, n_hid)
         "The part of the state that is read out."
@@ -148,7 +149,7 @@ class CharGru(_LibraryRnn):
         ri,zi,ni = inp.chunk(3, -1)
         rh,zh,nh = F.linear(h, self.rnn.weight_hh_l0, self.rnn.bias_hh_l0).chunk(3, -1)
         z = (zi+zh).sigmoid()
-        return torch.lerp(tanh_of(ni + (ri+rh).sigmoid()*nh), h, z)
+        return torch.lerp(tanh_of(ni + (ri+rh).sigmoid()*nh).to(h.dtype), h, z.to(h.dtype)) # under autocast the state keeps its 32 bits
 
 
 @register_arch("lstm")
