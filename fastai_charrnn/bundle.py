@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from fastai.basics import default_device
+from fastai.basics import default_device,rank_distrib
 from safetensors.torch import load_file,save_file
 
 from . import __version__
@@ -26,13 +26,14 @@ def save_model(
     learn:CharLearner, # a learner made by `char_learner` with a registered architecture
     path:str|Path # where to; ".safetensors" is added if it has no suffix
 ) -> Path: # the file written
-    """Write the model, its vocabulary and how it was trained to one file, whole or not at all.
+    """Write the model, its vocabulary and how it was trained to one file, whole or not at all; of several processes, the first alone writes.
 
     Raises `ModelFileError` for an architecture that no name stands for, or a file that cannot be written."""
     path = with_suffix(path)
     if learn.arch is None or not learn.arch.registered:
         raise ModelFileError(f"{type(learn.model).__name__} is not a registered architecture, so a model file cannot name it; "
                              "register it with @register_arch(\"name\") before char_learner, or use learn.export")
+    if rank_distrib(): return path
     tensors = {k:v.detach().cpu().clone() for k,v in learn.model.state_dict().items()} # tied weights are one tensor, which the format does not know
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

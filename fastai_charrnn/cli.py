@@ -124,7 +124,7 @@ def main(
     if hasattr(sys.stdout, "reconfigure"): sys.stdout.reconfigure(errors="backslashreplace") # a terminal that cannot spell a character
     with warnings.catch_warnings():
         warnings.simplefilter("always", CharRnnWarning)
-        warnings.showwarning = lambda message, *_, **__: print(f"charrnn: {message}", file=sys.stderr)
+        warnings.showwarning = lambda message, *_, **__: print(f"charrnn: {message}", file=sys.stderr) if os.environ.get("RANK", "0") == "0" else None
         try:
             if args.command in ("generate", "info"): from . import light_commands as commands
             else: from . import commands
@@ -134,7 +134,8 @@ def main(
             if isinstance(e, BrokenPipeError): # the reader left, and has all it wants
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 return 1 if args.command in ("train", "reproduce") else 0 # whose work was cut short
-            print(f"charrnn: {'interrupted' if isinstance(e, KeyboardInterrupt) and not str(e) else e}", file=sys.stderr)
+            who = f"rank {os.environ['RANK']}: " if int(os.environ.get("WORLD_SIZE", 1)) > 1 and "RANK" in os.environ else "" # of several processes
+            print(f"charrnn: {who}{'interrupted' if isinstance(e, KeyboardInterrupt) and not str(e) else e}", file=sys.stderr)
             return 1
     return 0
 

@@ -2,7 +2,7 @@
 import os,shlex,shutil,sys
 from contextlib import nullcontext
 
-from fastai.basics import Recorder
+from fastai.basics import Recorder,num_distrib,rank_distrib
 
 from .baseline import ngram_baseline
 from .bundle import load_model,save_model
@@ -22,8 +22,8 @@ _prompts = {"nietzsche": ["for thos", "part of ", "The phil"], "python_reference
 
 
 def train(args):
-    "Train, saving after every epoch; then the result beside n-grams, three texts, and what to type next."
-    out = _free_place(args.out, args.overwrite)
+    "Train, saving after every epoch; then the result beside n-grams, three texts, and what to type next. Of several processes, the first alone prints and writes."
+    out = with_suffix(args.out) if rank_distrib() else _free_place(args.out, args.overwrite)
     _positive(args, "epochs", "lr")
     name,text = _corpus(args)
     n = (3 if args.arch == "char3" else 8) if args.n is None else args.n
@@ -32,12 +32,18 @@ def train(args):
     dls = CharDataLoaders.from_text(text, n=n, stride=args.stride, bs=args.bs, valid=args.valid, valid_pct=valid_pct, seed=args.seed, device=args.device)
     prompts = args.prompt or _prompts.get(name) or [text[i:i+n] for i in (len(text)*k//4 for k in (1, 2, 3))]
     learn = char_learner(dls, args.arch, n_hid=args.n_hid, emb_sz=args.emb_sz, prompts=args.prompt or [], seed=args.seed, cbs=SaveEachEpoch(out))
-    print(f"{dls}\n{args.arch}: {sum(p.numel() for p in learn.model.parameters()):,} parameters", flush=True)
-    _fit(learn, args, out)
+    _say(f"{dls}\n{args.arch}: {sum(p.numel() for p in learn.model.parameters()):,} parameters")
+    if num_distrib() > 1: _say(f"{num_distrib()} processes, batches of {args.bs} windows on each")
+    with learn.distrib_ctx(): _fit(learn, args, out)
+    if rank_distrib(): return
     print(f"\n{_comparison(learn, args, ngram_baseline(dls))}\n")
     for p in prompts: print(f"{p!r} -> {learn.predict_next(p, n=80)!r}")
     quoted = shlex.quote(prompts[0])
     print(f"\nsaved {out}; next, type\n  {_program()} generate {shlex.quote(str(out))} --prompt {quoted} -n 200\n  {_program()} info {shlex.quote(str(out))}")
+
+
+def _say(s):
+    if not rank_distrib(): print(s, flush=True)
 
 
 def _program():
@@ -66,7 +72,7 @@ def _corpus(args):
     if args.corpus: return args.corpus,named[args.corpus]()
     try: name,text,why = "nietzsche",read_text(path := nietzsche(timeout=_download_limit)),f"found at {path}"
     except DownloadError as e: name,text,why = "python_reference",python_reference(),f"the embedded text, because {e}"
-    print(f"corpus: {name}, {why}", flush=True)
+    _say(f"corpus: {name}, {why}")
     return name,text
 
 
@@ -87,7 +93,7 @@ def _fit(learn, args, out):
     bar = nullcontext() if sys.stdout.isatty() else learn.no_bar()
     with bar:
         learn.logger = _row
-        if not sys.stdout.isatty(): _row(["epoch", "train_loss", "valid_loss", *learn.metrics.attrgot("name"), "time"])
+        if not sys.stdout.isatty() and not rank_distrib(): _row(["epoch", "train_loss", "valid_loss", *learn.metrics.attrgot("name"), "time"])
         try: learn.fit_one_cycle(args.epochs, args.lr)
         except KeyboardInterrupt:
             done = learn.save_each_epoch.saved

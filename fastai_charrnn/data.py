@@ -18,6 +18,7 @@ from fastcore.imports import IN_NOTEBOOK
 from torch import Tensor
 
 from .corpus import read_text
+from .distrib import agreed,gathered,my_rows
 from .encoded import EncodedFile,encode_file
 from .errors import DataError
 from .order import MANY,Shuffle
@@ -40,6 +41,7 @@ class WindowDL(TfmdDL):
 
     Indices stay tensors, workers are not used (the text is resident), `after_batch` transforms apply as ever;
     there are no items, so `after_item` and `before_batch` do not."""
+    part,share = (0, 1),1. # rank and world; what of the batch at hand is ours: `distrib`
 
     def __init__(self, dataset=None, bs:int=64, shuffle:bool=False, num_workers:int=0, **kwargs):
         if isinstance(dataset, CharStreams):
@@ -52,6 +54,22 @@ class WindowDL(TfmdDL):
         "Fix the order of this and all later epochs."
         self.rng = random.Random(s)
         return self
+
+    def shard(self, rank:int, world:int) -> "WindowDL":
+        "From now on, this rank's rows of every batch of world·bs; `shard(0, 1)`: all. The order of training goes on where it was."
+        self.part,self.share = (rank, world),1.
+        if isinstance(self.dataset, CharStreams):
+            self.dataset = self.dataset.cut(self.bs*world)
+            self.n = len(self.dataset)
+        return self
+
+    def to_detach(self, b, cpu:bool=True, gather:bool=True):
+        "What fastai's metrics keep of a batch, from all ranks."
+        return gathered(b, self.part if gather else (0, 1), self.share, cpu)
+
+    def __len__(self):
+        whole = self.bs*self.part[1]
+        return self.n//whole + (not self.drop_last and self.n%whole > 0)
 
     def get_idxs(self) -> Tensor|Shuffle|range:
         "The order of an epoch; of more than 2**20 windows no list is made."
@@ -68,20 +86,23 @@ class WindowDL(TfmdDL):
 
     def create_batches(self, samps):
         "Batches of the windows numbered so: what our own `get_idxs` gives, or any iterable, endless ones included."
-        for block in self._blocks(samps):
-            for b in self.dataset.batches(block.to(self.dataset.home), self.bs):
-                if len(b[0]) == self.bs or not self.drop_last: yield b
+        for block in self._blocks(agreed(self, samps)):
+            rows,shares = my_rows(block, self.bs, *self.part, self.drop_last, isinstance(self.dataset, CharStreams))
+            for b,share in zip(self.dataset.batches(rows.to(self.dataset.home), self.bs), shares):
+                self.share = share
+                yield b
 
     def _blocks(self, samps) -> Iterator[Tensor]:
         "The numbers, some whole batches at a time: one at first, so that it comes soon, then eight times as many each time up to what pays."
+        whole = self.bs*self.part[1]
         if not hasattr(samps, "__len__"):
-            yield from (torch.as_tensor(o) for o in chunked(samps, self.bs))
+            yield from (torch.as_tensor(o) for o in chunked(samps, whole))
             return
-        lo,size = 0,self.bs
+        lo,size = 0,whole
         while lo < len(samps):
             part = samps[lo:lo+size]
             yield part if isinstance(part, Tensor) else torch.as_tensor(np.asarray(part))
-            lo,size = lo+size,min(8*size, max(self.dataset.ahead//self.bs, 1)*self.bs)
+            lo,size = lo+size,min(8*size, max(self.dataset.ahead//whole, 1)*whole)
 
     def _one_pass(self): self._n_inp,self._types = 1,None
 

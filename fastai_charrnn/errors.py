@@ -7,7 +7,8 @@
     ├─ DataError           windows, batches and splits that a text cannot give
     ├─ ArchError           architectures: unknown, taken, or unfit for the data
     ├─ ModelFileError      a model file that is damaged, foreign, or does not fit
-    └─ GenerationError     what cannot be generated: options without sense, or a model whose numbers are none
+    ├─ GenerationError     what cannot be generated: options without sense, or a model whose numbers are none
+    └─ DistribError        several processes that do not fit each other, or of which one is lost
 """
 
 __all__ = ["CharRnnError", "CorpusError", "DownloadError", "VocabError", "UnknownCharError", "DataError",
@@ -58,6 +59,10 @@ class ModelFileError(CharRnnError):
 
 class GenerationError(CharRnnError):
     "Text that cannot be generated as asked, or not by this model."
+
+
+class DistribError(CharRnnError):
+    "Processes that cannot train together, or of which one is lost."
 
 
 class CharRnnWarning(UserWarning):

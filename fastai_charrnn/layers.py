@@ -127,7 +127,7 @@ class GruLayer(_LibraryLayer):
     def layer_step(self, inp, h):
         ri,zi,ni = inp.chunk(3, -1)
         rh,zh,nh = (h @ self.rnn.weight_hh_l0.t()).chunk(3, -1)
-        return torch.lerp(tanh_of(ni + (ri+rh).sigmoid()*(nh+self._bias_n())), h, (zi+zh).sigmoid())
+        return torch.lerp(tanh_of(ni + (ri+rh).sigmoid()*(nh+self._bias_n())).to(h.dtype), h, (zi+zh).sigmoid().to(h.dtype)) # under autocast the state keeps its 32 bits
 
     def layer_run(self, inp, h): return gru_steps(inp, self.rnn.weight_hh_l0, self._bias_n(), h)
     def _bias_n(self): return self.rnn.bias_hh_l0[2*self.n_hid:]

@@ -15,10 +15,12 @@ from fastai.basics import Adam,Callback,Learner,PrettyString,Recorder,Tensor,Tra
 from .archs import get_arch
 from .callbacks import CarryState,EachTrainedEpoch
 from .data import CharDataLoaders
+from .distrib import detach_distributed,distrib_ctx,to_distributed
 from .errors import ArchError,DataError
 from .generate import generate,next_probs,predict_next,score
 from .metrics import BitsPerChar,CharAccuracy,CharLoss,CharNLLLoss,SmoothLoss
 from .modelfile import build_model
+from .precision import to_bf16,to_fp16
 from .samples import PredictNextCallback
 from .splits import is_count
 from .streams import CharStreams
@@ -58,6 +60,7 @@ class CharLearner(Learner):
     arch,arch_config = None,{} # the architecture's record and every argument it was built with: set by `char_learner`
     predict_next,next_probs,generate,score = predict_next,next_probs,generate,score
     fit_minutes = fit_minutes
+    distrib_ctx,to_distributed,detach_distributed,to_bf16,to_fp16 = distrib_ctx,to_distributed,detach_distributed,to_bf16,to_fp16
 
     def _call_one(self, event_name):
         """Send an event to the callbacks that handle it, in their order.

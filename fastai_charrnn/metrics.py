@@ -83,5 +83,5 @@ class SmoothLoss(AvgSmoothLoss):
 
     def accumulate(self, learn):
         self.count += 1
-        loss = to_detach(learn.loss.mean(), cpu=False)
+        loss = to_detach(learn.loss.mean(), cpu=False, gather=False) # of several processes it is the mean already
         self.val = torch.lerp(loss, self.val.to(loss.device), self.beta)

@@ -68,7 +68,8 @@ class CharModel(nn.Module):
 
     def predict(self, outs:Tensor) -> Tensor: # (…, n_hid) -> (…, V)
         "Log-probabilities of the next character after each output."
-        return self.out(outs).log_softmax(-1)
+        out = self.out(outs)
+        return out.log_softmax(-1, torch.float32 if out.dtype.itemsize < 4 else None) # 16 bits would be coarse
 
     def read(self, x:Tensor): # (bs, n) -> state
         "Read whole windows from a state of zeros."

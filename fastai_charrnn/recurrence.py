@@ -103,20 +103,21 @@ class _Steps(torch.autograd.Function):
     def backward(ctx, dh):
         (w,w2,*both),levels = ctx.saved_tensors,ctx.levels
         zs,hs = (_split(o, levels) for o in both)
-        dtable,dw = dh.new_zeros(ctx.V, dh.shape[1]),torch.zeros_like(w)
-        if w2 is not None: dw2,db2 = torch.zeros_like(w2),dh.new_zeros(dh.shape[1])
-        if ctx.ends is not None: dh = _add_rows(torch.zeros_like(hs[-1]), ctx.ends, dh)
+        wide = torch.promote_types(dh.dtype, torch.float32) # what is summed over rows and steps: in 16 bits small terms would be lost
+        dtable,dw = dh.new_zeros(ctx.V, dh.shape[1], dtype=wide),torch.zeros_like(w, dtype=wide)
+        if w2 is not None: dw2,db2 = torch.zeros_like(w2, dtype=wide),dh.new_zeros(dh.shape[1], dtype=wide)
+        if ctx.ends is not None: dh = _add_rows(torch.zeros_like(hs[-1], dtype=wide), ctx.ends, dh).to(dh.dtype)
         for k in range(len(hs)-1, -1, -1):
             c,before = levels[k]
             dz = _tanh_grad(dh, hs[k])
             if w2 is not None:
-                dw2.addmm_(dz.t(), zs[k])
-                db2 += dz.sum(0)
+                _add_product(dw2, dz.t(), zs[k])
+                db2 += dz.sum(0, dtype=wide)
                 dz = _relu_grad(dz @ w2, zs[k], 0)
             _add_rows(dtable, c, dz)
             if k:
-                if before is not None: dz = _add_rows(torch.zeros_like(hs[k-1]), before, dz)
-                dw.addmm_(dz.t(), hs[k-1])
+                if before is not None: dz = _add_rows(torch.zeros_like(hs[k-1], dtype=wide), before, dz).to(dz.dtype)
+                _add_product(dw, dz.t(), hs[k-1])
                 dh = dz @ w
         return dtable,None,dw,None if w2 is None else dw2,None if w2 is None else db2
 
@@ -162,7 +163,11 @@ _tanh_grad,_relu_grad = torch.ops.aten.tanh_backward,torch.ops.aten.threshold_ba
 def _split(rows, levels): return rows.split([len(c) for c,_ in levels])
 
 
+def _add_product(out, a, b): return out.addmm_(a, b) if a.dtype == out.dtype else out.add_(a @ b)
+
+
 def _add_rows(out, at, d):
     "Add the rows of `d` to those of `out` that `at` names. On a GPU by a product, for `index_add_` adds in any order there."
+    d = d.to(out.dtype)
     if not d.is_cuda: return out.index_add_(0, at, d)
     return out.addmm_((at == torch.arange(len(out), device=d.device)[:, None]).to(d.dtype), d)

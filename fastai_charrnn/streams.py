@@ -61,17 +61,19 @@ class CharStreams:
         if self.shift: self.offset = rng.randint(0, min(b-a-self._long(a, b)*self.bs for a,b in self.spans))
 
     def batches(self,
-        idxs:Tensor, # (m,) int64: items, whole batches of them in order
-        bs:int # rows of a batch, the dataset's own
+        idxs:Tensor, # (m,) int64: items, batches of them in order
+        bs:int # rows taken of a batch: all, or those of one of several processes
     ) -> Iterator[tuple[Tensor,Tensor]]: # x, y (rows, columns) int64
-        "The batches that begin with these items."
-        for k in idxs[::bs].tolist(): yield self.batch_at(k//bs)
+        "The batches of these items."
+        for rows in idxs.split(bs): yield self.batch_at(int(rows[0])//self.bs, rows%self.bs)
 
     def batch_at(self,
-        k:int # which batch, from 0
+        k:int, # which batch, from 0
+        rows:Tensor|None=None # (m,) int64, on the CPU: which of its rows; None: all
     ) -> tuple[Tensor,Tensor]: # x, y (rows, columns), both int64
         "The k-th batch of an epoch."
         first,columns = self._rectangle(k)
+        if rows is not None: first = first[rows]
         w, = self.ids.gather(first.to(self.ids.home), columns+1, self.bs)
         w = w.long()
         return w[:, :-1],w[:, 1:]

@@ -7,9 +7,11 @@ import math,time
 
 import torch
 from fastai.basics import Callback,CancelFitException,CancelValidException,Recorder
+from fastai.callback.fp16 import AMPMode
 from fastai.callback.training import GradientClip
 
 from .errors import DataError
+from .precision import DeviceMixedPrecision
 
 __all__ = ["fit_minutes", "FollowClock", "fast_bf16"]
 
@@ -53,8 +55,7 @@ def fit_minutes(
     clock = FollowClock(minutes, lr, warm)
     on_cpu = self.dls.device.type == "cpu"
     low = (on_cpu and fast_bf16()) if bf16 is None else bf16
-    with self.no_bar(),torch.autocast(self.dls.device.type, torch.bfloat16, enabled=low):
-        self.fit(10**6, lr, cbs=[clock, GradientClip(clip), *(cbs or [])])
+    with self.no_bar(): self.fit(10**6, lr, cbs=[clock, GradientClip(clip), *([DeviceMixedPrecision(AMPMode.BF16)] if low else []), *(cbs or [])])
     record = {k:getattr(self.recorder, k) for k in ("lrs", "losses", "iters", "values")}
     train = float(self.recorder.smooth_loss.value)
     with self.no_bar(),self.no_logging(): values = self.validate()

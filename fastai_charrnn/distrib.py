@@ -1,0 +1,296 @@
+"""Training in several processes: every rank takes its rows of each batch, and all take the same steps.
+
+    with learn.distrib_ctx(): learn.fit_one_cycle(4, 5e-3)     # torchrun --nproc-per-node 2 train.py
+
+Batch k of two ranks with `bs` rows each is batch k of one process with 2·`bs`: both draw the same order from the same seed, so that
+nothing is sent but gradients. A last, smaller batch is divided as evenly as it can be; a rank's loss then counts by its part of
+the batch, for `DistributedDataParallel` averages ranks alike. What is reported are sums over all ranks. A loader takes
+part that has `shard(rank, world)`, a `share` for the batch at hand, and `to_detach`: `data.WindowDL` shows how.
+"""
+import atexit,os,re,warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from fastai.basics import Callback,apply,noop,num_distrib,rank_distrib,to_cpu
+from fastai.callback.progress import CSVLogger,ProgressCallback,ShowGraphCallback
+from fastai.data.load import DataLoader
+from fastai.metrics import AccumMetric
+from torch import Tensor,nn
+from torch.nn.parallel import DistributedDataParallel
+
+from .errors import CharRnnWarning,DistribError
+
+__all__ = ["distrib_ctx", "to_distributed", "detach_distributed", "ShardedTrainer", "my_rows", "agreed", "gathered"]
+
+_timeout = 300. # seconds
+_lost = re.compile(r"gloo|nccl|connection (closed|reset|refused)|timed? ?out|broken pipe|process ?group|dist(network|store|backend)error", re.I)
+
+
+# what a loader needs
+
+def my_rows(
+    idxs:Tensor, # (m,) rows of whole batches of world·bs, the last maybe smaller
+    bs:int, # rows of a batch on each rank
+    rank:int, # which rank
+    world:int, # of how many
+    drop_last:bool=False, # whether a smaller batch is left out
+    own:bool=False # whether rows of a smaller batch stay with the rank that had those of the same number before: of streams, whose state goes on
+) -> tuple[Tensor,list[float]]: # (k,) this rank's rows, batch after batch, and its share of each batch: 1 where all ranks have alike
+    "Rows rank·bs to (rank+1)·bs of every batch; of a smaller one as even a part as there is, or those `own`. Share 0: the row given stands there so that there is one."
+    n = len(idxs)//(bs*world)
+    rows,rest = idxs[:n*bs*world].view(n, world, bs)[:, rank].reshape(-1),idxs[n*bs*world:]
+    if not len(rest) or drop_last: return rows,[1.]*n
+    lo,hi = (min(k*bs, len(rest)) if own else -(-len(rest)*k//world) for k in (rank, rank+1)) # the first ranks have one more
+    return torch.cat([rows, rest[lo:hi] if lo < hi else rest[:1]]),[1.]*n + [(hi-lo)*world/len(rest)]
+
+
+def agreed(dl, samps):
+    "The numbers an epoch runs through, alike on all ranks: ours come of a seed they share; those of a loader with a `get_idxs` of its own, from rank 0."
+    if dl.part[1] == 1 or getattr(getattr(dl.get_idxs, "__func__", None), "__module__", "").startswith("fastai_charrnn."): return samps
+    if not hasattr(samps, "__len__"): raise DistribError(f"{type(dl).__name__} gives numbers without end, which cannot be divided among {dl.part[1]} processes; train it in one")
+    return _of_rank_0(samps)
+
+
+def gathered(
+    b, # a tensor, or what holds some
+    part:tuple[int,int], # rank and world
+    share:float=1., # of the batch; 0: its one row does not count
+    cpu:bool=True # whether to bring them to the CPU
+):
+    "What the ranks hold of a batch, in the order of one process; single numbers stay each rank's own, and are summed at the end."
+    def one(x):
+        if not isinstance(x, Tensor): return x
+        x = x.detach()
+        return _rows_of_all(x if share else x[:0], part[1]) if x.ndim and part[1] > 1 else x
+    b = apply(one, b)
+    return to_cpu(b) if cpu else b
+
+
+def _rows_of_all(x, world):
+    sizes = [torch.zeros(1, dtype=torch.int64, device=x.device) for _ in range(world)]
+    dist.all_gather(sizes, torch.tensor([len(x)], device=x.device))
+    ns = [int(o) for o in sizes]
+    mine = x.new_zeros(max(ns), *x.shape[1:])
+    mine[:len(x)] = x
+    parts = [torch.empty_like(mine) for _ in ns]
+    dist.all_gather(parts, mine)
+    return torch.cat([o[:n] for o,n in zip(parts, ns)])
+
+
+def _of_rank_0(o):
+    box = [o]
+    dist.broadcast_object_list(box, 0)
+    return box[0]
+
+
+# the learner's side
+
+class _Wrapped(DistributedDataParallel):
+    "A model whose own names can still be read: `reset`, `window`, `step`."
+
+    def __getattr__(self, name):
+        try: return super().__getattr__(name)
+        except AttributeError:
+            if name == "module": raise
+            return getattr(self.module, name)
+
+
+class ShardedTrainer(Callback):
+    "Divide loaders among ranks, average gradients, sum what is reported. Added by `distrib_ctx`; fastai's `DistributedTrainer` in its place and under its name."
+    order,name = 11,"distributed_trainer" # after mixed precision, before all that report
+
+    def __init__(self,
+        sync_bn:bool=True, # on CUDA, whether batch norm takes its statistics from all ranks
+        **kwargs # as `DistributedDataParallel`
+    ): self.sync_bn,self.kwargs,self.divided,self.kept,self.ddp,self.sum,self.sharded,self.state = sync_bn,kwargs,[],[],None,None,False,None
+
+    def attach(self):
+        "Make all ranks alike: rank 0's weights, its order of training; loaders divided from now on."
+        self.old_logger,self.on_cuda = self.learn.logger,self.learn.dls.device.type == "cuda"
+        self._compare()
+        for v in self.learn.model.state_dict().values(): dist.broadcast(v, 0)
+        for dl in self.learn.dls: self._divide(dl)
+
+    def detach(self):
+        "Everything as it was."
+        if self.ddp is not None: self.learn.model,self.ddp = self.ddp.module,None
+        for dl in self.divided: dl.shard(0, 1)
+        self.learn.logger,self.divided = self.old_logger,[]
+
+    def _compare(self):
+        "Raise on all ranks if one has other data or another model; then all take rank 0's order."
+        dls = list(self.learn.dls)
+        mine = [[(len(dl.dataset), dl.bs) for dl in dls], {k:tuple(v.shape) for k,v in self.learn.model.state_dict().items()}]
+        all_of = [None]*num_distrib()
+        dist.all_gather_object(all_of, mine)
+        for r,o in enumerate(all_of):
+            if o != all_of[0]:
+                what,a,b = ("windows and batch sizes", all_of[0][0], o[0]) if o[0] != all_of[0][0] else ("weights", all_of[0][1], o[1])
+                raise DistribError(f"rank {r} has other {what} than rank 0: {b}, not {a}; give every process the same text and arguments")
+        for dl,state in zip(dls, _of_rank_0([dl.rng.getstate() for dl in dls])): dl.rng.setstate(state)
+
+    def _divide(self, dl):
+        self.sharded = hasattr(dl, "shard")
+        if self.sharded:
+            dl.shard(rank_distrib(), num_distrib())
+            self.divided.append(dl)
+        elif isinstance(dl, (DataLoader, torch.utils.data.DataLoader)):
+            raise DistribError(f"{type(dl).__name__} cannot be divided among {num_distrib()} processes, for it has no shard(rank, world); use loaders made by CharDataLoaders")
+
+    def before_fit(self):
+        self._compare()
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model) if self.sync_bn and self.on_cuda else self.model
+        self.ddp = _Wrapped(model, device_ids=[self.learn.dls.device.index] if self.on_cuda else None, **self.kwargs)
+        self.learn.model = model
+        if not rank_distrib(): return
+        self.learn.logger = noop
+        for cb in self.learn.cbs: # rank 0 alone writes
+            if isinstance(cb, (CSVLogger, ShowGraphCallback)): cb.run = False
+        if hasattr(self.learn, "lr_finder"): self.state = _copied(self.model.state_dict()),_copied(self.opt.state_dict()) # rank 0's go through a file
+
+    def before_train(self):
+        self._divide(self.learn.dl)
+        self.learn.model = self.ddp
+
+    def before_validate(self): self._divide(self.learn.dl)
+
+    def after_loss(self):
+        "Count this rank's loss by its share; start to add up what is reported."
+        if not self.training or not self.sharded: return
+        whole = getattr(self.learn.loss_func, "reduction", "mean") == "sum"
+        weight = (num_distrib()*(self.dl.share > 0) if whole else self.dl.share)
+        if weight != 1: self.learn.loss_grad = self.loss_grad*weight
+        self.learn.loss = self.learn.loss.detach()*(weight/num_distrib())
+        self.sum = dist.all_reduce(self.learn.loss, async_op=True)
+
+    def _wait(self):
+        if self.sum is not None: self.sum.wait()
+        self.sum = None
+
+    def after_backward(self): self._wait()
+    def after_cancel_batch(self): self._wait()
+
+    def after_batch(self):
+        self._wait()
+        if self.sharded and not self.dl.share: # what metrics make of the row that does not count is forgotten again
+            self.kept = [(m, {k:v.clone() if isinstance(v := getattr(m, k), Tensor) else v for k in ("total", "count")}) for m in self._metrics() if _counted(m)]
+
+    def after_train(self):
+        self.learn.model = self.ddp.module
+        self._add_up()
+
+    def after_validate(self): self._add_up()
+
+    def after_fit(self):
+        self.learn.model,self.ddp = self.ddp.module,None
+        if self.state is None: return
+        self.model.load_state_dict(self.state[0])
+        self.opt.load_state_dict(self.state[1])
+        self.state = None
+        dist.barrier() # that of rank 0's `learn.load`
+
+    def _metrics(self):
+        rec = getattr(self.learn, "recorder", None)
+        return [] if rec is None else list(rec._train_mets[1:] if self.training else rec._valid_mets)
+
+    def _add_up(self):
+        "Totals and counts over all ranks, before fastai's `Recorder` takes their quotients."
+        for m,was in self.kept: vars(m).update(was)
+        self.kept = []
+        if not self.sharded: return
+        mets = [m for m in self._metrics() if _counted(m)]
+        if odd := [m.name for m in self._metrics() if m not in mets and not isinstance(m, AccumMetric)]:
+            warnings.warn(f"{', '.join(odd)}: a metric without total and count is that of rank 0's part alone", CharRnnWarning, stacklevel=2)
+        sums = torch.tensor([float(v) for m in mets for v in (m.total, m.count)], dtype=torch.float64, device=self.learn.dls.device)
+        dist.all_reduce(sums)
+        for m,(total,count) in zip(mets, sums.view(-1, 2).tolist()): m.total,m.count = total,int(count) if isinstance(m.count, int) else count
+
+
+def _counted(m): return hasattr(m, "total") and hasattr(m, "count")
+def _copied(o): return apply(lambda x: x.clone() if isinstance(x, Tensor) else x, o)
+
+
+def to_distributed(self,
+    sync_bn:bool=True, # on CUDA, whether batch norm takes its statistics from all ranks
+    timeout:float|None=None, # seconds a rank waits for the others; None: CHARRNN_TIMEOUT, else 300
+    **kwargs # as `DistributedDataParallel`
+):
+    "Join the other processes and train with them from now on, until `detach_distributed`. Raises `DistribError`."
+    if num_distrib() <= 1 or hasattr(self, ShardedTrainer.name): return self
+    _join(self, _seconds(timeout))
+    self.add_cb(cb := ShardedTrainer(sync_bn, **kwargs))
+    cb.bar = rank_distrib() > 0 and hasattr(self, "progress")
+    if cb.bar: self.remove_cb(ProgressCallback)
+    cb.attach()
+    return self
+
+
+def detach_distributed(self):
+    "Train alone again."
+    cb = getattr(self, ShardedTrainer.name, None)
+    if cb is None: return self
+    cb.detach()
+    self.remove_cb(cb)
+    if cb.bar and not hasattr(self, "progress"): self.add_cb(ProgressCallback())
+    return self
+
+
+@contextmanager
+def distrib_ctx(self,
+    sync_bn:bool=True, # on CUDA, whether batch norm takes its statistics from all ranks
+    in_notebook:bool=False, # whether a notebook launched the processes: then they part at the end
+    timeout:float|None=None, # seconds a rank waits for the others; None: CHARRNN_TIMEOUT, else 300
+    **kwargs # as `DistributedDataParallel`
+) -> Iterator:
+    """Train with the processes that torchrun, or accelerate launch, has started; in a plain process, as ever.
+
+    As fastai's, on CUDA (nccl) and on CPUs (gloo), without accelerate. `bs` is each rank's. Rank 0 alone prints and writes. Raises `DistribError`
+    where ranks do not fit each other, and when one is lost: at once where its connections close, else after `timeout`."""
+    seconds,joined = _seconds(timeout),not dist.is_initialized()
+    try:
+        with _named(seconds):
+            if in_notebook and not rank_distrib(): print("Training Learner...")
+            self.to_distributed(sync_bn, seconds, **kwargs)
+            yield self
+    finally:
+        self.detach_distributed()
+        if in_notebook and joined: _leave()
+
+
+def _seconds(timeout):
+    said = os.environ.get("CHARRNN_TIMEOUT", _timeout) if timeout is None else timeout
+    try: seconds = float(said)
+    except (TypeError, ValueError): seconds = 0
+    if not 0 < seconds < 1e6: raise DistribError(f"timeout={said!r} is not a number of seconds above 0; pass distrib_ctx(timeout=60), or set CHARRNN_TIMEOUT=60")
+    return seconds
+
+
+def _join(learn, seconds):
+    "Form the group, on a GPU of this process's own where the data live on one."
+    if learn.dls.device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", rank_distrib())) % torch.cuda.device_count())
+        torch.cuda.set_device(device)
+        learn.dls.to(device)
+        learn.model.to(device)
+    if dist.is_initialized(): return
+    dist.init_process_group("nccl" if learn.dls.device.type == "cuda" else "gloo", timeout=timedelta(seconds=seconds))
+    atexit.register(_leave)
+
+
+def _leave():
+    if dist.is_initialized(): dist.destroy_process_group()
+
+
+@contextmanager
+def _named(seconds):
+    "What PyTorch says of a rank that is gone, for people."
+    try: yield
+    except RuntimeError as e:
+        if not _lost.search(f"{type(e).__name__} {e}"): raise
+        line = next((o.strip() for o in str(e).splitlines() if o.strip() and not o.startswith("Exception occured in")), type(e).__name__) # fastai's line names the callback
+        said = re.sub(r"^\[\S*\]\s*", "", line).split(". ")[0][:200] # without the place in PyTorch's source
+        raise DistribError(f"rank {rank_distrib()} of {num_distrib()} lost contact with another ({said}): that process ended, hangs or cannot be reached. Its own error, if it had one, "
+                           f"is the cause; mend that and start all again. Where a rank is rightly busy for longer than timeout={seconds:g} seconds, pass distrib_ctx(timeout=…) or set CHARRNN_TIMEOUT") from e
