@@ -40,6 +40,8 @@ def curves(path):
     "Fits whose numbers are those of one process."
     out = {arch:fitted(learner(path, arch), 1) for arch in ("char3", "concat", "gru", "lstm")}
     out["rnn"] = fitted(learner(path))
+    out["streams"] = fitted(learner(path, "lstm", target="every", stateful=True, shift=True))
+    out["chunks"] = fitted(learner(path, "gru", target="every"))
     one = learner(path, size=5_132, metrics=[accuracy, F1Score(average="micro")]) # 4,097 windows train: the last batch of an epoch is one window, and rank 1 has none of it
     one.recorder.train_metrics = True
     out["a last batch of one"] = fitted(one)
