@@ -21,6 +21,8 @@ _examples = """examples:
 _train = """examples:
   charrnn train my.txt
   charrnn train my.txt --arch lstm --n-hid 512 --n 32 --epochs 8 --out my.safetensors
+  charrnn train my.txt --recipe best --minutes 5
+  charrnn train my.txt --arch gru --stateful --n-layers 2 --dropout .2
   charrnn train old.txt --encoding latin-1
   charrnn train --corpus human_numbers --prompt "one thousand "
 """
@@ -43,12 +45,19 @@ def _parser():
     p.add_argument("file", nargs="?", metavar="FILE", type=Path, help="a text file")
     p.add_argument("--corpus", choices=("nietzsche", "python_reference", "human_numbers"), help="instead of FILE; never replaced by another")
     p.add_argument("--encoding", default="utf-8", help="how FILE spells characters (utf-8)")
-    p.add_argument("--arch", default="rnn", help="char3, loop, concat, rnn, gru or lstm (rnn)")
+    p.add_argument("--arch", default="rnn", help="char3, loop, concat, rnn, gru, lstm, mullstm or hawk (rnn)")
     for name,kind,default,what in (("epochs", int, 4, "times through the text"), ("lr", float, 5e-3, "highest learning rate of the one-cycle policy"),
-                                   ("bs", int, 512, "windows in a batch"), ("n", int, None, "characters in a window (3 for char3, else 8)"), ("stride", int, 1, "characters from one window to the next"),
+                                   ("bs", int, None, "windows in a batch (512), or streams (64)"), ("n", int, None, "characters in a window (8; 3 for char3), or read at a time in streams (64)"),
+                                   ("stride", int, None, "characters from one window to the next (1; n with --target every)"),
                                    ("n-hid", int, 256, "hidden units"), ("emb-sz", int, 42, "numbers that embed a character"),
                                    ("valid-pct", float, None, "the part that validates (.1; human_numbers: from 8,001 on)"), ("seed", int, 42, "fixes weights and order")):
         p.add_argument(f"--{name}", type=kind, default=default, metavar=kind.__name__.upper(), help=what + ("" if default is None else f" ({default})"))
+    p.add_argument("--target", default="next", choices=("next", "every"), help="predict the character after a window, or after each of its characters (next)")
+    p.add_argument("--stateful", action="store_true", help="read the text in streams, the state going on from batch to batch; every character is a target")
+    p.add_argument("--n-layers", type=int, metavar="INT", help="recurrent layers (1)")
+    p.add_argument("--dropout", type=float, metavar="FLOAT", help="the part of each layer's outputs that training leaves out (0)")
+    p.add_argument("--minutes", type=float, metavar="FLOAT", help="train so long, by the clock, instead of --epochs")
+    p.add_argument("--recipe", choices=("best",), help="what makes the most of --minutes (5) on this machine, in place of --arch and the other numbers")
     p.add_argument("--valid", default="tail", choices=("tail", "blocks", "random", "last"), help="how the validation part is chosen (tail: the end of the text)")
     p.add_argument("--prompt", action="append", metavar="TEXT", help="continue this when trained; repeat for more (three pieces of the text)")
     p.add_argument("--out", default=Path("model.safetensors"), type=Path, metavar="MODEL", help="where the model goes (model.safetensors)")
@@ -77,6 +86,9 @@ def _parser():
     p.add_argument("file", metavar="FILE", type=Path, help="a text file")
     p.add_argument("--encoding", default="utf-8", help="how FILE spells characters (utf-8)")
     _unk(p)
+
+    p.add_argument("--by", choices=("windows", "chunks", "streams"), help="how to read FILE (as the model was trained)")
+    p.add_argument("--dynamic", action="store_true", help="let the model learn from what it has read, and put its weights back at the end")
 
     p = _command(sub, "info", "what a model file says of itself", "examples:\n  charrnn info my.safetensors\n  charrnn info my.safetensors --json\n")
     p.add_argument("model", metavar="MODEL", type=Path, help="a file that train wrote")
@@ -109,6 +121,8 @@ _count.__name__ = "INT" # what argparse calls it in its error
 def _senseless(args):
     "What is wrong with the command line as a whole, if anything."
     if args.command == "train" and args.file and args.corpus: return "give FILE or --corpus, not both"
+    if args.command == "train" and args.minutes is not None and not args.minutes > 0: return f"--minutes {args.minutes} is not above 0"
+    if args.command == "evaluate" and args.by and args.dynamic: return "--dynamic reads in one stream: leave out --by"
     if args.command != "generate": return None
     if not args.prompt and not args.prompts: return "generate needs --prompt TEXT or --prompts FILE"
     if args.stream and (args.json or args.num != 1 or args.beam): return "--stream prints one text after another as it is written: leave out --json, --num and --beam"

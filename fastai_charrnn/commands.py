@@ -4,6 +4,7 @@ from contextlib import nullcontext
 
 from fastai.basics import Recorder,num_distrib,rank_distrib
 
+from .adapting import dynamic_evaluation
 from .baseline import ngram_baseline
 from .bundle import load_model,save_model
 from .callbacks import EachTrainedEpoch
@@ -13,6 +14,7 @@ from .errors import CharRnnError,DataError,DownloadError,ModelFileError
 from .learner import char_learner
 from .light_commands import epochs
 from .modelfile import with_suffix
+from .recipes import best_recipe
 
 __all__ = ["train", "evaluate", "reproduce"]
 
@@ -26,20 +28,35 @@ def train(args):
     out = with_suffix(args.out) if rank_distrib() else _free_place(args.out, args.overwrite)
     _positive(args, "epochs", "lr")
     name,text = _corpus(args)
-    n = (3 if args.arch == "char3" else 8) if args.n is None else args.n
     course = len(human_numbers("valid"))/len(text) if name == "human_numbers" else .1 # the course's split, at 8,000
     valid_pct = course if args.valid_pct is None else args.valid_pct
-    dls = CharDataLoaders.from_text(text, n=n, stride=args.stride, bs=args.bs, valid=args.valid, valid_pct=valid_pct, seed=args.seed, device=args.device)
+    recipe = best_recipe(args.minutes or 5.) if args.recipe else None
+    common = dict(valid_pct=valid_pct, device=args.device)
+    dls = recipe.dls(text, **common) if recipe else _dls(args, text, common)
+    n = min(dls.window, 8)
     prompts = args.prompt or _prompts.get(name) or [text[i:i+n] for i in (len(text)*k//4 for k in (1, 2, 3))]
-    learn = char_learner(dls, args.arch, n_hid=args.n_hid, emb_sz=args.emb_sz, prompts=args.prompt or [], seed=args.seed, cbs=SaveEachEpoch(out))
+    cbs,shown = SaveEachEpoch(out),args.prompt or []
+    learn = (recipe.learner(dls, seed=args.seed, prompts=shown, cbs=cbs) if recipe else
+             char_learner(dls, args.arch, n_hid=args.n_hid, emb_sz=args.emb_sz, config=_given(args, "n_layers", "dropout"), prompts=shown, seed=args.seed, cbs=cbs))
+    args.arch = learn.arch.name
     _say(f"{dls}\n{args.arch}: {sum(p.numel() for p in learn.model.parameters()):,} parameters")
-    if num_distrib() > 1: _say(f"{num_distrib()} processes, batches of {args.bs} windows on each")
-    with learn.distrib_ctx(): _fit(learn, args, out)
+    if num_distrib() > 1: _say(f"{num_distrib()} processes, batches of {dls.train.bs} {'streams' if dls.stateful else 'windows'} on each")
+    with learn.distrib_ctx(): _fit(learn, args, out, recipe)
     if rank_distrib(): return
     print(f"\n{_comparison(learn, args, ngram_baseline(dls))}\n")
     for p in prompts: print(f"{p!r} -> {learn.predict_next(p, n=80)!r}")
     quoted = shlex.quote(prompts[0])
     print(f"\nsaved {out}; next, type\n  {_program()} generate {shlex.quote(str(out))} --prompt {quoted} -n 200\n  {_program()} info {shlex.quote(str(out))}")
+
+
+def _dls(args, text, common):
+    "The data as the options say."
+    n = (3 if args.arch == "char3" else 64 if args.stateful else 8) if args.n is None else args.n
+    bs = (64 if args.stateful else 512) if args.bs is None else args.bs
+    return CharDataLoaders.from_text(text, n=n, stride=args.stride, bs=bs, valid=args.valid, seed=args.seed, target="every" if args.stateful else args.target, stateful=args.stateful, **common)
+
+
+def _given(args, *names): return {k:v for k in names if (v := getattr(args, k)) is not None}
 
 
 def _say(s):
@@ -88,17 +105,25 @@ class SaveEachEpoch(EachTrainedEpoch):
         self.saved += 1
 
 
-def _fit(learn, args, out):
-    "One cycle, with fastai's bar on a terminal and plain rows elsewhere."
-    bar = nullcontext() if sys.stdout.isatty() else learn.no_bar()
-    with bar:
+def _fit(learn, args, out, recipe=None):
+    "One cycle, or by the clock; with fastai's bar on a terminal and plain rows elsewhere."
+    minutes = args.minutes or (recipe.minutes if recipe else None)
+    plain = minutes or not sys.stdout.isatty()
+    with learn.no_bar() if plain else nullcontext():
         learn.logger = _row
-        if not sys.stdout.isatty() and not rank_distrib(): _row(["epoch", "train_loss", "valid_loss", *learn.metrics.attrgot("name"), "time"])
-        try: learn.fit_one_cycle(args.epochs, args.lr)
+        if plain: _say_row(["epoch", "train_loss", *([] if minutes else ["valid_loss", *learn.metrics.attrgot("name")]), "time"])
+        try:
+            if minutes: learn.fit_minutes(minutes, recipe.lr if recipe else args.lr)
+            else: learn.fit_one_cycle(args.epochs, args.lr)
         except KeyboardInterrupt:
             done = learn.save_each_epoch.saved
             raise KeyboardInterrupt(f"interrupted; {out} holds the model after {epochs(done)}" if done else
                                     "interrupted before an epoch was finished; nothing was saved") from None
+    if minutes: save_model(learn, out)
+
+
+def _say_row(values):
+    if not rank_distrib(): _row(values)
 
 
 def _row(values): print("  ".join(f"{v:>13.4f}" if isinstance(v, float) else f"{v!s:>13}" for v in values), flush=True)
@@ -107,18 +132,24 @@ def _row(values): print("  ".join(f"{v:>13.4f}" if isinstance(v, float) else f"{
 def _comparison(learn, args, ngrams):
     "The model's validation numbers above those of counting alone."
     row,best = learn.training_log.rows[-1],ngrams.best
+    time = f"{row['minutes']:g} minutes" if "minutes" in row else epochs(args.epochs)
     rows = [("", "nats", "bits per char", "accuracy"),
-            (f"{args.arch}, {epochs(args.epochs)}", f"{row['valid_loss']:.4f}", f"{row['bits_per_char']:.4f}", f"{row['accuracy']:.4f}"),
+            (f"{args.arch}, {time}", f"{row['valid_loss']:.4f}", f"{row['bits_per_char']:.4f}", f"{row['accuracy']:.4f}"),
             (f"n-grams, contexts to {best.context}", f"{best.nats:.4f}", f"{best.bits:.4f}", "")]
     return "\n".join(f"{a:<26}{b:>10}{c:>15}{d:>10}" for a,b,c,d in rows) + f"\nvalidated on {learn.dls.train_ds.info['split']}"
 
 
 def evaluate(args):
-    "Loss and metrics of a model on every window of a text."
+    "Loss and metrics of a model on a text, by the way the model was trained or as asked."
     learn = load_model(args.model)
     text = read_text(args.file, args.encoding)
-    values = learn.evaluate(text, unk=args.unk)
-    print(f"{args.file}: {len(text):,} characters, {values['loss']:.4f} nats, {values['bits_per_char']:.4f} bits per char, accuracy {values['accuracy']:.4f}")
+    if args.dynamic:
+        values = dynamic_evaluation(learn, text, unk=args.unk)
+        print(f"{args.file}: {len(text):,} characters, learning while reading: {values['dynamic_loss']:.4f} nats, {values['dynamic_bits_per_char']:.4f} bits per char (not to be compared with a loss of fixed weights)")
+        return
+    values = {k.removeprefix(f"{args.by}_"):v for k,v in learn.evaluate(text, unk=args.unk, by=args.by).items()}
+    how = f", read in {args.by}" if args.by else ""
+    print(f"{args.file}: {len(text):,} characters{how}, {values['loss']:.4f} nats, {values['bits_per_char']:.4f} bits per char, accuracy {values['accuracy']:.4f}")
 
 
 def reproduce(args):

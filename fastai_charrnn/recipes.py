@@ -9,6 +9,7 @@ what was compared.
 """
 import time
 from dataclasses import dataclass,field
+from functools import partial
 
 import torch
 from fastai.optimizer import OptimWrapper
@@ -70,8 +71,7 @@ class BestRecipe:
         **kwargs # as `char_learner`
     ) -> CharLearner:
         "An untrained learner; `learn.fit_minutes(recipe.minutes, recipe.lr)` trains it."
-        def opt_func(params, lr): return adamw(params, lr, wd=self.wd)
-        return char_learner(dls, self.arch, n_hid=self.n_hid, emb_sz=self.emb_sz, config=self.config, opt_func=opt_func, splitter=decaying, seed=seed, **kwargs)
+        return char_learner(dls, self.arch, n_hid=self.n_hid, emb_sz=self.emb_sz, config=self.config, opt_func=partial(adamw, wd=self.wd), splitter=decaying, seed=seed, **kwargs)
 
 
 _sizes = ((1., 384, 1), (3., 512, 1), (8., 768, 1), (30., 1024, 1)) # work up to which a width and a number of layers were best

@@ -1,0 +1,67 @@
+"""Training by the clock, and the recipe that makes the most of it."""
+import time
+
+import pytest
+import torch
+from fastai_charrnn.all import CharDataLoaders,DataError,char_learner,human_numbers,python_reference
+from fastai_charrnn.recipes import BestRecipe,adamw,best_recipe,decaying
+
+
+def _learn(**kw):
+    dls = CharDataLoaders.from_text(human_numbers()[:12000], n=16, bs=16, target="every", stateful=True, device="cpu")
+    return char_learner(dls, "gru", n_hid=24, seed=0, **kw)
+
+
+def test_a_fit_by_the_clock_ends_in_time_and_its_rate_has_come_down():
+    learn,t = _learn(),time.time()
+    row = learn.fit_minutes(.05, 1e-2)
+    assert 2.9 < time.time()-t < 20 and row is learn.training_log.rows[-1] and row["minutes"] == .05 and row["epochs"] > 0
+    lrs = learn.recorder.lrs
+    assert max(lrs) <= 1e-2 and lrs[-1] < .1*max(lrs) and lrs[0] < max(lrs) and len(lrs) == len(learn.recorder.losses)
+    assert row["valid_loss"] == pytest.approx(learn.validate()[0], abs=1e-6) and row["valid_loss"] < 2.5
+    for bad in (0, -1, float("nan"), float("inf"), "5"):
+        with pytest.raises(DataError, match="is not a time above 0"): learn.fit_minutes(bad, 1e-2)
+
+
+def test_products_in_bf16_train_as_well():
+    "The weights stay in 32 bits, and follow the same losses."
+    losses = []
+    for low in (False, True):
+        learn = _learn()
+        row = learn.fit_minutes(.04, 1e-2, bf16=low)
+        assert row["bf16"] == low and all(p.dtype is torch.float32 for p in learn.model.parameters())
+        losses.append([float(o) for o in learn.recorder.losses[:20]])
+    assert losses[0] == pytest.approx(losses[1], abs=.1)
+
+
+def test_only_matrices_between_layers_decay():
+    recipe = best_recipe(5, speed=1)
+    learn = recipe.learner(recipe.dls(human_numbers()[:12000], device="cpu"))
+    learn.create_opt()
+    decays,rest = ({id(p) for p in g["params"]} for g in learn.opt.opt.param_groups)
+    names = {id(p):k for k,p in learn.model.named_parameters()}
+    assert {names[o].split(".")[0] for o in decays} == {"inp", "hid"} and not any("bias" in names[o] for o in decays)
+    assert [g["weight_decay"] for g in learn.opt.opt.param_groups] == [recipe.wd, 0] and decays | rest == set(names)
+    assert len(decaying(learn.model)[0]) == len(decays) and adamw(decaying(learn.model), 1e-3).hypers[0]["lr"] == 1e-3
+
+
+def test_the_more_time_the_wider():
+    sizes = [best_recipe(m, speed=1).n_hid for m in (.1, 2, 5, 15, 60)]
+    assert sizes == sorted(sizes) and len(set(sizes)) > 2 and best_recipe(5, speed=.1).n_hid < best_recipe(5, speed=3).n_hid
+    assert isinstance(best_recipe(5), BestRecipe)
+    with pytest.raises(DataError, match="minutes=0"): best_recipe(0)
+
+
+@pytest.mark.parametrize("size", [300, 5000])
+def test_a_short_text_has_fewer_streams(size):
+    recipe = best_recipe(.03, speed=1)
+    dls = recipe.dls(python_reference()[:size], device="cpu")
+    learn = recipe.learner(dls)
+    assert dls.train.bs <= 32 and torch.isfinite(torch.tensor(learn.fit_minutes(.03, recipe.lr)["valid_loss"]))
+
+
+def test_a_learner_of_the_recipe_exports(tmp_path):
+    recipe = best_recipe(.03, speed=1)
+    learn = recipe.learner(recipe.dls(human_numbers()[:12000], device="cpu", path=tmp_path))
+    learn.export()
+    assert (tmp_path/"export.pkl").exists()
