@@ -50,23 +50,23 @@ class _Lstm(torch.autograd.Function):
         H,wt = H4//4,w.t()
         z,tmp = inp.new_empty(bs, H4),c0.new_empty(bs, H)
         gates,cs,tcs = c0.new_empty(n, bs, H4),c0.new_empty(n+1, bs, H),c0.new_empty(n, bs, H)
-        hs = h0.new_empty(n+1, bs, H)
-        hs[0],cs[0] = h0,c0
-        ins = hs[:-1] if mul is None else torch.empty_like(hs[:-1]) # what goes into the products
-        for t,(x,a,h,h_,c,c_,tc) in enumerate(zip(inp, gates, ins, hs[1:], cs, cs[1:], tcs)):
-            if mul is not None: torch.mul(hs[t], mul[t], out=h)
+        outs,cs[0] = h0.new_empty(n, bs, H),c0
+        ins = None if mul is None else torch.empty_like(outs) # what goes into the products
+        for t,(x,a,h,h_,c,c_,tc) in enumerate(zip(inp, gates, (h0, *outs), outs, cs, cs[1:], tcs)):
+            if mul is not None: h = torch.mul(h, mul[t], out=ins[t])
             i,f,g,o = a.copy_(torch.addmm(x, h, wt, out=z)).chunk(4, -1)
             g.mul_(2)
             a.sigmoid_()
             torch.mul(f, c, out=c_).addcmul_(i, g.mul_(2).sub_(1))
             h_.copy_(torch.mul(o, _tanh_(torch.mul(c_, 2, out=tc)), out=tmp))
-        ctx.save_for_backward(w, gates, cs, tcs, hs, ins, mul)
-        return hs[1:],cs[-1].clone()
+        ctx.save_for_backward(w, gates, cs, tcs, h0, outs, ins, mul) # an output is saved as itself: of a view, the node would keep itself alive
+        return outs,cs[-1].clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx, douts, dc_n):
-        w,gates,cs,tcs,hs,ins,mul = ctx.saved_tensors
+        w,gates,cs,tcs,h0,outs,ins,mul = ctx.saved_tensors
+        hs = torch.cat([h0[None], outs[:-1]])
         n,bs,H = tcs.shape
         dinp,dmul = w.new_empty(n, bs, 4*H),None if mul is None else torch.empty_like(mul)
         dz,dc,dh = (cs.new_empty(bs, k*H) for k in (4, 1, 1))
@@ -86,7 +86,7 @@ class _Lstm(torch.autograd.Function):
             if mul is not None:
                 torch.mul(rec, hs[t], out=dmul[t])
                 rec *= mul[t]
-        dw = dinp.view(n*bs, 4*H).t() @ ins.reshape(n*bs, H)
+        dw = dinp.view(n*bs, 4*H).t() @ (hs if ins is None else ins).view(n*bs, H)
         return dinp,dw,rec,dc,dmul
 
 
@@ -107,7 +107,7 @@ class _Gru(torch.autograd.Function):
             _tanh_(c.copy_(x[:, 2*H:]).addcmul_(r, s).mul_(2))
             torch.lerp(c, h, z, out=h_)
         ctx.save_for_backward(w, gates, rec, hs)
-        return hs[1:].to(inp.dtype)
+        return hs[1:].to(inp.dtype, copy=True) # a view would be of what the node saves, and keep it alive
 
     @staticmethod
     @once_differentiable

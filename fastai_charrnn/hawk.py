@@ -54,19 +54,18 @@ def scan_by_doubling(
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, a, b, h):
-        hs = a.new_empty(len(a)+1, *h.shape)
-        hs[0] = h
-        for x,y,old,new in zip(a, b, hs, hs[1:]): torch.addcmul(y, x, old, out=new)
-        ctx.save_for_backward(a, hs)
-        return hs[1:]
+        outs = torch.empty_like(a)
+        for x,y,old,new in zip(a, b, (h, *outs), outs): torch.addcmul(y, x, old, out=new)
+        ctx.save_for_backward(a, h, outs)
+        return outs
 
     @staticmethod
     @once_differentiable
     def backward(ctx, d):
-        a,hs = ctx.saved_tensors
+        a,h,outs = ctx.saved_tensors
         db = d.clone()
         for t in range(len(a)-1, 0, -1): db[t-1].addcmul_(a[t], db[t])
-        return db*hs[:-1],db,a[0]*db[0]
+        return db*torch.cat([h[None], outs[:-1]]),db,a[0]*db[0]
 
 
 class HawkBlock(nn.Module):

@@ -3,7 +3,7 @@ import copy
 
 import pytest
 import torch
-from fastai_charrnn.all import ArchError,Callback,CharDataLoaders,CharModel,ModelResetter,char_learner,get_arch,human_numbers,load_model,save_model
+from fastai_charrnn.all import ArchError,Callback,CharDataLoaders,CharModel,ModelResetter,char_learner,get_arch,human_numbers,list_archs,load_model,save_model
 from fastai_charrnn.writer import load_writer
 from torch import nn
 
@@ -94,6 +94,22 @@ def test_identity_hands_the_state_on():
     for layer in (m, *m.upper): assert torch.equal(layer.rnn.weight_hh_l0, torch.eye(16).double())
     m = _model("lstm", identity=True)
     assert torch.equal(m.rnn.weight_hh_l0[32:48], torch.eye(16).double()) and not torch.equal(m.rnn.weight_hh_l0[:16], torch.eye(16).double())
+
+
+@pytest.mark.parametrize("arch", list_archs())
+def test_a_batch_leaves_no_memory_behind(arch):
+    "No graph keeps itself alive: what a step made is gone with it."
+    if arch == "char3": return
+    m = get_arch(arch).cls(V, emb_sz=7, n_hid=256, window=None)
+    m.target = "every"
+    def rss():
+        with open("/proc/self/statm") as f: return int(f.read().split()[1])*4096
+    def steps(k):
+        for _ in range(k): m(_x(64, 32)).sum().backward()
+    steps(5)
+    before = rss()
+    steps(15)
+    assert rss()-before < 15e6 # 64·32 states of 256 numbers are 2 MB, what a step keeps several times as much
 
 
 def test_options_that_do_not_go_together_are_said():
