@@ -1,19 +1,22 @@
 """The site: every notebook executed, then all pages as static HTML in build/docs/html, and every link in them checked.
 
-    python tools/docs.py            what has been executed and has not changed since, package included, is not executed again
-    IN_TEST=1 python tools/docs.py  the same in a minute or two, with networks that have hardly learnt
+    python tools/docs.py            what has been executed and has not changed since, package included, is not executed again;
+                                    writes NOTEBOOKS.md: how long each took, and what the tutorials print of losses
+    IN_TEST=1 python tools/docs.py  the same in a few minutes, with networks that have hardly learnt, and without NOTEBOOKS.md
 
-Nothing is called over the network: links to other sites are only looked at for their form.
+The front page is nbs/index.ipynb, of which README.md is made. Nothing is called over the network: links to other sites are only looked at for their form.
 """
-import hashlib,os,shutil,subprocess,sys
+import hashlib,json,os,re,shutil,subprocess,sys,time
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote,urlsplit
 
+from readme import from_root,hidden
+
 root = Path(__file__).parent.parent
 build = root/"build/docs"
 executed,source,html = build/"executed",build/"source",build/"html"
-pages = ["README", "ARCHITECTURE", "CONTRIBUTING", "CHANGELOG", "REPRODUCTION", "BENCHMARKS", "SAMPLES"]
+pages = ["ARCHITECTURE", "CONTRIBUTING", "CHANGELOG", "REPRODUCTION", "BENCHMARKS", "SAMPLES", "NOTEBOOKS"]
 
 conf = """
 project = "fastai_charrnn"
@@ -57,14 +60,40 @@ def execute(rel):
     import nbformat
     from nbclient import NotebookClient
     out = executed/rel
-    done = out.with_suffix(".sha256")
-    if out.exists() and done.exists() and done.read_text() == stamp(rel): return
-    print(f"executing {rel}", flush=True)
-    nb = nbformat.read(root/"nbs"/rel, as_version=4)
+    if _done(rel).get("stamp") == stamp(rel): return
+    print(f"executing {rel}", end="", flush=True)
+    start,nb = time.perf_counter(),nbformat.read(root/"nbs"/rel, as_version=4)
     NotebookClient(nb, timeout=1800, kernel_name="python3", resources=dict(metadata=dict(path=str((root/"nbs"/rel).parent)))).execute()
     out.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(nb, out)
-    done.write_text(stamp(rel))
+    out.with_suffix(".json").write_text(json.dumps(dict(stamp=stamp(rel), seconds=(took := time.perf_counter()-start))))
+    print(f": {took:.1f} s", flush=True)
+
+
+def _done(rel): # stamp and seconds of the last execution, if its outputs are there
+    out = (executed/rel).with_suffix(".json")
+    return json.loads(out.read_text()) if out.exists() and (executed/rel).exists() else {}
+
+
+_of_losses = re.compile(r"loss|valid|nats|bits|perplexity|accuracy|baseline", re.I)
+
+
+def printed(rel): # Markdown
+    "What the cells of a notebook that are about losses print, if there is a number in it."
+    import nbformat
+    outs = [o for c in nbformat.read(executed/rel, as_version=4).cells if c.cell_type == "code" and _of_losses.search(c.source) for o in c.outputs]
+    texts = [o.get("text") or o.get("data", {}).get("text/plain", "") for o in outs]
+    return "\n".join(f"```text\n{t.strip()}\n```" for t in texts if re.search(r"\d\.\d\d", t) and "object at" not in t)
+
+
+def record(): # NOTEBOOKS.md
+    "How long each notebook took, and the losses of the tutorials."
+    from fastai_charrnn.reproduce import machine
+    took = {rel: _done(rel)["seconds"] for rel in notebooks()}
+    rows = "\n".join(f"| [{title(rel)}](nbs/{rel}) | {s:.0f} |" for rel,s in took.items())
+    tutorials = [f"## {title(rel)}\n\n{printed(rel)}" for rel in took if rel.parent.name == "tutorials"]
+    head = f"# The notebooks, executed\n\nWritten by `make docs`, which executes every notebook in full: {sum(took.values())/60:.0f} minutes on {machine()}. Below, what the tutorials print of losses."
+    return "\n\n".join([head, f"| notebook | seconds |\n| --- | --- |\n{rows}", *tutorials]) + "\n"
 
 
 def title(rel):
@@ -79,18 +108,26 @@ def write_source():
     (source/"_static").mkdir(parents=True)
     (source/"conf.py").write_text(conf)
     (source/"_static/site.css").write_text(css)
-    for name in pages: shutil.copy(root/f"{name}.md", source)
+    for name in pages: (source/f"{name}.md").write_text((root/f"{name}.md").read_text(encoding="utf-8").replace("](nbs/", "]("))
     shutil.copy(root/"LICENSE", source)
     shutil.copytree(root/"benchmarks/pictures", source/"benchmarks/pictures")
     for rel in notebooks():
         (source/rel).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(executed/rel, source/rel)
+    _write_front()
+
+
+def _write_front():
+    "The index as executed, without what is hidden, and with the tables of contents."
+    import nbformat
+    nb = nbformat.read(executed/"index.ipynb", as_version=4)
+    nb.cells = [c for c in nb.cells if not c.source.startswith(hidden)]
+    for c in nb.cells:
+        if c.cell_type == "markdown": c.source = from_root(c.source, "")
     def tree(caption, docs): return "\n".join(["```{toctree}", f":caption: {caption}", ":maxdepth: 1", "", *docs, "```"])
-    def docs(where): return [str(o.with_suffix("")) for o in notebooks() if (o.parent == Path(where))]
-    readme = (root/"README.md").read_text(encoding="utf-8").replace("[nbs](nbs)", "`nbs`").replace("](nbs/", "](")
-    trees = [tree("Tutorials", docs("tutorials")), tree("Reference", docs(".")), tree("The project", pages[1:])]
-    (source/"index.md").write_text("\n\n".join([readme, *trees]) + "\n")
-    (source/"README.md").unlink()
+    def docs(where): return [str(o.with_suffix("")) for o in notebooks() if o.parent == Path(where) and o.stem != "index"]
+    nb.cells += [nbformat.v4.new_markdown_cell(tree(*o)) for o in (("Tutorials", docs("tutorials")), ("Reference", docs(".")), ("The project", pages))]
+    nbformat.write(nb, source/"index.ipynb")
 
 
 class _Links(HTMLParser):
@@ -125,6 +162,7 @@ def broken_links(folder): # a sentence for each
 
 def main():
     for rel in notebooks(): execute(rel)
+    if not os.environ.get("IN_TEST"): (root/"NOTEBOOKS.md").write_text(record(), encoding="utf-8")
     write_source()
     shutil.rmtree(html, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", source, html], check=True)
