@@ -6,7 +6,7 @@
 
 The front page is nbs/index.ipynb, of which README.md is made. Nothing is called over the network: links to other sites are only looked at for their form.
 """
-import hashlib,json,os,re,shutil,subprocess,sys,time
+import hashlib,json,os,re,resource,shutil,subprocess,sys,time
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote,urlsplit
@@ -62,15 +62,21 @@ def execute(rel):
     out = executed/rel
     if _done(rel).get("stamp") == stamp(rel): return
     print(f"executing {rel}", end="", flush=True)
-    start,nb = time.perf_counter(),nbformat.read(root/"nbs"/rel, as_version=4)
+    before,nb = _clocks(),nbformat.read(root/"nbs"/rel, as_version=4)
     NotebookClient(nb, timeout=1800, kernel_name="python3", resources=dict(metadata=dict(path=str((root/"nbs"/rel).parent)))).execute()
     out.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(nb, out)
-    out.with_suffix(".json").write_text(json.dumps(dict(stamp=stamp(rel), seconds=(took := time.perf_counter()-start))))
-    print(f": {took:.1f} s", flush=True)
+    wall,cpu = (b-a for a,b in zip(before, _clocks()))
+    out.with_suffix(".json").write_text(json.dumps(dict(stamp=stamp(rel), wall=wall, cpu=cpu)))
+    print(f": {wall:.1f} s, {cpu:.1f} s of processor time", flush=True)
 
 
-def _done(rel): # stamp and seconds of the last execution, if its outputs are there
+def _clocks(): # seconds: of the clock, and of processors in processes that have ended
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.perf_counter(),used.ru_utime+used.ru_stime
+
+
+def _done(rel): # stamp and times of the last execution, if its outputs are there
     out = (executed/rel).with_suffix(".json")
     return json.loads(out.read_text()) if out.exists() and (executed/rel).exists() else {}
 
@@ -89,11 +95,13 @@ def printed(rel): # Markdown
 def record(): # NOTEBOOKS.md
     "How long each notebook took, and the losses of the tutorials."
     from fastai_charrnn.reproduce import machine
-    took = {rel: _done(rel)["seconds"] for rel in notebooks()}
-    rows = "\n".join(f"| [{title(rel)}](nbs/{rel}) | {s:.0f} |" for rel,s in took.items())
+    took = {rel: _done(rel) for rel in notebooks()}
+    rows = "\n".join(f"| [{title(rel)}](nbs/{rel}) | {t['wall']:.0f} | {t['cpu']:.0f} |" for rel,t in took.items())
     tutorials = [f"## {title(rel)}\n\n{printed(rel)}" for rel in took if rel.parent.name == "tutorials"]
-    head = f"# The notebooks, executed\n\nWritten by `make docs`, which executes every notebook in full: {sum(took.values())/60:.0f} minutes on {machine()}. Below, what the tutorials print of losses."
-    return "\n\n".join([head, f"| notebook | seconds |\n| --- | --- |\n{rows}", *tutorials]) + "\n"
+    wall,cpu = (sum(t[k] for t in took.values())/60 for k in ("wall", "cpu"))
+    head = (f"# The notebooks, executed\n\nWritten by `make docs`, which executes every notebook in full, one after the other: {wall:.0f} minutes by the clock, {cpu:.0f} of processor time, "
+            f"on {machine()}. Below, what the tutorials print of losses.")
+    return "\n\n".join([head, f"| notebook | seconds | processor time |\n| --- | --- | --- |\n{rows}", *tutorials]) + "\n"
 
 
 def title(rel):
