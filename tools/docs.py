@@ -7,6 +7,7 @@
 The front page is nbs/index.ipynb, of which README.md is made. Nothing is called over the network: links to other sites are only looked at for their form.
 """
 import hashlib,json,os,re,resource,shutil,subprocess,sys,time
+from concurrent.futures import ProcessPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote,urlsplit
@@ -38,7 +39,9 @@ html_copy_source = False
 css = """
 .cell_output img { max-width: 100%; height: auto; }
 .cell_output .output, .cell_output table.dataframe { font-size: .85rem; }
-.cell_output .output.text_html, .table-wrapper { overflow-x: auto; }
+.cell_output, .cell_output .output.text_html, .table-wrapper { overflow-x: auto; }
+.content table.dataframe td { vertical-align: top; }
+@media (max-width: 46em) { .cell_output img.wide { max-width: none; width: 42rem; } } /* on a phone its letters would be too small */
 .content table.dataframe { border-collapse: collapse; border: 0; margin: 0; }
 .content table.dataframe td, .content table.dataframe th { padding: .15rem .6rem; text-align: right; border: 1px solid var(--color-background-border); }
 """
@@ -56,19 +59,19 @@ def stamp(rel):
 
 
 def execute(rel):
-    "Run a notebook in its own folder, unless that has been done."
+    "Run a notebook in its own folder and on one thread, unless that has been done."
     import nbformat
     from nbclient import NotebookClient
     out = executed/rel
     if _done(rel).get("stamp") == stamp(rel): return
-    print(f"executing {rel}", end="", flush=True)
+    os.environ["OMP_NUM_THREADS"] = "1" # as many notebooks run at a time as there are processors
     before,nb = _clocks(),nbformat.read(root/"nbs"/rel, as_version=4)
     NotebookClient(nb, timeout=1800, kernel_name="python3", resources=dict(metadata=dict(path=str((root/"nbs"/rel).parent)))).execute()
     out.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(nb, out)
     wall,cpu = (b-a for a,b in zip(before, _clocks()))
     out.with_suffix(".json").write_text(json.dumps(dict(stamp=stamp(rel), wall=wall, cpu=cpu)))
-    print(f": {wall:.1f} s, {cpu:.1f} s of processor time", flush=True)
+    print(f"{rel}: {wall:.1f} s, {cpu:.1f} s of processor time", flush=True)
 
 
 def _clocks(): # seconds: of the clock, and of processors in processes that have ended
@@ -89,7 +92,7 @@ def printed(rel): # Markdown
     import nbformat
     outs = [o for c in nbformat.read(executed/rel, as_version=4).cells if c.cell_type == "code" and _of_losses.search(c.source) for o in c.outputs]
     texts = [o.get("text") or o.get("data", {}).get("text/plain", "") for o in outs]
-    return "\n".join(f"```text\n{t.strip()}\n```" for t in texts if re.search(r"\d\.\d\d", t) and "object at" not in t)
+    return "\n".join(f"```text\n{t.strip()}\n```" for t in texts if re.search(r"\d\.\d\d", t) and "object at" not in t) or "No losses."
 
 
 def record(): # NOTEBOOKS.md
@@ -99,8 +102,8 @@ def record(): # NOTEBOOKS.md
     rows = "\n".join(f"| [{title(rel)}](nbs/{rel}) | {t['wall']:.0f} | {t['cpu']:.0f} |" for rel,t in took.items())
     tutorials = [f"## {title(rel)}\n\n{printed(rel)}" for rel in took if rel.parent.name == "tutorials"]
     wall,cpu = (sum(t[k] for t in took.values())/60 for k in ("wall", "cpu"))
-    head = (f"# The notebooks, executed\n\nWritten by `make docs`, which executes every notebook in full, one after the other: {wall:.0f} minutes by the clock, {cpu:.0f} of processor time, "
-            f"on {machine()}. Below, what the tutorials print of losses.")
+    head = (f"# The notebooks, executed\n\nWritten by `make docs`, which executes every notebook in full, on one thread each and as many at a time as there are processors: "
+            f"{wall:.0f} minutes one by one, {cpu:.0f} of processor time, on {machine()}. Below, what the tutorials print of losses.")
     return "\n\n".join([head, f"| notebook | seconds | processor time |\n| --- | --- | --- |\n{rows}", *tutorials]) + "\n"
 
 
@@ -168,12 +171,22 @@ def broken_links(folder): # a sentence for each
             elif url.fragment and to in files and unquote(url.fragment) not in files[to].names: yield f"{where}: the page has no such place"
 
 
+def _mark_wide_pictures():
+    "Give pictures of more than 800 pixels a class of their own."
+    def marked(m):
+        head = (html/"_images"/m[2]).read_bytes()[16:20] # of a PNG: its width
+        return f'<img class="wide" {m[1]}' if int.from_bytes(head, "big") > 800 else m[0]
+    for page in html.rglob("*.html"): page.write_text(re.sub(r'<img ((?:[^>]*?)src="[./]*_images/([0-9a-f]{64}\.png)")', marked, page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
 def main():
-    for rel in notebooks(): execute(rel)
+    with ProcessPoolExecutor(os.cpu_count()) as pool: # tutorials first, for they take longest
+        for done in [pool.submit(execute, rel) for rel in sorted(notebooks(), key=lambda o: len(o.parts), reverse=True)]: done.result()
     if not os.environ.get("IN_TEST"): (root/"NOTEBOOKS.md").write_text(record(), encoding="utf-8")
     write_source()
     shutil.rmtree(html, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", source, html], check=True)
+    _mark_wide_pictures()
     if broken := list(broken_links(html.resolve())): sys.exit("\n".join(broken))
     print(f"{len(list(html.rglob('*.html')))} pages, every link leads somewhere: {html/'index.html'}")
 
