@@ -129,13 +129,13 @@ def write_source():
 
 
 def _write_front():
-    "The index as executed, without what is hidden, and with the tables of contents."
+    "The index as executed, without what is hidden, and with what the sidebar lists."
     import nbformat
     nb = nbformat.read(executed/"index.ipynb", as_version=4)
     nb.cells = [c for c in nb.cells if not c.source.startswith(hidden)]
     for c in nb.cells:
         if c.cell_type == "markdown": c.source = from_root(c.source, "")
-    def tree(caption, docs): return "\n".join(["```{toctree}", f":caption: {caption}", ":maxdepth: 1", "", *docs, "```"])
+    def tree(caption, docs): return "\n".join(["```{toctree}", f":caption: {caption}", ":hidden:", "", *docs, "```"])
     def docs(where): return [str(o.with_suffix("")) for o in notebooks() if o.parent == Path(where) and o.stem != "index"]
     nb.cells += [nbformat.v4.new_markdown_cell(tree(*o)) for o in (("Tutorials", docs("tutorials")), ("Reference", docs(".")), ("The project", pages))]
     nbformat.write(nb, source/"index.ipynb")
