@@ -41,7 +41,7 @@ css = """
 .cell_output .output, .cell_output table.dataframe { font-size: .85rem; }
 .cell_output, .cell_output .output.text_html, .table-wrapper { overflow-x: auto; }
 .content table.dataframe td { vertical-align: top; }
-@media (max-width: 46em) { .cell_output img.wide { max-width: none; width: 42rem; } } /* on a phone its letters would be too small */
+@media (max-width: 46em) { .cell_output img.wide { max-width: none; width: var(--phone); } } /* on a phone its letters would be too small */
 .content table.dataframe { border-collapse: collapse; border: 0; margin: 0; }
 .content table.dataframe td, .content table.dataframe th { padding: .15rem .6rem; text-align: right; border: 1px solid var(--color-background-border); }
 """
@@ -84,15 +84,14 @@ def _done(rel): # stamp and times of the last execution, if its outputs are ther
     return json.loads(out.read_text()) if out.exists() and (executed/rel).exists() else {}
 
 
-_of_losses = re.compile(r"loss|valid|nats|bits|perplexity|accuracy|baseline", re.I)
+_of_losses = re.compile(r"loss|recorder|valid\b|nats|bits", re.I)
 
 
 def printed(rel): # Markdown
-    "What the cells of a notebook that are about losses print, if there is a number in it."
+    "What a notebook prints that is of losses, by what is printed or by the cell that prints it, if there is a number in it."
     import nbformat
-    outs = [o for c in nbformat.read(executed/rel, as_version=4).cells if c.cell_type == "code" and _of_losses.search(c.source) for o in c.outputs]
-    texts = [o.get("text") or o.get("data", {}).get("text/plain", "") for o in outs]
-    return "\n".join(f"```text\n{t.strip()}\n```" for t in texts if re.search(r"\d\.\d\d", t) and "object at" not in t) or "No losses."
+    outs = [(c.source, o.get("text") or o.get("data", {}).get("text/plain", "")) for c in nbformat.read(executed/rel, as_version=4).cells if c.cell_type == "code" for o in c.outputs]
+    return "\n".join(f"```text\n{t.strip()}\n```" for s,t in outs if _of_losses.search(s+t) and re.search(r"\d\.\d\d", t) and "object at" not in t) or "No losses."
 
 
 def record(): # NOTEBOOKS.md
@@ -103,7 +102,7 @@ def record(): # NOTEBOOKS.md
     tutorials = [f"## {title(rel)}\n\n{printed(rel)}" for rel in took if rel.parent.name == "tutorials"]
     wall,cpu = (sum(t[k] for t in took.values())/60 for k in ("wall", "cpu"))
     head = (f"# The notebooks, executed\n\nWritten by `make docs`, which executes every notebook in full, on one thread each and as many at a time as there are processors: "
-            f"{wall:.0f} minutes one by one, {cpu:.0f} of processor time, on {machine()}. Below, what the tutorials print of losses.")
+            f"{wall:.0f} minutes one by one, {cpu:.0f} of processor time (the difference is other work on the machine), on {machine()}. Below, what the tutorials print of losses.")
     return "\n\n".join([head, f"| notebook | seconds | processor time |\n| --- | --- | --- |\n{rows}", *tutorials]) + "\n"
 
 
@@ -172,10 +171,10 @@ def broken_links(folder): # a sentence for each
 
 
 def _mark_wide_pictures():
-    "Give pictures of more than 800 pixels a class of their own."
+    "Give pictures of more than 800 pixels a class of their own, and a width for phones at which their letters can be read."
     def marked(m):
-        head = (html/"_images"/m[2]).read_bytes()[16:20] # of a PNG: its width
-        return f'<img class="wide" {m[1]}' if int.from_bytes(head, "big") > 800 else m[0]
+        width = int.from_bytes((html/"_images"/m[2]).read_bytes()[16:20], "big") # of a PNG
+        return f'<img class="wide" style="--phone: {width*5//8}px" {m[1]}' if width > 800 else m[0]
     for page in html.rglob("*.html"): page.write_text(re.sub(r'<img ((?:[^>]*?)src="[./]*_images/([0-9a-f]{64}\.png)")', marked, page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
