@@ -91,7 +91,7 @@ def printed(rel): # Markdown
     "What a notebook prints that is of losses, by what is printed or by the cell that prints it, if there is a number in it."
     import nbformat
     outs = [(c.source, o.get("text") or o.get("data", {}).get("text/plain", "")) for c in nbformat.read(executed/rel, as_version=4).cells if c.cell_type == "code" for o in c.outputs]
-    return "\n".join(f"```text\n{t.strip()}\n```" for s,t in outs if _of_losses.search(s+t) and re.search(r"\d\.\d\d", t) and "object at" not in t) or "No losses."
+    return "\n".join(f"```text\n{t.strip(chr(10))}\n```" for s,t in outs if _of_losses.search(s+t) and re.search(r"\d\.\d\d", t) and "object at" not in t) or "No losses."
 
 
 def record(): # NOTEBOOKS.md
