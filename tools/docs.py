@@ -121,16 +121,24 @@ def write_source():
     for name in pages: (source/f"{name}.md").write_text((root/f"{name}.md").read_text(encoding="utf-8").replace("](nbs/", "]("))
     shutil.copy(root/"LICENSE", source)
     shutil.copytree(root/"benchmarks/pictures", source/"benchmarks/pictures")
-    for rel in notebooks():
-        (source/rel).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(executed/rel, source/rel)
+    for rel in notebooks(): _copy(rel)
     _write_front()
 
 
-def _write_front():
-    "The index as executed, without what is hidden, and with what the sidebar lists."
+def _copy(rel):
+    "A notebook as executed, without the progress bars that are left when all is done."
     import nbformat
-    nb = nbformat.read(executed/"index.ipynb", as_version=4)
+    nb = nbformat.read(executed/rel, as_version=4)
+    for c in nb.cells:
+        if c.cell_type == "code": c.outputs = [o for o in c.outputs if "<progress" not in (shown := o.get("data", {}).get("text/html", "")) or "<table" in shown]
+    (source/rel).parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(nb, source/rel)
+
+
+def _write_front():
+    "The index, without what is hidden, and with what the sidebar lists."
+    import nbformat
+    nb = nbformat.read(source/"index.ipynb", as_version=4)
     nb.cells = [c for c in nb.cells if not c.source.startswith(hidden)]
     for c in nb.cells:
         if c.cell_type == "markdown": c.source = from_root(c.source, "")
