@@ -41,7 +41,7 @@ css = """
 .cell_output .output, .cell_output table.dataframe { font-size: .85rem; }
 .cell_output, .cell_output .output.text_html, .table-wrapper { overflow-x: auto; }
 .content table.dataframe td { vertical-align: top; }
-@media (max-width: 46em) { .cell_output img.wide { max-width: none; width: var(--phone); } } /* on a phone its letters would be too small */
+@media (max-width: 46em) { .content img.wide { max-width: none; width: var(--phone); } .content p:has(img.wide) { overflow-x: auto; } } /* on a phone its letters would be too small */
 .content table.dataframe { border-collapse: collapse; border: 0; margin: 0; }
 .content table.dataframe td, .content table.dataframe th { padding: .15rem .6rem; text-align: right; border: 1px solid var(--color-background-border); }
 """
@@ -183,7 +183,7 @@ def _mark_wide_pictures():
     def marked(m):
         width = int.from_bytes((html/"_images"/m[2]).read_bytes()[16:20], "big") # of a PNG
         return f'<img class="wide" style="--phone: {width*5//8}px" {m[1]}' if width > 800 else m[0]
-    for page in html.rglob("*.html"): page.write_text(re.sub(r'<img ((?:[^>]*?)src="[./]*_images/([0-9a-f]{64}\.png)")', marked, page.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in html.rglob("*.html"): page.write_text(re.sub(r'<img ((?:[^>]*?)src="[./]*_images/([\w-]+\.png)")', marked, page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def main():
