@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help setup quickstart test lint notebooks dist pytest bench reproduce clean docs
+.PHONY: help setup quickstart test lint notebooks dist pytest bench reproduce readme docs clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -38,7 +38,10 @@ bench: setup ## measure every performance claim and write BENCHMARKS.md
 
 reproduce: setup ## train the reference's networks (about 15 minutes), write REPRODUCTION.md and the README's table
 	$(BIN)/charrnn reproduce --out REPRODUCTION.md
-	$(BIN)/python tools/readme_table.py
+	$(BIN)/python tools/readme.py
+
+readme: setup ## make README.md of nbs/index.ipynb
+	$(BIN)/python tools/readme.py
 
 clean: ## remove what was built, .venv included
 	rm -rf .venv build dist models *.egg-info .pytest_cache .ruff_cache .hypothesis
@@ -47,5 +50,5 @@ clean: ## remove what was built, .venv included
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
 	touch $@
 
-docs: .venv/docs-installed ## execute all notebooks (about a quarter of an hour), build the site in build/docs/html, check its links
+docs: .venv/docs-installed ## execute all notebooks (about a quarter of an hour), build the site in build/docs/html, check its links, write NOTEBOOKS.md
 	$(BIN)/python tools/docs.py

@@ -50,9 +50,22 @@ def test_imports_go_one_way():
 
 def test_the_readmes_table_is_the_reports():
     sys.path.insert(0, str(root/"tools"))
-    from readme_table import final_table,with_table
+    from readme import final_table,with_table
     readme = (root/"README.md").read_text(encoding="utf-8")
     assert with_table(readme, final_table((root/"REPRODUCTION.md").read_text(encoding="utf-8"))) == readme and "| `rnn` | 6 | valid | 1.5080 |" in readme
+
+
+def test_the_readme_is_made_of_the_index():
+    sys.path.insert(0, str(root/"tools"))
+    from readme import readme
+    assert readme(json.loads((root/"nbs/index.ipynb").read_text(encoding="utf-8"))) == (root/"README.md").read_text(encoding="utf-8"), "make readme"
+
+
+@pytest.mark.parametrize("name", ["README.md", "nbs/index.ipynb"])
+def test_links_lead_somewhere_where_a_forge_shows_them(name):
+    text = (root/name).read_text(encoding="utf-8")
+    links = [o for o in re.findall(r"\]\(([^)]+)\)", text) if not o.startswith(("https://", "#"))]
+    assert len(links) > 20 and [o for o in links if not ((root/name).parent/o).exists()] == []
 
 
 def _blocks(language): return re.findall(rf"```{language}\n(.*?)```", (root/"README.md").read_text(encoding="utf-8"), re.S)
@@ -125,11 +138,18 @@ def test_notebooks_open_with_what_their_reader_will_be_able_to_do():
     for path,(first,*_) in _cells("markdown").items(): assert re.match(r"# .+\n\n> .+\n\nAt the end of this page you will be able to", first), path
 
 
+def test_every_module_has_one_reference_page_and_the_readme_links_it():
+    "The title of a page names its modules."
+    pages = {p.name: re.findall(r"`(\w+)`", first.splitlines()[0]) for p,(first,*_) in _cells("markdown").items() if p.name[0].isdigit() and len(p.parts) == 1}
+    assert sorted(m for ms in pages.values() for m in ms) == modules
+    links = re.findall(r"\[`(\w+)`\]\(nbs/([\w.]+)\)", (root/"README.md").read_text(encoding="utf-8"))
+    assert sorted(links) == sorted((m, page) for page,ms in pages.items() for m in ms)
+
+
 def test_every_public_name_is_used_in_a_notebook():
-    "All that `all` offers of ours; the notebooks are the documentation."
+    "All that a module says it offers; the notebooks are the documentation."
     used = set(re.findall(r"\w+", "\n".join(c for cells in _cells("code").values() for c in cells)))
-    ours = re.findall(r"^from \.(\w+) import \*", (root/"fastai_charrnn/all.py").read_text(encoding="utf-8"), re.M)
-    assert {n for m in ours for n in importlib.import_module(f"fastai_charrnn.{m}").__all__} <= used
+    assert {n for m in modules for n in getattr(importlib.import_module(f"fastai_charrnn.{m}"), "__all__", [])} - used == set()
 
 
 def test_the_corpus_is_not_in_the_project():
