@@ -31,7 +31,7 @@ class CharMulLstm(CharModel):
         dropout:float=.5, # the part of the outputs that training leaves out before the read-out
         layer_drop:float=.3, # likewise between layers
         state_drop:float=.25, # likewise of the state before the recurrent product
-        emb_drop:float=.05, # the part of the characters whose embedding training leaves out
+        emb_drop:float=.05, # the part of the embeddings' numbers that training leaves out
         weight_drop:float=0. # the part of the recurrent weights that training leaves out (Wan et al. 2013)
     ):
         """Masks of outputs and states are one for all steps of a batch (Gal & Ghahramani 2016).
@@ -50,7 +50,7 @@ class CharMulLstm(CharModel):
             nn.init.zeros_(o.bias)
             nn.init.ones_(o.bias[n_hid:2*n_hid]) # the cell remembers at first (Gers, Schmidhuber & Cummins 2000)
 
-    def table(self): return self.inp[0](self._drop(self.emb.weight, self.emb_drop, (self.vocab_sz, 1)))
+    def table(self): return self.inp[0](self._drop(self.emb.weight, self.emb_drop, self.emb.weight.shape))
     def init_hidden(self, bs): return tuple(super(CharMulLstm, self).init_hidden(bs) for _ in range(2*self.n_layers)) # h, c of every layer
     def output(self, h): return h[-2]
     def predict(self, outs): return super().predict(self._drop(outs, self.dropout))
