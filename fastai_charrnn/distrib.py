@@ -8,13 +8,13 @@ counts by its part of the batch. What is reported are sums over all ranks. A loa
 `counts` of the batch at hand, and `to_detach`: `data.WindowDL` shows how. The model is left as it is: no wrapper.
 """
 import atexit,gc,os,re,warnings
-from collections.abc import Iterator
+from collections.abc import Iterator,Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from fastai.basics import Callback,apply,find_bs,noop,num_distrib,rank_distrib,to_cpu
+from fastai.basics import Callback,TfmdDL,apply,find_bs,noop,num_distrib,rank_distrib,to_cpu
 from fastai.callback.training import GradientAccumulation
 from fastai.callback.progress import CSVLogger,ProgressCallback,ShowGraphCallback
 from fastai.data.load import DataLoader
@@ -47,7 +47,10 @@ def my_rows(
     return torch.cat([rows, rest[lo:hi] if lo < hi else rest[:1]]),[*counts, (hi-lo, len(rest))]
 
 
-def agreed(dl, samps):
+def agreed(
+    dl:TfmdDL, # a loader that knows its `part`
+    samps:Sequence|Iterator # what its `get_idxs` gave
+) -> Sequence|Iterator: # what to use
     "The numbers an epoch runs through, alike on all ranks: ours come of a seed they share; those of a loader with a `get_idxs` of its own, from rank 0."
     if dl.part[1] == 1 or getattr(getattr(dl.get_idxs, "__func__", None), "__module__", "").startswith("fastai_charrnn."): return samps
     if not hasattr(samps, "__len__"): raise DistribError(f"{type(dl).__name__} gives numbers without end, which cannot be divided among {dl.part[1]} processes; train it in one")
@@ -55,11 +58,11 @@ def agreed(dl, samps):
 
 
 def gathered(
-    b, # a tensor, or what holds some
+    b:object, # a tensor, or what holds some
     part:tuple[int,int], # rank and world
     counted:bool=True, # whether this rank's rows count
     cpu:bool=True # whether to bring them to the CPU
-):
+) -> object: # of the same form
     "What the ranks hold of a batch, in the order of one process; single numbers stay each rank's own, and are summed at the end."
     def one(x):
         if not isinstance(x, Tensor): return x
