@@ -5,6 +5,7 @@ import pytest
 import torch
 from fastai_charrnn.all import CharDataLoaders,char_learner,list_archs,load_learner
 from fastai_charrnn.errors import DataError
+from fastai_charrnn.precision import DeviceMixedPrecision
 
 
 def build(small, arch, size=4_000, **kw):
@@ -50,8 +51,10 @@ def test_to_bf16_trains_on_a_cpu_and_to_fp32_ends_it(small, arch, tmp_path):
 
 
 def test_fp16_on_a_cpu_is_a_typed_error(small):
-    learn = build(small, "rnn").to_fp16()
-    with pytest.raises(DataError, match=r"fp16 needs a CUDA device.*'cpu'; use learn.to_bf16"): fit(learn)
+    learn = build(small, "rnn")
+    with pytest.raises(DataError, match=r"fp16 needs a CUDA device.*'cpu'; use learn.to_bf16"): learn.to_fp16()
+    learn.add_cb(DeviceMixedPrecision())
+    with pytest.raises(DataError, match="needs a CUDA device"): fit(learn)
 
 
 @pytest.mark.gpu
