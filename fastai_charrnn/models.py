@@ -10,6 +10,7 @@ Shapes: bs windows of n characters, V characters in the vocabulary, k numbers a 
 import torch
 import torch.nn.functional as F
 from torch import Tensor,nn
+from torch.compiler import is_compiling
 
 from .archs import register_arch
 from .errors import ArchError
@@ -85,7 +86,7 @@ class CharLoopModel(CharModel):
     def table(self): return self.hid(self.inp(self.emb.weight).relu()) # H(h+i) = W h + (W i + b): the bracket is a table
     def start(self, inp): return inp.tanh()
     def step(self, inp, h): return tanh_of(torch.addmm(inp, h, self.hid.weight.t()))
-    def read(self, x): return tanh_steps(self.table(), x.t(), self.hid.weight)
+    def read(self, x): return super().read(x) if is_compiling() else tanh_steps(self.table(), x.t(), self.hid.weight)
 
 
 @register_arch("char3")
@@ -111,7 +112,7 @@ class CharLoopConcatModel(CharModel):
     def start(self, inp): return self.hid(inp.relu()).tanh()
     def step(self, inp, h): return tanh_of(self.hid(torch.addmm(inp, h, self.inp.weight[:, :self.n_hid].t()).relu_()))
 
-    def read(self, x): return concat_steps(self.table(), x.t(), self.inp.weight[:, :self.n_hid], self.hid.weight, self.hid.bias)
+    def read(self, x): return super().read(x) if is_compiling() else concat_steps(self.table(), x.t(), self.inp.weight[:, :self.n_hid], self.hid.weight, self.hid.bias)
 
 
 class _LibraryRnn(CharModel):
@@ -137,7 +138,7 @@ class CharRnn(_LibraryRnn):
     def start(self, inp): return inp.tanh()
     def step(self, inp, h): return tanh_of(torch.addmm(inp, h, self.rnn.weight_hh_l0.t()))
 
-    def read(self, x): return super().read(x) if x.is_cuda else tanh_steps(self.table(), x.t(), self.rnn.weight_hh_l0)
+    def read(self, x): return super().read(x) if x.is_cuda or is_compiling() else tanh_steps(self.table(), x.t(), self.rnn.weight_hh_l0)
 
 
 @register_arch("gru")

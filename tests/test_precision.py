@@ -69,7 +69,7 @@ def test_mixed_precision_trains_on_a_gpu(small, arch, mode):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs g++ on a CPU")
-@pytest.mark.parametrize("arch,backend", [*((a, "aot_eager") for a in list_archs()), ("gru", "inductor")]) # the compiler itself takes most of a minute each
+@pytest.mark.parametrize("arch,backend", [*((a, "aot_eager") for a in list_archs()), ("loop", "inductor")]) # generating code takes too long to do it for all
 def test_a_compiled_model_has_the_same_outputs_gradients_and_training(small, arch, backend):
     learn,plain = (build(small, arch, 2_000, n_hid=16, emb_sz=8) for _ in range(2))
     learn.model = torch.compile(learn.model, backend=backend)
