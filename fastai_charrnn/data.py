@@ -41,7 +41,7 @@ class WindowDL(TfmdDL):
 
     Indices stay tensors, workers are not used (the text is resident), `after_batch` transforms apply as ever;
     there are no items, so `after_item` and `before_batch` do not."""
-    part,share = (0, 1),1. # rank and world; what of the batch at hand is ours: `distrib`
+    part,counts = (0, 1),(0, 0) # rank and world; of the batch at hand, how many rows are ours and everyone's: `distrib`
 
     def __init__(self, dataset=None, bs:int=64, shuffle:bool=False, num_workers:int=0, **kwargs):
         if isinstance(dataset, CharStreams):
@@ -57,7 +57,7 @@ class WindowDL(TfmdDL):
 
     def shard(self, rank:int, world:int) -> "WindowDL":
         "From now on, this rank's rows of every batch of world·bs; `shard(0, 1)`: all. The order of training goes on where it was."
-        self.part,self.share = (rank, world),1.
+        self.part = rank,world
         if isinstance(self.dataset, CharStreams):
             self.dataset = self.dataset.cut(self.bs*world)
             self.n = len(self.dataset)
@@ -65,7 +65,7 @@ class WindowDL(TfmdDL):
 
     def to_detach(self, b, cpu:bool=True, gather:bool=True):
         "What fastai's metrics keep of a batch, from all ranks."
-        return gathered(b, self.part if gather else (0, 1), self.share, cpu)
+        return gathered(b, self.part if gather else (0, 1), self.counts[0] > 0, cpu)
 
     def __len__(self):
         whole = self.bs*self.part[1]
@@ -87,9 +87,9 @@ class WindowDL(TfmdDL):
     def create_batches(self, samps):
         "Batches of the windows numbered so: what our own `get_idxs` gives, or any iterable, endless ones included."
         for block in self._blocks(agreed(self, samps)):
-            rows,shares = my_rows(block, self.bs, *self.part, self.drop_last, isinstance(self.dataset, CharStreams))
-            for b,share in zip(self.dataset.batches(rows.to(self.dataset.home), self.bs), shares):
-                self.share = share
+            rows,counts = my_rows(block, self.bs, *self.part, self.drop_last, isinstance(self.dataset, CharStreams))
+            for b,count in zip(self.dataset.batches(rows.to(self.dataset.home), self.bs), counts):
+                self.counts = count
                 yield b
 
     def _blocks(self, samps) -> Iterator[Tensor]:

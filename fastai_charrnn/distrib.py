@@ -3,23 +3,23 @@
     with learn.distrib_ctx(): learn.fit_one_cycle(4, 5e-3)     # torchrun --nproc-per-node 2 train.py
 
 Batch k of two ranks with `bs` rows each is batch k of one process with 2·`bs`: both draw the same order from the same seed, so that
-nothing is sent but gradients. A last, smaller batch is divided as evenly as it can be; a rank's loss then counts by its part of
-the batch, for `DistributedDataParallel` averages ranks alike. What is reported are sums over all ranks. A loader takes
-part that has `shard(rank, world)`, a `share` for the batch at hand, and `to_detach`: `data.WindowDL` shows how.
+nothing is sent but gradients, in one sum a batch. A last, smaller batch is divided as evenly as it can be, and each rank's loss
+counts by its part of the batch. What is reported are sums over all ranks. A loader takes part that has `shard(rank, world)`, the
+`counts` of the batch at hand, and `to_detach`: `data.WindowDL` shows how. The model is left as it is: no wrapper.
 """
-import atexit,os,re,warnings
-from collections.abc import Iterator
+import atexit,gc,os,re,warnings
+from collections.abc import Iterator,Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from fastai.basics import Callback,apply,noop,num_distrib,rank_distrib,to_cpu
+from fastai.basics import Callback,TfmdDL,apply,find_bs,noop,num_distrib,rank_distrib,to_cpu
+from fastai.callback.training import GradientAccumulation
 from fastai.callback.progress import CSVLogger,ProgressCallback,ShowGraphCallback
 from fastai.data.load import DataLoader
 from fastai.metrics import AccumMetric
 from torch import Tensor,nn
-from torch.nn.parallel import DistributedDataParallel
 
 from .errors import CharRnnWarning,DistribError
 
@@ -38,16 +38,20 @@ def my_rows(
     world:int, # of how many
     drop_last:bool=False, # whether a smaller batch is left out
     own:bool=False # whether rows of a smaller batch stay with the rank that had those of the same number before: of streams, whose state goes on
-) -> tuple[Tensor,list[float]]: # (k,) this rank's rows, batch after batch, and its share of each batch: 1 where all ranks have alike
-    "Rows rank·bs to (rank+1)·bs of every batch; of a smaller one as even a part as there is, or those `own`. Share 0: the row given stands there so that there is one."
+) -> tuple[Tensor,list[tuple[int,int]]]: # (k,) this rank's rows, batch after batch; and of each batch how many are its own, and how many are everyone's
+    "Rows rank·bs to (rank+1)·bs of every batch; of a smaller one as even a part as there is, or those `own`. Where that is none, a row stands in that does not count."
     n = len(idxs)//(bs*world)
     rows,rest = idxs[:n*bs*world].view(n, world, bs)[:, rank].reshape(-1),idxs[n*bs*world:]
-    if not len(rest) or drop_last: return rows,[1.]*n
+    counts = [(bs, bs*world)]*n
+    if not len(rest) or drop_last: return rows,counts
     lo,hi = (min(k*bs, len(rest)) if own else -(-len(rest)*k//world) for k in (rank, rank+1)) # the first ranks have one more
-    return torch.cat([rows, rest[lo:hi] if lo < hi else rest[:1]]),[1.]*n + [(hi-lo)*world/len(rest)]
+    return torch.cat([rows, rest[lo:hi] if lo < hi else rest[:1]]),[*counts, (hi-lo, len(rest))]
 
 
-def agreed(dl, samps):
+def agreed(
+    dl:TfmdDL, # a loader that knows its `part`
+    samps:Sequence|Iterator # what its `get_idxs` gave
+) -> Sequence|Iterator: # what to use
     "The numbers an epoch runs through, alike on all ranks: ours come of a seed they share; those of a loader with a `get_idxs` of its own, from rank 0."
     if dl.part[1] == 1 or getattr(getattr(dl.get_idxs, "__func__", None), "__module__", "").startswith("fastai_charrnn."): return samps
     if not hasattr(samps, "__len__"): raise DistribError(f"{type(dl).__name__} gives numbers without end, which cannot be divided among {dl.part[1]} processes; train it in one")
@@ -55,16 +59,16 @@ def agreed(dl, samps):
 
 
 def gathered(
-    b, # a tensor, or what holds some
+    b:object, # a tensor, or what holds some
     part:tuple[int,int], # rank and world
-    share:float=1., # of the batch; 0: its one row does not count
+    counted:bool=True, # whether this rank's rows count
     cpu:bool=True # whether to bring them to the CPU
-):
+) -> object: # of the same form
     "What the ranks hold of a batch, in the order of one process; single numbers stay each rank's own, and are summed at the end."
     def one(x):
         if not isinstance(x, Tensor): return x
         x = x.detach()
-        return _rows_of_all(x if share else x[:0], part[1]) if x.ndim and part[1] > 1 else x
+        return _rows_of_all(x if counted else x[:0], part[1]) if x.ndim and part[1] > 1 else x
     b = apply(one, b)
     return to_cpu(b) if cpu else b
 
@@ -88,42 +92,29 @@ def _of_rank_0(o):
 
 # the learner's side
 
-class _Wrapped(DistributedDataParallel):
-    "A model whose own names can still be read: `reset`, `window`, `step`."
-
-    def __getattr__(self, name):
-        try: return super().__getattr__(name)
-        except AttributeError:
-            if name == "module": raise
-            return getattr(self.module, name)
-
-
 class ShardedTrainer(Callback):
     "Divide loaders among ranks, average gradients, sum what is reported. Added by `distrib_ctx`; fastai's `DistributedTrainer` in its place and under its name."
     order,name = 11,"distributed_trainer" # after mixed precision, before all that report
 
     def __init__(self,
-        sync_bn:bool=True, # on CUDA, whether batch norm takes its statistics from all ranks
-        **kwargs # as `DistributedDataParallel`
-    ): self.sync_bn,self.kwargs,self.divided,self.kept,self.ddp,self.sum,self.sharded,self.state = sync_bn,kwargs,[],[],None,None,False,None
+        sync_bn:bool=True # on CUDA, whether batch norm takes its statistics from all ranks
+    ): self.sync_bn,self.divided,self.kept,self.local,self.sharded,self.state = sync_bn,[],[],None,False,None
 
     def attach(self):
-        "Make all ranks alike: rank 0's weights, its order of training; loaders divided from now on."
-        self.old_logger,self.on_cuda = self.learn.logger,self.learn.dls.device.type == "cuda"
-        self._compare()
-        for v in self.learn.model.state_dict().values(): dist.broadcast(v, 0)
+        "Loaders divided from now on."
+        self.old_logger = self.learn.logger
+        self._agree()
         for dl in self.learn.dls: self._divide(dl)
 
     def detach(self):
         "Everything as it was."
-        if self.ddp is not None: self.learn.model,self.ddp = self.ddp.module,None
         for dl in self.divided: dl.shard(0, 1)
         self.learn.logger,self.divided = self.old_logger,[]
 
-    def _compare(self):
-        "Raise on all ranks if one has other data or another model; then all take rank 0's order."
-        dls = list(self.learn.dls)
-        mine = [[(len(dl.dataset), dl.bs) for dl in dls], {k:tuple(v.shape) for k,v in self.learn.model.state_dict().items()}]
+    def _agree(self):
+        "Raise on all ranks if one has other data or another model; then all take rank 0's order of training and its weights."
+        dls,weights = list(self.learn.dls),self.learn.model.state_dict()
+        mine = [[(len(dl.dataset), dl.bs) for dl in dls], {k:tuple(v.shape) for k,v in weights.items()}]
         all_of = [None]*num_distrib()
         dist.all_gather_object(all_of, mine)
         for r,o in enumerate(all_of):
@@ -131,6 +122,7 @@ class ShardedTrainer(Callback):
                 what,a,b = ("windows and batch sizes", all_of[0][0], o[0]) if o[0] != all_of[0][0] else ("weights", all_of[0][1], o[1])
                 raise DistribError(f"rank {r} has other {what} than rank 0: {b}, not {a}; give every process the same text and arguments")
         for dl,state in zip(dls, _of_rank_0([dl.rng.getstate() for dl in dls])): dl.rng.setstate(state)
+        for v in weights.values(): dist.broadcast(v, 0)
 
     def _divide(self, dl):
         self.sharded = hasattr(dl, "shard")
@@ -141,51 +133,55 @@ class ShardedTrainer(Callback):
             raise DistribError(f"{type(dl).__name__} cannot be divided among {num_distrib()} processes, for it has no shard(rank, world); use loaders made by CharDataLoaders")
 
     def before_fit(self):
-        self._compare()
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model) if self.sync_bn and self.on_cuda else self.model
-        self.ddp = _Wrapped(model, device_ids=[self.learn.dls.device.index] if self.on_cuda else None, **self.kwargs)
-        self.learn.model = model
+        if self.sync_bn and self.learn.dls.device.type == "cuda": self.learn.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
+        self._agree()
         if not rank_distrib(): return
         self.learn.logger = noop
         for cb in self.learn.cbs: # rank 0 alone writes
             if isinstance(cb, (CSVLogger, ShowGraphCallback)): cb.run = False
         if hasattr(self.learn, "lr_finder"): self.state = _copied(self.model.state_dict()),_copied(self.opt.state_dict()) # rank 0's go through a file
 
-    def before_train(self):
-        self._divide(self.learn.dl)
-        self.learn.model = self.ddp
-
+    def before_train(self): self._divide(self.learn.dl)
     def before_validate(self): self._divide(self.learn.dl)
 
     def after_loss(self):
-        "Count this rank's loss by its share; start to add up what is reported."
+        "Count this rank's loss by its part of the batch, so that the sum over ranks is that of one process."
         if not self.training or not self.sharded: return
-        whole = getattr(self.learn.loss_func, "reduction", "mean") == "sum"
-        weight = (num_distrib()*(self.dl.share > 0) if whole else self.dl.share)
-        if weight != 1: self.learn.loss_grad = self.loss_grad*weight
-        self.learn.loss = self.learn.loss.detach()*(weight/num_distrib())
-        self.sum = dist.all_reduce(self.learn.loss, async_op=True)
+        (mine,whole),world = self.dl.counts,num_distrib()
+        weight = float(mine > 0) if getattr(self.learn.loss_func, "reduction", "mean") == "sum" else mine/whole
+        self.local,accumulating = self.learn.loss.detach()*weight,self.learn._grab_cbs(GradientAccumulation)
+        if accumulating: weight = (mine > 0)/world # which has multiplied by this rank's rows already
+        self.learn.loss_grad = self.loss_grad*(weight*world) # gradients are averaged, so that those added up before stay what they are
+        for cb in accumulating: cb.count += whole/world - find_bs(self.learn.yb) # all ranks step at the same batch
 
-    def _wait(self):
-        if self.sum is not None: self.sum.wait()
-        self.sum = None
+    def after_backward(self):
+        "Gradients of the whole batch, and its loss, by one sum over all ranks."
+        if self.local is None: return
+        with torch.no_grad():
+            grads = [p.grad for p in self.model.parameters() if p.grad is not None] # the same on all ranks
+            flat = torch.cat([*(g.reshape(-1) for g in grads), self.local.reshape(1)])
+            dist.all_reduce(flat)
+            flat[:-1] /= num_distrib()
+            for g,new in zip(grads, flat.split([*(g.numel() for g in grads), 1])): g.copy_(new.view_as(g))
+            self.learn.loss,self.local = flat[-1].to(self.local.dtype),None
 
-    def after_backward(self): self._wait()
-    def after_cancel_batch(self): self._wait()
+    def _whole_loss(self):
+        "Of a batch whose gradients are left to a later one."
+        if self.local is None: return
+        dist.all_reduce(self.local)
+        self.learn.loss,self.local = self.local,None
+
+    def after_cancel_batch(self): self._whole_loss()
 
     def after_batch(self):
-        self._wait()
-        if self.sharded and not self.dl.share: # what metrics make of the row that does not count is forgotten again
+        self._whole_loss()
+        if self.sharded and not self.dl.counts[0]: # what metrics make of the row that does not count is forgotten again
             self.kept = [(m, {k:v.clone() if isinstance(v := getattr(m, k), Tensor) else v for k in ("total", "count")}) for m in self._metrics() if _counted(m)]
 
-    def after_train(self):
-        self.learn.model = self.ddp.module
-        self._add_up()
-
+    def after_train(self): self._add_up()
     def after_validate(self): self._add_up()
 
     def after_fit(self):
-        self.learn.model,self.ddp = self.ddp.module,None
         if self.state is None: return
         self.model.load_state_dict(self.state[0])
         self.opt.load_state_dict(self.state[1])
@@ -215,13 +211,12 @@ def _copied(o): return apply(lambda x: x.clone() if isinstance(x, Tensor) else x
 
 def to_distributed(self,
     sync_bn:bool=True, # on CUDA, whether batch norm takes its statistics from all ranks
-    timeout:float|None=None, # seconds a rank waits for the others; None: CHARRNN_TIMEOUT, else 300
-    **kwargs # as `DistributedDataParallel`
+    timeout:float|None=None # seconds a rank waits for the others; None: CHARRNN_TIMEOUT, else 300
 ):
     "Join the other processes and train with them from now on, until `detach_distributed`. Raises `DistribError`."
     if num_distrib() <= 1 or hasattr(self, ShardedTrainer.name): return self
     _join(self, _seconds(timeout))
-    self.add_cb(cb := ShardedTrainer(sync_bn, **kwargs))
+    self.add_cb(cb := ShardedTrainer(sync_bn))
     cb.bar = rank_distrib() > 0 and hasattr(self, "progress")
     if cb.bar: self.remove_cb(ProgressCallback)
     cb.attach()
@@ -242,8 +237,7 @@ def detach_distributed(self):
 def distrib_ctx(self,
     sync_bn:bool=True, # on CUDA, whether batch norm takes its statistics from all ranks
     in_notebook:bool=False, # whether a notebook launched the processes: then they part at the end
-    timeout:float|None=None, # seconds a rank waits for the others; None: CHARRNN_TIMEOUT, else 300
-    **kwargs # as `DistributedDataParallel`
+    timeout:float|None=None # seconds a rank waits for the others; None: CHARRNN_TIMEOUT, else 300
 ) -> Iterator:
     """Train with the processes that torchrun, or accelerate launch, has started; in a plain process, as ever.
 
@@ -253,7 +247,7 @@ def distrib_ctx(self,
     try:
         with _named(seconds):
             if in_notebook and not rank_distrib(): print("Training Learner...")
-            self.to_distributed(sync_bn, seconds, **kwargs)
+            self.to_distributed(sync_bn, seconds)
             yield self
     finally:
         self.detach_distributed()
@@ -281,6 +275,8 @@ def _join(learn, seconds):
 
 
 def _leave():
+    "While Python still runs: the group's threads may hold tensors, which they cannot give back later. (`DistributedDataParallel` would keep them alive.)"
+    gc.collect()
     if dist.is_initialized(): dist.destroy_process_group()
 
 

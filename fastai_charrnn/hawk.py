@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor,nn
 from torch.autograd.function import once_differentiable
+from torch.compiler import is_compiling
 
 from .archs import register_arch
 from .errors import ArchError
@@ -34,7 +35,7 @@ def scan(
     h:Tensor # (bs, n_hid) the state to go on from
 ) -> Tensor: # (n, bs, n_hid)
     "`h = a h + b`, step by step: n small operations, the fewest additions; the fastest on a CPU."
-    return _Scan.apply(a, b, h.to(a.dtype))
+    return scan_by_doubling(a, b, h) if is_compiling() else _Scan.apply(a, b, h.to(a.dtype))
 
 
 def scan_by_doubling(

@@ -8,6 +8,7 @@ Shapes: bs rows, n characters, k numbers of a pre-activation. A state is a tenso
 import torch
 import torch.nn.functional as F
 from torch import Tensor,nn
+from torch.compiler import is_compiling
 
 from .gated import gru_steps,lstm_steps
 from .recurrence import tanh_of,tanh_sequence
@@ -65,6 +66,7 @@ class LoopLayer(Layer):
     def layer_step(self, inp, h): return tanh_of(torch.addmm(inp, h, self.hid.weight.t()))
 
     def layer_run(self, inp, h):
+        if is_compiling(): return super().layer_run(inp, h) # the compiler wants the plain loop
         outs = tanh_sequence(inp, self.hid.weight, h)
         return outs,outs[-1]
 
@@ -112,6 +114,7 @@ class RnnLayer(_LibraryLayer):
     def layer_step(self, inp, h): return tanh_of(torch.addmm(inp, h, self.rnn.weight_hh_l0.t()))
 
     def layer_run(self, inp, h):
+        if is_compiling(): return super().layer_run(inp, h)
         outs = tanh_sequence(inp, self.rnn.weight_hh_l0, h)
         return outs,outs[-1]
 
@@ -129,7 +132,7 @@ class GruLayer(_LibraryLayer):
         rh,zh,nh = (h @ self.rnn.weight_hh_l0.t()).chunk(3, -1)
         return torch.lerp(tanh_of(ni + (ri+rh).sigmoid()*(nh+self._bias_n())).to(h.dtype), h, (zi+zh).sigmoid().to(h.dtype)) # under autocast the state keeps its 32 bits
 
-    def layer_run(self, inp, h): return gru_steps(inp, self.rnn.weight_hh_l0, self._bias_n(), h)
+    def layer_run(self, inp, h): return super().layer_run(inp, h) if is_compiling() else gru_steps(inp, self.rnn.weight_hh_l0, self._bias_n(), h)
     def _bias_n(self): return self.rnn.bias_hh_l0[2*self.n_hid:]
 
 
@@ -146,5 +149,6 @@ class LstmLayer(_LibraryLayer):
         return o.sigmoid()*tanh_of(c.clone()),c
 
     def layer_run(self, inp, h):
+        if is_compiling(): return super().layer_run(inp, h)
         outs,*h = lstm_steps(inp, self.rnn.weight_hh_l0, *h)
         return outs,tuple(h)

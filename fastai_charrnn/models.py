@@ -16,6 +16,7 @@ from contextlib import contextmanager
 import torch
 import torch.nn.functional as F
 from torch import Tensor,nn
+from torch.compiler import is_compiling
 
 from .archs import register_arch
 from .errors import ArchError
@@ -185,7 +186,7 @@ class CharLoopModel(LoopLayer, LayeredModel):
     "`h = tanh(H(h + relu(I(E[c]))))`, in a loop over the window."
     kind = LoopLayer
 
-    def read(self, x): return super().read(x) if self.upper else tanh_steps(self.table(), x.t(), self.hid.weight)
+    def read(self, x): return super().read(x) if self.upper or is_compiling() else tanh_steps(self.table(), x.t(), self.hid.weight)
 
 
 @register_arch("char3")
@@ -206,7 +207,7 @@ class CharLoopConcatModel(ConcatLayer, LayeredModel):
     kind = ConcatLayer
 
     def read(self, x):
-        return super().read(x) if self.upper else concat_steps(self.table(), x.t(), self.inp.weight[:, :self.n_hid], self.hid.weight, self.hid.bias)
+        return super().read(x) if self.upper or is_compiling() else concat_steps(self.table(), x.t(), self.inp.weight[:, :self.n_hid], self.hid.weight, self.hid.bias)
 
 
 @register_arch("rnn")
@@ -214,7 +215,7 @@ class CharRnn(RnnLayer, LayeredModel):
     "The library's tanh RNN layer over the window; its last output is read out."
     kind = RnnLayer
 
-    def read(self, x): return super().read(x) if self.upper or x.is_cuda else tanh_steps(self.table(), x.t(), self.rnn.weight_hh_l0)
+    def read(self, x): return super().read(x) if self.upper or x.is_cuda or is_compiling() else tanh_steps(self.table(), x.t(), self.rnn.weight_hh_l0)
 
 
 @register_arch("gru")

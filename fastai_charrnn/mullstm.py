@@ -9,9 +9,8 @@ multiplicative LSTM (Krause, Lu, Murray & Renals 2016, eq. 14-18: m = (W_mx x) â
 has a transition matrix of its own, U diag(m). In the first layer x is a character, so that m is a row of the table like
 the rest and costs nothing.
 """
-import torch
-import torch.nn.functional as F
 from torch import Tensor,nn
+from torch.compiler import is_compiling
 
 from .archs import register_arch
 from .errors import ArchError
@@ -65,7 +64,8 @@ class CharMulLstm(CharModel):
         return new
 
     def read_all(self, x, h):
-        z,new,k = look_up(self.table(), x.t()),(),self.n_hid
+        if is_compiling(): return super().read_all(x, h) # the compiler wants the plain loop
+        z,outs,new,k = look_up(self.table(), x.t()),None,(),self.n_hid
         for layer,u in enumerate(self.hid):
             if layer: z = self.inp[layer](self._drop(outs, self.layer_drop))
             m = self._drop(2*z[..., 4*k:].sigmoid(), self.state_drop)

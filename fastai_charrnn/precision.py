@@ -19,8 +19,11 @@ class DeviceMixedPrecision(MixedPrecision):
     def before_fit(self):
         device = self.dls.device.type
         if device == "cuda": return super().before_fit()
-        if self.amp_mode is AMPMode.FP16: raise DataError(f"fp16 needs a CUDA device and the data are on {device!r}; use learn.to_bf16(), or learn.to_fp32()")
+        if self.amp_mode is AMPMode.FP16: _only_on_cuda(device)
         self.autocast,self.learn.scaler,self.scales = autocast(device, dtype=torch.bfloat16),GradScaler(device, enabled=False),L()
+
+
+def _only_on_cuda(device): raise DataError(f"fp16 needs a CUDA device and the data are on {device!r}; use learn.to_bf16(), or learn.to_fp32()")
 
 
 def to_bf16(self):
@@ -31,5 +34,6 @@ def to_bf16(self):
 def to_fp16(self,
     **kwargs # as `torch.amp.GradScaler`
 ):
-    "Compute products in float16 from now on, with scaled losses. CUDA only: a fit on a CPU raises `DataError`."
+    "Compute products in float16 from now on, with scaled losses. CUDA only: elsewhere it raises `DataError`."
+    if self.dls.device.type != "cuda": _only_on_cuda(self.dls.device.type)
     return self.add_cb(DeviceMixedPrecision(AMPMode.FP16, **kwargs))

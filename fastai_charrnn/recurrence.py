@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.compiler import is_compiling
 
 __all__ = ["tanh_steps", "concat_steps", "tanh_sequence", "tanh_of", "look_up"]
 
@@ -52,7 +53,7 @@ def look_up(
     x:Tensor # (…) int64 characters
 ) -> Tensor: # (…, k)
     "Rows of a small table. Its gradient is a product with one-hots, which is faster than adding rows one by one, and adds them in one order on any device."
-    return _LookUp.apply(table, x)
+    return F.embedding(x, table) if is_compiling() else _LookUp.apply(table, x)
 
 
 def tanh_of(

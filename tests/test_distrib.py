@@ -43,12 +43,12 @@ def test_every_window_is_taken_once_in_the_batches_of_one_process(m, bs, world, 
     idxs = torch.randperm(m)+7
     whole = [b for b in idxs.split(bs*world) if len(b) == bs*world or not drop_last] if m else []
     parts = [my_rows(idxs, bs, r, world, drop_last) for r in range(world)]
-    assert {len(shares) for _,shares in parts} == {len(whole)} # all take as many steps
+    assert {len(counts) for _,counts in parts} == {len(whole)} # all take as many steps
     for k,batch in enumerate(whole):
         mine = [rows.split(bs)[k] for rows,_ in parts]
-        shares = [s[k] for _,s in parts]
-        assert torch.equal(torch.cat([o for o,s in zip(mine, shares) if s]), batch) and sum(shares) == pytest.approx(world)
-        assert all(s == pytest.approx(len(o)*world/len(batch)) for o,s in zip(mine, shares) if s) and all(len(o) == 1 for o,s in zip(mine, shares) if not s)
+        counts = [c[k] for _,c in parts]
+        assert torch.equal(torch.cat([o for o,(c,_) in zip(mine, counts) if c]), batch) and sum(c for c,_ in counts) == len(batch) and {w for _,w in counts} == {len(batch)}
+        assert all(len(o) == max(c, 1) for o,(c,_) in zip(mine, counts))
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
@@ -56,8 +56,8 @@ def test_two_shards_are_the_loader_of_twice_the_batch_size(dls, shuffle):
     whole,*parts = (WindowDL(dls.train_ds, bs=bs, shuffle=shuffle, device="cpu").seed(3) for bs in (500, 250, 250))
     for r,dl in enumerate(parts): assert dl.shard(r, 2) is dl and len(dl) == len(whole)
     for _ in range(2): # epochs
-        seen = [[(b, dl.share) for b in dl] for dl in (whole, *parts)]
-        for (b,_),(b0,s0),(b1,s1) in zip(*seen): assert torch.equal(b[0], torch.cat([b0[0], b1[0]])) and torch.equal(b[1], torch.cat([b0[1], b1[1]])) and s0+s1 == pytest.approx(2)
+        seen = [[(b, dl.counts) for b in dl] for dl in (whole, *parts)]
+        for (b,(n,_)),(b0,(n0,_)),(b1,(n1,_)) in zip(*seen): assert torch.equal(b[0], torch.cat([b0[0], b1[0]])) and torch.equal(b[1], torch.cat([b0[1], b1[1]])) and n0+n1 == n == len(b[1])
     assert len(seen[0]) == len(whole) and sum(len(y) for (_,y),_ in seen[1]+seen[2]) == len(dls.train_ds)
     assert len(list(parts[0].shard(0, 1))) == len(parts[0]) == -(-len(dls.train_ds)//250)
 

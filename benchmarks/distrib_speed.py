@@ -1,0 +1,58 @@
+"""Claim: two processes of one thread each train nearly twice as many characters a second as one.
+
+Each epoch is `learn.fit` over 60,000 characters of the corpus, windows of 8, gradients summed over gloo; one process takes batches of 512,
+two take 256 each, so that both do the same steps. Started by torchrun and `python`; the starts are not counted. Two free cores are needed.
+"""
+import json,os,socket,subprocess,sys,tempfile
+from pathlib import Path
+from time import perf_counter
+
+from fastai_charrnn.all import CharDataLoaders,char_learner,nietzsche,read_text
+from figures import Row,ratios
+
+_archs = "rnn","lstm"
+
+
+def _epochs(arch, size, rounds, out):
+    "What each process does: epochs, timed; the first writes."
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    dls = CharDataLoaders.from_text(read_text(nietzsche())[:size], bs=512//world, val_bs=2048//world, valid="tail", valid_pct=.1, device="cpu")
+    learn,seconds = char_learner(dls, arch, seed=0),[]
+    with learn.no_bar(), learn.no_logging(), learn.distrib_ctx():
+        for _ in range(rounds+1):
+            start = perf_counter()
+            learn.fit(1, 1e-3)
+            seconds.append(perf_counter()-start)
+    if os.environ.get("RANK", "0") == "0": Path(out).write_text(json.dumps([len(dls.train_ds)/s for s in seconds[1:]]))
+
+
+def _rates(world, arch, size, rounds):
+    "Training characters a second, one a round."
+    with tempfile.TemporaryDirectory() as tmp, socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+        s.close()
+        start = [sys.executable] if world == 1 else [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(world), "--master-port", str(port)]
+        folder = Path(__file__).parent
+        env = os.environ | dict(OMP_NUM_THREADS="1", PYTHONPATH=os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
+        subprocess.run([*start, __file__, arch, str(size), str(rounds), f"{tmp}/rates"], env=env, check=True, capture_output=True)
+        return json.loads((Path(tmp)/"rates").read_text())
+
+
+def measure(short:bool=False) -> list[Row]:
+    "Characters a second of one process and of two, in turn."
+    rows,size,turns = [],5_000 if short else 60_000,1 if short else 3
+    for arch in _archs[:1] if short else _archs:
+        one,two = [],[]
+        for _ in range(turns):
+            one += _rates(1, arch, size, 1 if short else 3)
+            two += _rates(2, arch, size, 1 if short else 3)
+        rows += [Row(f"`{arch}`: one process, characters a second", one, "{:,.0f}", ""), Row(f"`{arch}`: two processes", two, "{:,.0f}", ""), Row(f"`{arch}`: two against one", ratios(two, one), must=1.3, aim=1.7)]
+    return rows
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 5: _epochs(sys.argv[1], *map(int, sys.argv[2:4]), sys.argv[4])
+    else:
+        from figures import table
+        print(table(measure("--short" in sys.argv)))
