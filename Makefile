@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help setup quickstart test lint notebooks dist pytest bench reproduce readme docs clean
+.PHONY: help setup quickstart test lint notebooks dist pytest bench reproduce leaderboard readme docs clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ reproduce: setup ## train the reference's networks (about 15 minutes), write REP
 
 readme: setup ## make README.md of nbs/index.ipynb
 	$(BIN)/python tools/readme.py
+
+leaderboard: setup ## train every architecture in every mode for the same time (about 45 minutes), write LEADERBOARD.md
+	$(BIN)/python tools/leaderboard.py
 
 clean: ## remove what was built, .venv included
 	rm -rf .venv build dist models *.egg-info .pytest_cache .ruff_cache .hypothesis

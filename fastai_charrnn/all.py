@@ -3,6 +3,7 @@ from fastai.basics import *
 from fastai.callback.all import *
 from fastai.interpret import *
 
+from .adapting import *
 from .archs import *
 from .baseline import *
 from .bundle import *
@@ -13,11 +14,13 @@ from .errors import *
 from .generate import *
 from .hawk import *
 from .learner import *
+from .lessons import *
 from .metrics import *
 from .models import *
 from .mullstm import *
 from .options import *
 from .plots import *
+from .recipes import *
 from .report import *
 from .samples import *
 from .scored import *

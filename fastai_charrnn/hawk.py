@@ -110,7 +110,7 @@ class HawkBlock(nn.Module):
 class CharHawk(CharModel):
     "Residual blocks round a gated linear recurrence; its state is, of every block, the last inputs of the convolution and h, and then what is read out."
 
-    def __init__(self, vocab_sz:int, emb_sz:int=256, n_hid:int=384, window:int|None=None,
+    def __init__(self, vocab_sz:int, emb_sz:int=256, n_hid:int=384, window:int|None=8,
         n_layers:int=2, # blocks
         n_mlp:int=512, # hidden units of each MLP
         dropout:float=.3, # the part of what is read out that training leaves out

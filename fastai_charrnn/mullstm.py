@@ -25,7 +25,7 @@ __all__ = ["CharMulLstm"]
 class CharMulLstm(CharModel):
     "An LSTM whose recurrent product sees the last character, and with the dropouts that a small text calls for."
 
-    def __init__(self, vocab_sz:int, emb_sz:int=128, n_hid:int=512, window:int|None=None,
+    def __init__(self, vocab_sz:int, emb_sz:int=128, n_hid:int=512, window:int|None=8,
         n_layers:int=1, # LSTMs, each reading the one below
         dropout:float=.5, # the part of the outputs that training leaves out before the read-out
         layer_drop:float=.3, # likewise between layers

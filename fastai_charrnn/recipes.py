@@ -24,7 +24,7 @@ __all__ = ["BestRecipe", "best_recipe", "adamw"]
 
 
 def adamw(
-    params, # the matrices that decay, and the rest, as `decaying` splits them
+    params:list, # the matrices that decay, and the rest, as `decaying` splits them
     lr:float=1e-3, # learning rate
     wd:float=.1, # decay of the matrices
     **kwargs # as `torch.optim.AdamW`

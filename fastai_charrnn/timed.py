@@ -46,7 +46,7 @@ def fit_minutes(
     warm:float=.05, # the part of the time in which the rate rises
     clip:float=1., # the norm that gradients are cut to
     bf16:bool|None=None, # whether products are taken in bfloat16; None: where that is faster on a CPU, see `fast_bf16`
-    cbs=None # further callbacks
+    cbs:list|None=None # further callbacks
 ) -> dict[str,float]: # what was measured at the end, by name, as a row of `training_log`
     """Train for `minutes`, then validate once. The rate follows the clock, so that a faster machine trains more and none trains too long.
 

@@ -12,7 +12,7 @@ V = 30
 
 def _model(arch, **kw):
     torch.manual_seed(1)
-    m = get_arch(arch).cls(V, **dict(emb_sz=7, n_hid=16) | kw).double()
+    m = get_arch(arch).cls(V, **dict(emb_sz=7, n_hid=16, window=None) | kw).double()
     m.target = "every"
     for p in m.parameters(): p.data.add_(torch.randn_like(p), alpha=.1)
     return m

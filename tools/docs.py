@@ -17,7 +17,7 @@ from readme import from_root,hidden
 root = Path(__file__).parent.parent
 build = root/"build/docs"
 executed,source,html = build/"executed",build/"source",build/"html"
-pages = ["ARCHITECTURE", "CONTRIBUTING", "CHANGELOG", "REPRODUCTION", "BENCHMARKS", "SAMPLES", "NOTEBOOKS"]
+pages = ["ARCHITECTURE", "CONTRIBUTING", "CHANGELOG", "REPRODUCTION", "BENCHMARKS", "SAMPLES", "LEADERBOARD", "NOTEBOOKS"]
 
 conf = """
 project = "fastai_charrnn"
