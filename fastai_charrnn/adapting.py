@@ -29,10 +29,8 @@ def extend_vocab(
     old,new = learn.dls.vocab,dls.vocab
     if list(new)[:len(old)] != list(old):
         raise VocabError("the vocabulary of dls does not begin with the learner's; make it with CharDataLoaders.from_text(text, vocab=learn.dls.vocab.extended(text))")
-    config = {k:v for k,v in learn.arch_config.items() if k not in ("n_hid", "emb_sz")}
-    sizes = {k:learn.arch_config[k] for k in ("n_hid", "emb_sz")}
     cls = learn.arch.name if learn.arch.registered else learn.arch.cls
-    other = char_learner(dls, cls, config=config, **sizes, loss_func=learn.loss_func, opt_func=learn.opt_func, **kwargs)
+    other = char_learner(dls, cls, config=learn.arch_config, loss_func=learn.loss_func, opt_func=learn.opt_func, **kwargs)
     want,have = other.model.state_dict(),learn.model.state_dict()
     got = {k:_longer(v, want[k].shape, len(old)) for k,v in have.items()}
     if len(new) > len(old) and sum(v.shape != have[k].shape for k,v in got.items()) < 2:

@@ -89,5 +89,4 @@ def _build(d, dls, device, kwargs):
     elif dls.stateful != d["stateful"] or dls.target != d["target"]:
         raise ModelFileError(f"the model was trained with target={d['target']!r}, stateful={d['stateful']}, and dls have target={dls.target!r}, stateful={dls.stateful}; make them with the model's")
     elif device is not None: dls.to(device)
-    config = {k:v for k,v in d["config"].items() if k not in ("n_hid", "emb_sz")}
-    return char_learner(dls, arch=record.name, config=config, **{k:d["config"][k] for k in ("n_hid", "emb_sz") if k in d["config"]}, **kwargs)
+    return char_learner(dls, arch=record.name, config=d["config"], **kwargs)

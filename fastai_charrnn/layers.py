@@ -90,7 +90,7 @@ class _LibraryLayer(Layer):
     "A layer whose weights are one of the library's recurrent layers, which runs the loop where it is faster (cuDNN)."
     fused = True
     lib:type[nn.RNNBase]
-    n_gates,candidate = 1,0 # blocks of rows in the weights; which of them is squashed to the new content
+    candidate = 0 # which block of rows in the weights makes the new content
 
     def layers(self, n_inp, n_hid): self.rnn = self.lib(n_inp, n_hid)
 

@@ -9,18 +9,15 @@ Read from the lesson's notebook as it stands in fastai's repository (courses/dl1
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass,field
-from functools import partial
-
-from fastai.basics import Adam
 
 from .data import CharDataLoaders
 from .errors import ArchError,DataError
 from .learner import CharLearner,char_learner
+from .reproduce import reference_adam
 
 __all__ = ["Lesson", "lesson6", "LESSONS", "merge_rare"]
 
 _n_train = 493_747 # characters of the lesson's training file, of 600,893
-_adam = partial(Adam, mom=.9, sqr_mom=.999, eps=1e-8, wd=0.) # PyTorch's defaults, which the lesson used
 
 
 def merge_rare(
@@ -61,7 +58,7 @@ class Lesson:
         **kwargs # as `char_learner`
     ) -> CharLearner:
         "An untrained learner."
-        return char_learner(self.dls(text), self.arch, n_hid=self.n_hid, config=self.config, opt_func=_adam, seed=seed, **kwargs)
+        return char_learner(self.dls(text), self.arch, n_hid=self.n_hid, config=self.config, opt_func=reference_adam, seed=seed, **kwargs)
 
     def fit(self,
         learn:CharLearner, # as `learner` makes it
