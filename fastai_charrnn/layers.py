@@ -94,7 +94,8 @@ class _LibraryLayer(Layer):
 
     def layers(self, n_inp, n_hid): self.rnn = self.lib(n_inp, n_hid)
 
-    def project(self, e): return F.linear(e, self.rnn.weight_ih_l0, self.rnn.bias_ih_l0)
+    def project(self, e): return F.linear(e, self.rnn.weight_ih_l0, self.bias()) # one bias: added afterwards, autocast's 16 bits would become 32
+    def bias(self): return self.rnn.bias_ih_l0 + self.rnn.bias_hh_l0
 
     def run_fused(self, e:Tensor, h): # e (n, bs, n_inp), state -> (n, bs, n_hid), the last state
         "`layer_run` from the layer's own inputs, by the library."
@@ -110,7 +111,6 @@ class RnnLayer(_LibraryLayer):
     "`h = tanh(W_i e + b_i + W_h h + b_h)`, as `torch.nn.RNN`"
     lib = nn.RNN
 
-    def project(self, e): return super().project(e) + self.rnn.bias_hh_l0
     def layer_step(self, inp, h): return tanh_of(torch.addmm(inp, h, self.rnn.weight_hh_l0.t()))
 
     def layer_run(self, inp, h):
@@ -123,9 +123,7 @@ class GruLayer(_LibraryLayer):
     "A gated recurrent unit (Cho et al. 2014), in the form of `torch.nn.GRU`"
     lib,candidate = nn.GRU,2
 
-    def project(self, e):
-        "With the hidden biases of the two gates; the candidate's is inside the reset gate."
-        return super().project(e) + F.pad(self.rnn.bias_hh_l0[:2*self.n_hid], (0, self.n_hid))
+    def bias(self): return self.rnn.bias_ih_l0 + F.pad(self.rnn.bias_hh_l0[:2*self.n_hid], (0, self.n_hid)) # the candidate's hidden one is inside the reset gate
 
     def layer_step(self, inp, h):
         ri,zi,ni = inp.chunk(3, -1)
@@ -139,8 +137,6 @@ class GruLayer(_LibraryLayer):
 class LstmLayer(_LibraryLayer):
     "A long short-term memory (Hochreiter & Schmidhuber 1997), in the form of `torch.nn.LSTM`; its state is (h, c)"
     lib,candidate,n_parts = nn.LSTM,2,2
-
-    def project(self, e): return super().project(e) + self.rnn.bias_hh_l0
 
     def layer_step(self, inp, h):
         h,c = h

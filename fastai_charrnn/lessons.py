@@ -15,9 +15,9 @@ from .errors import ArchError,DataError
 from .learner import CharLearner,char_learner
 from .reproduce import reference_adam
 
-__all__ = ["Lesson", "lesson6", "LESSONS", "merge_rare"]
+__all__ = ["Lesson", "lesson6", "LESSONS", "N_TRAIN", "merge_rare"]
 
-_n_train = 493_747 # characters of the lesson's training file, of 600,893
+N_TRAIN = 493_747 # characters of the lesson's training file, of 600,893
 
 
 def merge_rare(
@@ -48,8 +48,8 @@ class Lesson:
     ) -> CharDataLoaders:
         "The data as the lesson had it. Raises `DataError` for a text too short for its split."
         if not self.stateful: return CharDataLoaders.from_text(text, n=8, bs=512, valid="random", target="every", **kwargs)
-        if len(text) <= _n_train+64: raise DataError(f"the text has {len(text):,} characters; the lesson trains on the first {_n_train:,} and validates on the rest: give its corpus, nietzsche()")
-        pct = 1 - (_n_train+.5)/len(text)
+        if len(text) <= N_TRAIN+64: raise DataError(f"the text has {len(text):,} characters; the lesson trains on the first {N_TRAIN:,} and validates on the rest: give its corpus, nietzsche()")
+        pct = 1 - (N_TRAIN+.5)/len(text)
         return CharDataLoaders.from_text(merge_rare(text), n=8, bs=64, valid="tail", valid_pct=pct, target="every", stateful=True, **kwargs)
 
     def learner(self,

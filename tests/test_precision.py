@@ -53,6 +53,13 @@ def test_to_bf16_trains_on_a_cpu_and_to_fp32_ends_it(small, arch, tmp_path):
     assert not hasattr(learn.to_fp32(), "mixed_precision") and fit(learn).isfinite().all()
 
 
+@pytest.mark.parametrize("arch", [o for o in list_archs() if o != "hawk"]) # which scans in 32 bits
+def test_autocast_reaches_the_recurrence(small, arch):
+    "What goes into a recurrence names its arithmetic: a bias added in 32 bits would leave autocast without effect where most of the work is."
+    model = build(small, arch).model
+    with torch.autocast("cpu", dtype=torch.bfloat16): assert model.table().dtype == torch.bfloat16
+
+
 def test_fp16_on_a_cpu_is_a_typed_error(small):
     learn = build(small, "rnn")
     with pytest.raises(DataError, match=r"fp16 needs a CUDA device.*'cpu'; use learn.to_bf16"): learn.to_fp16()
