@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 from torch.compiler import is_compiling
 
 from .archs import register_arch
-from .errors import ArchError
+from .layers import check_parts,drop_alike
 from .models import CharModel
 from .recurrence import look_up
 
@@ -117,8 +117,7 @@ class CharHawk(CharModel):
         layer_drop:float=.1 # likewise of what a block adds
     ):
         """Masks are one for all steps of a batch. Raises `ArchError` for dropouts that are none."""
-        for k,p in dict(dropout=dropout, layer_drop=layer_drop).items():
-            if not 0 <= p < 1: raise ArchError(f"{k}={p} is not from 0 to below 1")
+        check_parts(dropout=dropout, layer_drop=layer_drop)
         self.n_layers,self.n_mlp,self.dropout,self.layer_drop = n_layers,n_mlp,dropout,layer_drop
         super().__init__(vocab_sz, emb_sz, n_hid, window)
         self.out = nn.Linear(emb_sz, vocab_sz)
@@ -148,6 +147,4 @@ class CharHawk(CharModel):
             new += tuple(s)
         return x,new+(x[-1],)
 
-    def _drop(self, x, p):
-        "Dropout with one mask for all steps."
-        return x*x.new_empty(1, *x.shape[1:]).bernoulli_(1-p).div_(1-p) if self.training and p else x
+    def _drop(self, x, p): return drop_alike(x, p) if self.training else x

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor,nn
 from torch.compiler import is_compiling
 
+from .errors import ArchError
 from .gated import gru_steps,lstm_steps
 from .recurrence import tanh_of,tanh_sequence
 
@@ -148,3 +149,19 @@ class LstmLayer(_LibraryLayer):
         if is_compiling(): return super().layer_run(inp, h)
         outs,*h = lstm_steps(inp, self.rnn.weight_hh_l0, *h)
         return outs,tuple(h)
+
+
+def drop_alike(
+    x:Tensor, # (n, …) floating
+    p:float # the part that is left out
+) -> Tensor: # of x's shape
+    "Dropout with one mask for all n (Gal & Ghahramani 2016). For training alone."
+    return x*x.new_empty(1, *x.shape[1:]).bernoulli_(1-p).div_(1-p) if p else x
+
+
+def check_parts(
+    **parts:float # by name
+):
+    "Raise `ArchError` unless each can be a part that dropout leaves out."
+    for k,p in parts.items():
+        if not 0 <= p < 1: raise ArchError(f"{k}={p} is not from 0 to below 1; .5 is a usual value for large layers")

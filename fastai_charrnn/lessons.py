@@ -15,7 +15,7 @@ from .errors import ArchError,DataError
 from .learner import CharLearner,char_learner
 from .reproduce import reference_adam
 
-__all__ = ["Lesson", "lesson6", "LESSONS", "N_TRAIN", "merge_rare"]
+__all__ = ["Lesson", "lesson6", "LESSONS", "merge_rare"]
 
 N_TRAIN = 493_747 # characters of the lesson's training file, of 600,893
 

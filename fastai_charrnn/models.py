@@ -20,7 +20,7 @@ from torch.compiler import is_compiling
 
 from .archs import register_arch
 from .errors import ArchError
-from .layers import ConcatLayer,GruLayer,Layer,LoopLayer,LstmLayer,RnnLayer
+from .layers import ConcatLayer,GruLayer,Layer,LoopLayer,LstmLayer,RnnLayer,check_parts
 from .recurrence import concat_steps,look_up,tanh_steps
 
 __all__ = ["CharModel", "LayeredModel", "Char3Model", "CharLoopModel", "CharLoopConcatModel", "CharRnn", "CharGru", "CharLstm"]
@@ -128,7 +128,7 @@ class LayeredModel(CharModel, Layer):
         tied:bool=False, # whether characters are read out by their embeddings (Press & Wolf 2017); then emb_sz is n_hid
         identity:bool=False # whether hidden-to-hidden weights start as the identity (Le, Jaitly & Hinton 2015)
     ):
-        if not 0 <= dropout < 1: raise ArchError(f"dropout={dropout} is not from 0 to below 1; .5 is a usual value for large layers")
+        check_parts(dropout=dropout)
         if not isinstance(n_layers, int) or n_layers < 1: raise ArchError(f"n_layers={n_layers!r} is not a whole number from 1 up")
         if tied and emb_sz != n_hid: raise ArchError(f"tied=True reads characters out by their embeddings, so that emb_sz={emb_sz} must be n_hid={n_hid}; pass emb_sz={n_hid}")
         super().__init__(vocab_sz, emb_sz, n_hid, window)

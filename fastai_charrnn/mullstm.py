@@ -13,8 +13,8 @@ from torch import Tensor,nn
 from torch.compiler import is_compiling
 
 from .archs import register_arch
-from .errors import ArchError
 from .gated import lstm_steps
+from .layers import check_parts,drop_alike
 from .models import CharModel
 from .recurrence import look_up
 
@@ -36,8 +36,7 @@ class CharMulLstm(CharModel):
         """Masks of outputs and states are one for all steps of a batch (Gal & Ghahramani 2016).
 
         Raises `ArchError` for dropouts that are none."""
-        for k,p in dict(dropout=dropout, layer_drop=layer_drop, state_drop=state_drop, emb_drop=emb_drop, weight_drop=weight_drop).items():
-            if not 0 <= p < 1: raise ArchError(f"{k}={p} is not from 0 to below 1")
+        check_parts(dropout=dropout, layer_drop=layer_drop, state_drop=state_drop, emb_drop=emb_drop, weight_drop=weight_drop)
         self.n_layers,self.dropout,self.layer_drop,self.state_drop,self.emb_drop,self.weight_drop = n_layers,dropout,layer_drop,state_drop,emb_drop,weight_drop
         super().__init__(vocab_sz, emb_sz, n_hid, window)
 
@@ -49,7 +48,7 @@ class CharMulLstm(CharModel):
             nn.init.zeros_(o.bias)
             nn.init.ones_(o.bias[n_hid:2*n_hid]) # the cell remembers at first (Gers, Schmidhuber & Cummins 2000)
 
-    def table(self): return self.inp[0](self._drop(self.emb.weight, self.emb_drop, self.emb.weight.shape))
+    def table(self): return self.inp[0](self._drop(self.emb.weight[None], self.emb_drop)[0])
     def init_hidden(self, bs): return tuple(super(CharMulLstm, self).init_hidden(bs) for _ in range(2*self.n_layers)) # h, c of every layer
     def output(self, h): return h[-2]
     def predict(self, outs): return super().predict(self._drop(outs, self.dropout))
@@ -69,11 +68,8 @@ class CharMulLstm(CharModel):
         for layer,u in enumerate(self.hid):
             if layer: z = self.inp[layer](self._drop(outs, self.layer_drop))
             m = self._drop(2*z[..., 4*k:].sigmoid(), self.state_drop)
-            outs,*hc = lstm_steps(z[..., :4*k], self._drop(u.weight, self.weight_drop, u.weight.shape), *h[2*layer:2*layer+2], m)
+            outs,*hc = lstm_steps(z[..., :4*k], self._drop(u.weight[None], self.weight_drop)[0], *h[2*layer:2*layer+2], m)
             new += tuple(hc)
         return outs,new
 
-    def _drop(self, x:Tensor, p:float, shape=None) -> Tensor:
-        "Dropout with a mask of `shape`; None: the same for all steps."
-        if not (self.training and p): return x
-        return x*x.new_empty(shape or (1, *x.shape[1:])).bernoulli_(1-p).div_(1-p)
+    def _drop(self, x:Tensor, p:float) -> Tensor: return drop_alike(x, p) if self.training else x

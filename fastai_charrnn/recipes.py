@@ -49,9 +49,9 @@ class BestRecipe:
     n_hid:int
     arch:str = "mullstm"
     emb_sz:int = 128
-    config:dict = field(default_factory=dict) # layers and dropouts
+    config:dict = field(default_factory=dict) # dropouts
     bs:int = 32 # streams
-    n:int = 64 # characters between two steps
+    n:int = 32 # characters between two steps
     lr:float = 7e-3
     wd:float = .1
     val_bs:int = 8 # streams that validate: the fewer, the more is known before a character
@@ -73,18 +73,23 @@ class BestRecipe:
         return char_learner(dls, self.arch, n_hid=self.n_hid, emb_sz=self.emb_sz, config=self.config, opt_func=partial(adamw, wd=self.wd), splitter=decaying, seed=seed, **kwargs)
 
 
-_sizes = ((1., 384, 1), (2., 512, 1), (30., 768, 1), (90., 1024, 1)) # work up to which a width and a number of layers are taken; measured up to 5 minutes
+_sizes = ( # work up to which a width and its dropouts are taken; measured up to 5 minutes
+    (1., 384, .2, .05),
+    (2., 512, .3, .1),
+    (9., 768, .3, .1),
+    (30., 1024, .5, .25),
+    (90., 1024, .6, .3))
 
 
 def best_recipe(
     minutes:float=5., # of training
     speed:float|None=None # of this machine, where 1 is two cores of an EPYC with AVX512-BF16; None: measured
 ) -> BestRecipe:
-    "The recipe for a time on this machine: the more it can do in it, the wider the network. Raises `DataError` for a time that is none."
+    "The recipe for a time on this machine: the more it can do in it, the wider the network and the more is left out in training. Raises `DataError` for a time that is none."
     if not minutes > 0: raise DataError(f"minutes={minutes!r} is not a time above 0")
     work = minutes*(measured_speed() if speed is None else speed)
-    n_hid,n_layers = next(((h, k) for most,h,k in _sizes if work <= most), _sizes[-1][1:])
-    return BestRecipe(minutes, n_hid, config=dict(n_layers=n_layers))
+    n_hid,dropout,state_drop = next((rest for most,*rest in _sizes if work <= most), _sizes[-1][1:])
+    return BestRecipe(minutes, n_hid, config=dict(dropout=dropout, state_drop=state_drop))
 
 
 def measured_speed() -> float:
