@@ -22,7 +22,7 @@ class Arch:
     @property
     def registered(self) -> bool:
         "Whether a model file can name it."
-        return _archs.get(self.name) is self
+        return _archs.get(self.name) == self
 
 
 _archs:dict[str,Arch] = {}

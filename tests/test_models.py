@@ -107,7 +107,9 @@ def test_unknown_names_list_the_known_ones():
 
 def test_taken_names_are_refused_and_registering_again_is_not():
     with pytest.raises(ArchError, match="'rnn' is taken by fastai_charrnn.models.CharRnn"): register_arch("rnn")(nn.Linear)
-    register_arch("rnn")(get_arch("rnn").cls)
+    old = get_arch("rnn")
+    register_arch("rnn")(old.cls)
+    assert old.registered and get_arch("rnn").registered # learners made before can still be saved
 
 
 class Bigram(CharModel):
