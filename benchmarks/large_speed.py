@@ -3,11 +3,11 @@
 The texts are those of "scale speed", encoded to disk beforehand. A process of one thread trains an `rnn` of 256 (batches of 512 windows of 8, or 64 streams of 64); memory is the peak
 above what the imports left in use: `dls`, network, optimizer, activations, and what glibc's heap keeps of them, which is most of it and grows with the steps, not with the text.
 """
-import json,subprocess,sys,tempfile
+import json,tempfile
 from pathlib import Path
 
 from figures import Row
-from scale_speed import _start,_text
+from scale_speed import _start,_text,measured
 
 _modes = {"windows": dict(n=8, bs=512), "streams": dict(n=64, bs=64, target="every", stateful=True)}
 _train = _start+"""
@@ -35,10 +35,7 @@ def measure(short:bool=False) -> list[Row]:
             path = Path(tmp)/f"{size}.txt"
             _text(path, size)
             for mode,kw in _modes.items():
-                found = []
-                for _ in range(1 if short else 2):
-                    out = subprocess.run([sys.executable, "-c", _train, path, str(20 if short else 2000), json.dumps(kw)], capture_output=True, text=True, check=True).stdout
-                    found.append(json.loads(out[out.rindex("{"):]))
+                found = [measured(_train, path, 20 if short else 2000, json.dumps(kw)) for _ in range(1 if short else 2)]
                 rows += [Row(f"{name}, {mode}: a step", [1e3*o["step"] for o in found], "{:.1f}", " ms"), Row(f"{name}, {mode}: training loss at the end", [o["loss"] for o in found], "{:.3f}", " nats"),
                          Row(f"{name}, {mode}: memory at the first step", [o["early"] for o in found], "{:,.0f}", " MB"), Row(f"{name}, {mode}: memory at its peak", [o["peak"] for o in found], "{:,.0f}", " MB", 100, 50, True)]
     return rows

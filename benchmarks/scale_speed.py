@@ -45,6 +45,12 @@ def _text(path, size):
             if size-f.tell() < 4: f.write(b" "*(size-f.tell()))
 
 
+def measured(code:str, *args) -> dict:
+    "What a process that runs `code` prints last, as JSON."
+    out = subprocess.run([sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, check=True).stdout
+    return json.loads(out[out.rindex("{"):])
+
+
 def measure(short:bool=False) -> list[Row]:
     "Each size five times."
     sizes,rows = {"1 MB": 10**6} if short else _sizes,[]
@@ -56,8 +62,7 @@ def measure(short:bool=False) -> list[Row]:
             for _ in range(1 if short else 5):
                 for o in Path(tmp).glob(f"{size}.txt.*"): o.unlink()
                 for code in (_encode, _draw):
-                    out = subprocess.run([sys.executable, "-c", code, path, str(20 if short else 1000)], capture_output=True, text=True, check=True).stdout
-                    for k,v in json.loads(out[out.rindex("{"):]).items(): _found.setdefault((k, name), []).append(v)
+                    for k,v in measured(code, path, 20 if short else 1000).items(): _found.setdefault((k, name), []).append(v)
             for o in Path(tmp).glob(f"{size}.txt*"): o.unlink()
     for name,size in sizes.items():
         at,large = lambda k, name=name: _found[k, name],size >= 10**8

@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 from torch.compiler import is_compiling
 
 from .archs import register_arch
-from .layers import check_parts,drop_alike
+from .layers import check_parts
 from .models import CharModel
 from .recurrence import look_up
 
@@ -146,5 +146,3 @@ class CharHawk(CharModel):
             x,*s = self.blocks[k](x, *h[2*k:2*k+2], lambda o: self._drop(o, self.layer_drop), recur)
             new += tuple(s)
         return x,new+(x[-1],)
-
-    def _drop(self, x, p): return drop_alike(x, p) if self.training else x

@@ -151,14 +151,6 @@ class LstmLayer(_LibraryLayer):
         return outs,tuple(h)
 
 
-def drop_alike(
-    x:Tensor, # (n, …) floating
-    p:float # the part that is left out
-) -> Tensor: # of x's shape
-    "Dropout with one mask for all n (Gal & Ghahramani 2016). For training alone."
-    return x*x.new_empty(1, *x.shape[1:]).bernoulli_(1-p).div_(1-p) if p else x
-
-
 def check_parts(
     **parts:float # by name
 ):

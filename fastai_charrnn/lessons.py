@@ -17,7 +17,7 @@ from .reproduce import reference_adam
 
 __all__ = ["Lesson", "lesson6", "LESSONS", "merge_rare"]
 
-N_TRAIN = 493_747 # characters of the lesson's training file, of 600,893
+_n_train = 493_747 # characters of the lesson's training file, of 600,893
 
 
 def merge_rare(
@@ -29,6 +29,14 @@ def merge_rare(
     text = text.lower()
     rare = {c for c,k in Counter(text).items() if k < min_freq}
     return text.translate({ord(c):into for c in rare})
+
+
+def lesson_pct(
+    text:str # the lesson's corpus
+) -> float: # for `CharDataLoaders.from_text(valid_pct=)`
+    "The part of the text that the lesson's streams validate on. Raises `DataError` for a text too short for its split."
+    if len(text) <= _n_train+64: raise DataError(f"the text has {len(text):,} characters; the lesson trains on the first {_n_train:,} and validates on the rest: give its corpus, nietzsche()")
+    return 1 - (_n_train+.5)/len(text)
 
 
 @dataclass(frozen=True)
@@ -48,9 +56,7 @@ class Lesson:
     ) -> CharDataLoaders:
         "The data as the lesson had it. Raises `DataError` for a text too short for its split."
         if not self.stateful: return CharDataLoaders.from_text(text, n=8, bs=512, valid="random", target="every", **kwargs)
-        if len(text) <= N_TRAIN+64: raise DataError(f"the text has {len(text):,} characters; the lesson trains on the first {N_TRAIN:,} and validates on the rest: give its corpus, nietzsche()")
-        pct = 1 - (N_TRAIN+.5)/len(text)
-        return CharDataLoaders.from_text(merge_rare(text), n=8, bs=64, valid="tail", valid_pct=pct, target="every", stateful=True, **kwargs)
+        return CharDataLoaders.from_text(merge_rare(text), n=8, bs=64, valid="tail", valid_pct=lesson_pct(text), target="every", stateful=True, **kwargs)
 
     def learner(self,
         text:str, # the lesson's corpus

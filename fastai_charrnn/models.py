@@ -109,6 +109,10 @@ class CharModel(nn.Module):
         try: yield self
         finally: self.target,self.window,self.state = old
 
+    def _drop(self, x, p):
+        "Training's dropout, with one mask for all steps of a batch (Gal & Ghahramani 2016)."
+        return x*x.new_empty(1, *x.shape[1:]).bernoulli_(1-p).div_(1-p) if self.training and p else x
+
     def _carried(self, bs):
         "The state to go on from. Rows of a smaller batch are the first of the larger before it; for a larger one there is none to go on from."
         h = self.state if self.window is None else None

@@ -9,12 +9,12 @@ multiplicative LSTM (Krause, Lu, Murray & Renals 2016, eq. 14-18: m = (W_mx x) â
 has a transition matrix of its own, U diag(m). In the first layer x is a character, so that m is a row of the table like
 the rest and costs nothing.
 """
-from torch import Tensor,nn
+from torch import nn
 from torch.compiler import is_compiling
 
 from .archs import register_arch
 from .gated import lstm_steps
-from .layers import check_parts,drop_alike
+from .layers import check_parts
 from .models import CharModel
 from .recurrence import look_up
 
@@ -71,5 +71,3 @@ class CharMulLstm(CharModel):
             outs,*hc = lstm_steps(z[..., :4*k], self._drop(u.weight[None], self.weight_drop)[0], *h[2*layer:2*layer+2], m)
             new += tuple(hc)
         return outs,new
-
-    def _drop(self, x:Tensor, p:float) -> Tensor: return drop_alike(x, p) if self.training else x

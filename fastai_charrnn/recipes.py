@@ -73,7 +73,7 @@ class BestRecipe:
         return char_learner(dls, self.arch, n_hid=self.n_hid, emb_sz=self.emb_sz, config=self.config, opt_func=partial(adamw, wd=self.wd), splitter=decaying, seed=seed, **kwargs)
 
 
-_sizes = ( # work up to which a width and its dropouts are taken; measured up to 5 minutes
+_sizes = ( # work up to which a width and its dropouts are taken; measured: 512 and 768
     (1., 384, .2, .05),
     (2., 512, .3, .1),
     (9., 768, .3, .1),

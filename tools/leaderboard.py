@@ -19,7 +19,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from fastai_charrnn.all import CharDataLoaders,char_learner,list_archs,human_numbers,ngram_baseline,nietzsche,python_reference,read_text
 from fastai_charrnn.adapting import dynamic_evaluation
-from fastai_charrnn.lessons import LESSONS,N_TRAIN,lesson6,merge_rare
+from fastai_charrnn.lessons import LESSONS,lesson6,lesson_pct,merge_rare
 from fastai_charrnn.recipes import best_recipe
 from fastai_charrnn.reproduce import machine
 from fastai_charrnn.timed import fast_bf16
@@ -30,10 +30,14 @@ modes = {"windows": dict(n=8, bs=512), "chunks": dict(n=64, bs=64, target="every
 sizes = {"mullstm": dict(n_hid=384, emb_sz=128, config=dict(dropout=.3, state_drop=.1)), "hawk": dict(n_hid=256, emb_sz=192, config=dict(n_mlp=384))}
 
 
-def result(learn, text, seconds, cut=None):
-    "The loss on what follows `cut`, or on the last tenth: in the mode's own way, and with the text as streams."
-    held = text[(cut or int(len(text)*.9))-1:]
-    own,streams = learn.evaluate(held),learn.evaluate(held, by="streams")
+def held(text, pct=.1):
+    "The last part of a text, and the character before it."
+    return text[int(len(text)*(1-pct))-1:]
+
+
+def result(learn, text, seconds, pct=.1):
+    "The loss on the last part: in the mode's own way, and with the text as streams."
+    own,streams = learn.evaluate(held(text, pct)),learn.evaluate(held(text, pct), by="streams")
     return dict(seconds=round(seconds, 1), nats=own["loss"], streams_nats=streams["streams_loss"], weights=sum(p.numel() for p in learn.model.parameters()))
 
 
@@ -46,19 +50,19 @@ def of_arch(text, arch, mode, seconds):
     return result(learn, text, time.time()-start)
 
 
-def of_recipe(text, minutes, cut=None):
+def of_recipe(text, minutes, pct=.1):
     "By the clock, as `charrnn train --recipe best`."
     recipe = best_recipe(minutes)
-    learn = recipe.learner(recipe.dls(text, device="cpu", **(dict(valid_pct=1-(cut+.5)/len(text)) if cut else {})), seed=seed)
+    learn = recipe.learner(recipe.dls(text, device="cpu", valid_pct=pct), seed=seed)
     start = time.time()
     row = learn.fit_minutes(minutes, recipe.lr)
-    r = result(learn, text, time.time()-start, cut)
-    return r | dict(n_hid=recipe.n_hid, epochs=round(row["epochs"], 1), dynamic=dynamic_evaluation(learn, text[(cut or int(len(text)*.9))-1:])["dynamic_loss"])
+    r = result(learn, text, time.time()-start, pct)
+    return r | dict(n_hid=recipe.n_hid, epochs=round(row["epochs"], 1), dynamic=dynamic_evaluation(learn, held(text, pct))["dynamic_loss"])
 
 
-def of_other(text, minutes, cut=None):
+def of_other(text, minutes, pct=.1):
     "The recipe on another text, beside what counting achieves."
-    return of_recipe(text, minutes, cut) | dict(ngrams=counted(text, cut)["nats"], chars=len(text))
+    return of_recipe(text, minutes, pct) | dict(ngrams=counted(text, pct)["nats"], chars=len(text))
 
 
 def plain(text, seconds):
@@ -87,9 +91,9 @@ def plain(text, seconds):
     return dict(seconds=round(took, 1), nats=nats, streams_nats=nats, weights=sum(p.numel() for p in net.parameters()))
 
 
-def counted(text, cut=None):
+def counted(text, pct=.1):
     start = time.time()
-    best = ngram_baseline(CharDataLoaders.from_text(text, valid="tail", valid_pct=1-(cut+.5)/len(text) if cut else .1, device="cpu")).best
+    best = ngram_baseline(CharDataLoaders.from_text(text, valid="tail", valid_pct=pct, device="cpu")).best
     return dict(seconds=round(time.time()-start, 1), nats=best.nats, context=best.context)
 
 
@@ -109,7 +113,7 @@ def jobs(seconds):
         for m in modes:
             if a != "char3" or m == "windows": yield f"{a}, {m}",lambda t,a=a,m=m: of_arch(t, a, m, seconds)
     for minutes in (1, 5, 15): yield f"best, {minutes} min",lambda t,minutes=minutes: of_recipe(t, minutes)
-    yield "text: the lesson's (lower-cased, split as there), 15 min",lambda t: of_other(merge_rare(t), 15, N_TRAIN)
+    yield "text: the lesson's (lower-cased, split as there), 15 min",lambda t: of_other(merge_rare(t), 15, lesson_pct(t))
     yield "text: Python's reference, 5 min",lambda t: of_other(python_reference(), 5)
     yield "text: numbers in words, 5 min",lambda t: of_other(human_numbers(), 5)
     for name in LESSONS: yield f"lesson6 {name}",lambda t,name=name: of_lesson(t, name)
