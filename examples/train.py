@@ -2,7 +2,7 @@
 
     python examples/train.py
     torchrun --nproc-per-node 2 examples/train.py
-    accelerate launch --multi_gpu --num_processes 2 examples/train.py      # GPUs; on CPUs, torchrun
+    accelerate launch --multi_gpu --num_processes 2 examples/train.py      # on CPUs too
 
 `bs` is each process's: two with 256 train as one with 512 does. README.md beside this file has the command for several hosts.
 """

@@ -97,18 +97,25 @@ class HawkBlock(nn.Module):
         y = torch.cat([past.transpose(0, 1).to(y.dtype), y])
         past,k = y[n:].transpose(0, 1),self.conv.to(y.dtype)
         y = sum((y[j:j+n]*k[j] for j in range(_past+1)), self.conv_bias.to(y.dtype))
-        r,i = self.gates(y).sigmoid().chunk(2, -1)
-        e = F.softplus(self.decay)*8*r
-        a = (-e).sigmoid()/e.sigmoid()
-        hs = recur(a, (1-a*a+1e-6).sqrt()*(i*y), h)
+        hs = recur(*self.linear(y), h)
         x = x + drop(self.out(F.silu(g)*hs.to(g.dtype)))
         v,w = self.mlp(self.norm2(x)).chunk(2, -1)
         return x + drop(self.mlp_out(F.silu(v)*w)),past,hs[-1]
+
+    def linear(self,
+        y:Tensor # (n, bs, n_hid) what the recurrence reads
+    ) -> tuple[Tensor,Tensor]: # a and b of `scan`
+        "The recurrence's gates."
+        r,i = self.gates(y).sigmoid().chunk(2, -1)
+        e = F.softplus(self.decay)*8*r
+        a = (-e).sigmoid()/e.sigmoid()
+        return a,(1-a*a+1e-6).sqrt()*(i*y)
 
 
 @register_arch("hawk")
 class CharHawk(CharModel):
     "Residual blocks round a gated linear recurrence; its state is, of every block, the last inputs of the convolution and h, and then what is read out."
+    block = HawkBlock # the recurrence is its own
 
     def __init__(self, vocab_sz:int, emb_sz:int=256, n_hid:int=384, window:int|None=8,
         n_layers:int=2, # blocks
@@ -123,7 +130,7 @@ class CharHawk(CharModel):
         self.out = nn.Linear(emb_sz, vocab_sz)
 
     def layers(self, emb_sz, n_hid):
-        self.blocks = nn.ModuleList([HawkBlock(emb_sz, n_hid, self.n_mlp, self.n_layers) for _ in range(self.n_layers)])
+        self.blocks = nn.ModuleList([self.block(emb_sz, n_hid, self.n_mlp, self.n_layers) for _ in range(self.n_layers)])
         self.norm = nn.LayerNorm(emb_sz)
 
     def table(self): return self.emb.weight

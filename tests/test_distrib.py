@@ -13,12 +13,14 @@ from hypothesis import given,settings
 from hypothesis import strategies as st
 
 JOB = str(Path(__file__).with_name("distrib_job.py"))
-TORCHRUN = str(Path(sys.executable).with_name("torchrun"))
+EXAMPLE = str(Path(__file__).parent.parent/"examples/train.py")
+TORCHRUN = [str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node", "2", "--master-port"] # then a port, and what is run
+ACCELERATE = [str(Path(sys.executable).with_name("accelerate")), "launch", "--multi_gpu", *"--num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port".split()]
 ENV = {k:v for k,v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")} | dict(OMP_NUM_THREADS="1")
 
 
 def torchrun(*args, **kw):
-    p = subprocess.run([TORCHRUN, "--nproc-per-node", "2", "--master-port", str(free_port()), *map(str, args)], capture_output=True, text=True, env=ENV, timeout=200, **kw)
+    p = subprocess.run([*TORCHRUN, str(free_port()), *map(str, args)], capture_output=True, text=True, env=ENV, timeout=200, **kw)
     assert p.returncode == 0, p.stderr
     return p
 
@@ -145,9 +147,19 @@ def test_a_lost_rank_is_a_typed_error_within_the_timeout(tmp_path, how, timeout)
 
 
 @pytest.mark.slow
-def test_a_killed_rank_ends_the_run_under_torchrun(tmp_path):
-    p = subprocess.run([TORCHRUN, "--nproc-per-node", "2", "--master-port", str(free_port()), JOB, "lost", str(tmp_path), "killed", "300"], capture_output=True, text=True, env=ENV, timeout=100)
-    assert p.returncode == 1 and "SIGKILL" in p.stderr and not list(tmp_path.glob("*.pt"))
+@pytest.mark.parametrize("launcher", [TORCHRUN, ACCELERATE], ids=["torchrun", "accelerate"])
+def test_a_killed_rank_ends_the_run_under_a_launcher(tmp_path, launcher):
+    p = subprocess.run([*launcher, str(free_port()), JOB, "lost", str(tmp_path), "killed", "300"], capture_output=True, text=True, env=ENV, timeout=100)
+    assert p.returncode == 1 and "SIGKILL" in p.stderr and not list(tmp_path.glob("*.pt")), p.stderr
+
+
+@pytest.mark.slow
+def test_the_example_says_the_same_under_torchrun_and_accelerate_launch(tmp_path):
+    runs = [subprocess.run([*launcher, str(free_port()), EXAMPLE, "--chars", "20000"], cwd=tmp_path, capture_output=True, text=True, env=ENV, timeout=200) for launcher in (TORCHRUN, ACCELERATE)]
+    assert [o.returncode for o in runs] == [0, 0], runs
+    said = [o.stdout.replace("\n", " ").split(", '00")[0] for o in runs] # up to the time that an epoch took
+    assert said[0] == said[1] and said[0].startswith("[0, ")
+    assert [o.name for o in tmp_path.iterdir()] == ["model.safetensors"]
 
 
 # the command line
