@@ -73,12 +73,12 @@ class BestRecipe:
         return char_learner(dls, self.arch, n_hid=self.n_hid, emb_sz=self.emb_sz, config=self.config, opt_func=partial(adamw, wd=self.wd), splitter=decaying, seed=seed, **kwargs)
 
 
-_sizes = ( # work up to which a width and its dropouts are taken; measured: 512 and 768
+_sizes = ( # work up to which a width and its dropouts are taken, so that a text of half a million characters is read 7 to 12 times
     (1., 384, .2, .05),
     (2., 512, .3, .1),
-    (9., 768, .3, .1),
-    (30., 1024, .5, .25),
-    (90., 1024, .6, .3))
+    (6., 768, .3, .1),
+    (12., 1280, .4, .1),
+    (40., 1536, .4, .15))
 
 
 def best_recipe(

@@ -134,6 +134,11 @@ class CharWindows:
             yield w[:, :-1],w[:, 1:] if self.target == "every" else w[:, -1]
 
     @property
+    def n_targets(self) -> int:
+        "Characters that an epoch predicts."
+        return len(self)*(self.window if self.target == "every" else 1)
+
+    @property
     def home(self) -> torch.device:
         "Where numbers of windows are looked up."
         return self.starts.device if isinstance(self.starts, Tensor) else torch.device("cpu")

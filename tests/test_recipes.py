@@ -23,6 +23,14 @@ def test_a_fit_by_the_clock_ends_in_time_and_its_rate_has_come_down():
         with pytest.raises(DataError, match="is not a time above 0"): learn.fit_minutes(bad, 1e-2)
 
 
+@pytest.mark.parametrize("target", ["next", "every"])
+def test_windows_are_trained_by_the_clock_too(target):
+    learn = char_learner(CharDataLoaders.from_text(human_numbers()[:6000], n=8, bs=64, target=target, device="cpu"), "rnn", n_hid=24, seed=0)
+    row = learn.fit_minutes(.03, 1e-2)
+    steps = len(learn.recorder.losses)
+    assert row["epochs"] == pytest.approx(steps/len(learn.dls.train), abs=1/len(learn.dls.train)) and row["valid_loss"] < 3
+
+
 def test_products_in_bf16_train_as_well():
     "The weights stay in 32 bits, and follow the same losses."
     losses = []
