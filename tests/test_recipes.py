@@ -36,7 +36,7 @@ def test_products_in_bf16_train_as_well():
     losses = []
     for low in (False, True):
         learn = _learn()
-        row = learn.fit_minutes(.04, 1e-2, bf16=low)
+        row = learn.fit_minutes(.04, 3e-3, warm=1e-4, bf16=low) # no long rise: the rate follows the clock, which other work on the machine delays
         assert not torch.is_autocast_enabled("cpu") # nor is it left on
         assert row["bf16"] == low and all(p.dtype is torch.float32 for p in learn.model.parameters())
         losses.append([float(o) for o in learn.recorder.losses[:20]])
