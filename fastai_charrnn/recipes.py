@@ -73,7 +73,7 @@ class BestRecipe:
         return char_learner(dls, self.arch, n_hid=self.n_hid, emb_sz=self.emb_sz, config=self.config, opt_func=partial(adamw, wd=self.wd), splitter=decaying, seed=seed, **kwargs)
 
 
-_sizes = ( # work up to which a width and its dropouts are taken, so that a text of half a million characters is read 7 to 12 times
+_sizes = ( # work up to which a width and its dropouts are taken, so that half a million characters are read about ten times where there is time for it, and no more
     (1., 384, .2, .05),
     (2., 512, .3, .1),
     (6., 768, .3, .1),

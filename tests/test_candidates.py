@@ -1,4 +1,4 @@
-"""The recurrences that the recipe was compared with are what their papers say: read in pieces, each says what it says of the whole."""
+"""The recurrences that the recipe was compared with: read in pieces, each says what it says of the whole."""
 import sys
 from pathlib import Path
 

@@ -6,7 +6,7 @@
 Trained on the first 81% of Nietzsche, compared on the 9% after it. None of them is in the package: ARCHITECTURE.md has what
 was measured. Tensors are (n, bs, …) as in the package's own recurrences.
 """
-import argparse
+import argparse,math
 from functools import partial
 
 import torch
@@ -56,7 +56,7 @@ class Sru(nn.Module):
         new,f,r = self.lin(drop(x)).chunk(3, -1)
         f,r = f.sigmoid(),r.sigmoid()
         c = scan(f, (1-f)*new, c)
-        return r*c + (1-r)*x*(1+2*2.718281828**-2)**.5,c[-1]
+        return r*c + (1-r)*x*(1+2*math.exp(-2))**.5,c[-1]
 
 
 class Xlstm(nn.Module):
