@@ -10,6 +10,7 @@ from .bundle import *
 from .corpus import *
 from .data import *
 from .encoded import *
+from .ensemble import *
 from .errors import *
 from .generate import *
 from .hawk import *

@@ -3,13 +3,14 @@
     @register_arch("mine", n_layers=2)        # defaults that `char_learner(config=…)` may override
     class Mine(nn.Module): …                  # built as Mine(vocab_sz, emb_sz=…, n_hid=…, n_layers=…)
 """
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass,field
 from types import MappingProxyType
 
 from .errors import ArchError
 
-__all__ = ["Arch", "register_arch", "list_archs", "get_arch"]
+__all__ = ["Arch", "register_arch", "list_archs", "get_arch", "check_takes"]
 
 
 @dataclass(frozen=True)
@@ -56,3 +57,13 @@ def get_arch(
         raise ArchError(f"no architecture is called {arch!r}; known: {', '.join(list_archs())}. Pass a class of your own, or register it with register_arch")
     if not callable(arch): raise ArchError(f"arch={arch!r} is neither the name of an architecture nor a class or function that builds one")
     return next((a for a in _archs.values() if a.cls is arch), Arch(getattr(arch, "__name__", "custom"), arch))
+
+
+def check_takes(
+    cls:Callable, # a class or function that builds a model
+    config:dict # arguments for it, by name
+):
+    "Raise `ArchError` for arguments that it does not take."
+    takes = inspect.signature(cls).parameters
+    if bad := [k for k in config if k not in takes and not any(p.kind is p.VAR_KEYWORD for p in takes.values())]:
+        raise ArchError(f"{cls.__name__} takes no argument {', '.join(bad)}; it takes {', '.join(takes)}")

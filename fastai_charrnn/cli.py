@@ -45,7 +45,7 @@ def _parser():
     p.add_argument("file", nargs="?", metavar="FILE", type=Path, help="a text file")
     p.add_argument("--corpus", choices=("nietzsche", "python_reference", "human_numbers"), help="instead of FILE; never replaced by another")
     p.add_argument("--encoding", default="utf-8", help="how FILE spells characters (utf-8)")
-    p.add_argument("--arch", default="rnn", help="char3, loop, concat, rnn, gru, lstm, mullstm or hawk (rnn)")
+    p.add_argument("--arch", default="rnn", help="char3, loop, concat, rnn, gru, lstm, mullstm, hawk or ensemble (rnn)")
     for name,kind,default,what in (("epochs", int, 4, "times through the text"), ("lr", float, 5e-3, "highest learning rate of the one-cycle policy"),
                                    ("bs", int, None, "windows in a batch (512), or streams (64)"), ("n", int, None, "characters in a window (8; 3 for char3), or read at a time in streams (64)"),
                                    ("stride", int, None, "characters from one window to the next (1; n with --target every)"),

@@ -17,8 +17,8 @@ from safetensors import SafetensorError,safe_open
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from . import hawk,mullstm # noqa: F401 (register the architectures, with those of models)
-from .archs import Arch,get_arch
+from . import ensemble,hawk,mullstm # noqa: F401 (register the architectures, with those of models)
+from .archs import Arch,check_takes,get_arch
 from .errors import ArchError,CharRnnError,ModelFileError
 from .vocab import CharVocab
 
@@ -69,10 +69,8 @@ def build_model(
     """A model by its class, on the CPU so that a seed gives the same weights everywhere; told its window if it takes one.
 
     Raises `ArchError` for arguments it does not take, and for a target it does not know."""
-    takes = inspect.signature(cls).parameters
-    if "window" in takes: config = config | dict(window=window)
-    if bad := [k for k in config if k not in takes and not any(p.kind is p.VAR_KEYWORD for p in takes.values())]:
-        raise ArchError(f"{cls.__name__} takes no argument {', '.join(bad)}; it takes {', '.join(takes)}")
+    if "window" in inspect.signature(cls).parameters: config = config | dict(window=window)
+    check_takes(cls, config)
     with nullcontext() if seed is None else torch.random.fork_rng():
         if seed is not None: torch.manual_seed(seed)
         model = cls(vocab_sz, **config)

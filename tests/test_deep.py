@@ -1,4 +1,4 @@
-"""`mullstm` and `hawk`: character by character and all at once are the same, values and gradients; they learn, carry their state and write."""
+"""`mullstm`, `hawk` and `ensemble`: character by character and all at once are the same, values and gradients; they learn, carry their state and write."""
 import pytest
 import torch
 from fastai_charrnn.all import ArchError,CharDataLoaders,char_learner,get_arch,human_numbers,load_model,save_model
@@ -6,11 +6,11 @@ from fastai_charrnn.gated import lstm_steps
 from fastai_charrnn.hawk import scan,scan_by_doubling
 from torch import nn
 
-both = pytest.mark.parametrize("arch,config", [("mullstm", {}), ("mullstm", dict(n_layers=3)), ("hawk", {}), ("hawk", dict(n_layers=1, n_mlp=5))], ids=str)
+deep = pytest.mark.parametrize("arch,config", [("mullstm", {}), ("mullstm", dict(n_layers=3)), ("hawk", {}), ("hawk", dict(n_layers=1, n_mlp=5)), ("ensemble", {}), ("ensemble", dict(arch="hawk", n_models=2))], ids=str)
 V = 30
 
 
-def _model(arch, **kw):
+def _model(arch, /, **kw):
     torch.manual_seed(1)
     m = get_arch(arch).cls(V, **dict(emb_sz=7, n_hid=16, window=None) | kw).double()
     m.target = "every"
@@ -21,7 +21,7 @@ def _model(arch, **kw):
 def _x(bs=5, n=11): return torch.randint(V, (bs, n), generator=torch.Generator().manual_seed(2))
 
 
-@both
+@deep
 def test_character_by_character_is_all_at_once(arch, config):
     m,x = _model(arch, **config).eval(),_x()
     h,table,outs = m.init_hidden(len(x)),m.table(),[]
@@ -35,7 +35,7 @@ def test_character_by_character_is_all_at_once(arch, config):
         torch.testing.assert_close(a, b, atol=1e-10, rtol=0, msg=name)
 
 
-@both
+@deep
 def test_a_carried_state_makes_two_batches_one(arch, config):
     m,x = _model(arch, **config).eval(),_x()
     whole = m(x)
@@ -76,7 +76,7 @@ def test_the_scaled_lstm_is_the_loop_written_out():
     for a,b in zip(*(torch.autograd.grad(sum((t*(k+1)).sum() for k,t in enumerate(o)), ps) for o in (got, want))): torch.testing.assert_close(a, b, atol=1e-10, rtol=0)
 
 
-@pytest.mark.parametrize("arch", ["mullstm", "hawk"])
+@pytest.mark.parametrize("arch", ["mullstm", "hawk", "ensemble"])
 @pytest.mark.parametrize("mode", ["next", "every", "streams"])
 def test_they_learn_and_write_in_all_modes_and_from_a_file(arch, mode, tmp_path):
     text = human_numbers()[:12000]
@@ -89,7 +89,7 @@ def test_they_learn_and_write_in_all_modes_and_from_a_file(arch, mode, tmp_path)
     assert str(again.generate("one", 40, seed=1)) == str(learn.generate("one", 40, seed=1)) and learn.predict_next("one", n=9) == again.predict_next("one", n=9)
 
 
-@both
+@deep
 def test_dropout_is_for_training_alone(arch, config):
     m = _model(arch, **config)
     m.window = 8
@@ -98,7 +98,7 @@ def test_dropout_is_for_training_alone(arch, config):
         with pytest.raises(ArchError, match=f"{k}=1.5"): get_arch(arch).cls(V, **{k:1.5})
 
 
-@both
+@deep
 def test_the_read_out_and_the_table_are_the_protocols(arch, config):
     m = _model(arch, **config)
     assert m.table().shape[0] == V and isinstance(m.out, nn.Linear) and all(len(o) == 3 for o in m.init_hidden(3))

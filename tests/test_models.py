@@ -21,7 +21,7 @@ def _model(arch, **kw):
 def _x(m, bs=20): return torch.randint(30, (bs, m.window or 8), generator=torch.Generator().manual_seed(2))
 
 
-def test_all_architectures_are_tested(): assert sorted([*ORACLES, "hawk", "mullstm"]) == list_archs() # these two in test_deep.py
+def test_all_architectures_are_tested(): assert sorted([*ORACLES, "ensemble", "hawk", "mullstm"]) == list_archs() # these three in test_deep.py
 
 
 @ours
@@ -101,7 +101,7 @@ def test_the_same_values_and_gradients_on_the_gpu(arch):
 # the registry
 
 def test_unknown_names_list_the_known_ones():
-    with pytest.raises(ArchError, match="no architecture is called 'rnnn'; known: char3, concat, gru, hawk, loop, lstm, mullstm, rnn"): get_arch("rnnn")
+    with pytest.raises(ArchError, match="no architecture is called 'rnnn'; known: char3, concat, ensemble, gru, hawk, loop, lstm, mullstm, rnn"): get_arch("rnnn")
     with pytest.raises(ArchError, match="neither the name"): get_arch(3)
 
 
