@@ -49,7 +49,8 @@ class BestRecipe:
     "An architecture with all that its training needs."
     minutes:float
     n_hid:int
-    arch:str = "mullstm"
+    n_models:int = 1 # networks whose probabilities are averaged
+    arch:str = "mullstm" # what each is
     emb_sz:int = 128
     config:dict = field(default_factory=dict) # dropouts
     bs:int = 32 # streams
@@ -72,26 +73,29 @@ class BestRecipe:
         **kwargs # as `char_learner`
     ) -> CharLearner:
         "An untrained learner; `learn.fit_minutes(recipe.minutes, recipe.lr)` trains it."
-        return char_learner(dls, self.arch, n_hid=self.n_hid, emb_sz=self.emb_sz, config=self.config, opt_func=partial(adamw, wd=self.wd), splitter=decaying, seed=seed, **kwargs)
+        arch,config = (self.arch,self.config) if self.n_models == 1 else ("ensemble",self.config | dict(arch=self.arch, n_models=self.n_models))
+        return char_learner(dls, arch, n_hid=self.n_hid, emb_sz=self.emb_sz, config=config, opt_func=partial(adamw, wd=self.wd), splitter=decaying, seed=seed, **kwargs)
 
 
-_sizes = ( # work up to which a width and its dropouts are taken, so that half a million characters are read about ten times where there is time for it, and no more
-    (1., 384, .2, .05),
-    (2., 512, .3, .1),
-    (6., 768, .3, .1),
-    (12., 1280, .4, .1),
-    (40., 1536, .4, .15))
+_sizes = ( # work up to which: so many networks of a width, their dropouts and weight decay. Half a million characters are then read about seven times
+    (1., 1, 384, .2, .05, .1),
+    (2., 1, 512, .3, .1, .1),
+    (4., 1, 768, .15, .05, .5),
+    (7., 2, 768, .15, .05, .5),
+    (10., 3, 768, .15, .05, .5),
+    (15., 4, 768, .15, .05, .5),
+    (30., 4, 1024, .15, .05, .5))
 
 
 def best_recipe(
     minutes:float=5., # of training
     speed:float|None=None # of this machine, where 1 is two cores of an EPYC with AVX512-BF16; None: measured
 ) -> BestRecipe:
-    "The recipe for a time on this machine: the more it can do in it, the wider the network and the more is left out in training. Raises `DataError` for a time that is none."
+    "The recipe for a time on this machine: the more it can do in it, the wider the network, and the more of them. Raises `DataError` for a time that is none."
     if not minutes > 0: raise DataError(f"minutes={minutes!r} is not a time above 0")
     work = minutes*(measured_speed() if speed is None else speed)
-    n_hid,dropout,state_drop = next((rest for most,*rest in _sizes if work <= most), _sizes[-1][1:])
-    return BestRecipe(minutes, n_hid, config=dict(dropout=dropout, state_drop=state_drop))
+    n_models,n_hid,dropout,state_drop,wd = next((rest for most,*rest in _sizes if work <= most), _sizes[-1][1:])
+    return BestRecipe(minutes, n_hid, n_models, config=dict(dropout=dropout, state_drop=state_drop), wd=wd)
 
 
 def measured_speed() -> float:

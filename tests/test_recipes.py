@@ -43,20 +43,21 @@ def test_products_in_bf16_train_as_well():
     assert losses[0] == pytest.approx(losses[1], abs=.1)
 
 
-def test_only_matrices_between_layers_decay():
-    recipe = best_recipe(5, speed=1)
+@pytest.mark.parametrize("minutes", [3, 8]) # one network, and several
+def test_only_matrices_between_layers_decay(minutes):
+    recipe = best_recipe(minutes, speed=1)
     learn = recipe.learner(recipe.dls(human_numbers()[:12000], device="cpu"))
     learn.create_opt()
     decays,rest = ({id(p) for p in g["params"]} for g in learn.opt.opt.param_groups)
     names = {id(p):k for k,p in learn.model.named_parameters()}
-    assert {names[o].split(".")[0] for o in decays} == {"inp", "hid"} and not any("bias" in names[o] for o in decays)
+    assert {names[o].split(".")[-3] for o in decays} == {"inp", "hid"} and len(decays) == 2*recipe.n_models and not any("bias" in names[o] for o in decays)
     assert [g["weight_decay"] for g in learn.opt.opt.param_groups] == [recipe.wd, 0] and decays | rest == set(names)
     assert len(decaying(learn.model)[0]) == len(decays) and adamw(decaying(learn.model), 1e-3).hypers[0]["lr"] == 1e-3
 
 
 def test_the_more_time_the_wider():
-    sizes = [best_recipe(m, speed=1).n_hid for m in (.1, 2, 5, 15, 60)]
-    assert sizes == sorted(sizes) and len(set(sizes)) > 2 and best_recipe(5, speed=.1).n_hid < best_recipe(5, speed=3).n_hid
+    sizes = [r.n_hid**2*r.n_models for r in (best_recipe(m, speed=1) for m in (.1, 2, 3, 5, 15, 60))]
+    assert sizes == sorted(sizes) and len(set(sizes)) > 4 and best_recipe(5, speed=.1).n_hid < best_recipe(5, speed=3).n_hid
     assert isinstance(best_recipe(5), BestRecipe)
     with pytest.raises(DataError, match="minutes=0"): best_recipe(0)
 

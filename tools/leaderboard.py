@@ -57,7 +57,7 @@ def of_recipe(text, minutes, pct=.1, dynamic=True):
     learn = recipe.learner(recipe.dls(text, device="cpu", valid_pct=pct), seed=seed)
     start = time.time()
     row = learn.fit_minutes(minutes, recipe.lr)
-    r = result(learn, text, time.time()-start, pct) | dict(n_hid=recipe.n_hid, epochs=round(row["epochs"], 1))
+    r = result(learn, text, time.time()-start, pct) | dict(n_models=recipe.n_models, n_hid=recipe.n_hid, epochs=round(row["epochs"], 1))
     return r | dict(dynamic=dynamic_evaluation(learn, held(text, pct))["dynamic_loss"]) if dynamic else r
 
 
@@ -120,17 +120,20 @@ def jobs(seconds):
     for name in LESSONS: yield f"lesson6 {name}",lambda t,name=name: of_lesson(t, name)
 
 
+def _size(v): return f"{v['n_models']} x {v['n_hid']}" if v.get("n_models", 1) > 1 else str(v["n_hid"])
+
+
 def page(found):
     "LEADERBOARD.md."
     own = {k:v for k,v in found.items() if not k.startswith(("lesson6", "text: "))}
     rows = ["| what | seconds of training | nats, in its own way | nats, in streams | weights |", "| --- | --- | --- | --- | --- |"]
     for k,v in sorted(own.items(), key=lambda o: o[1]["nats"]):
-        note = f" ({v['n_hid']} hidden units, {v['epochs']} epochs; learning while reading {v['dynamic']:.4f})" if "dynamic" in v else f" (contexts to {v['context']})" if "context" in v else ""
+        note = f" ({_size(v)} hidden units, {v['epochs']} epochs; learning while reading {v['dynamic']:.4f})" if "dynamic" in v else f" (contexts to {v['context']})" if "context" in v else ""
         rows.append(f"| {k}{note} | {v['seconds']:g} | {v['nats']:.4f} | {v['streams_nats']:.4f} | {v['weights']:,} |" if "weights" in v else f"| {k}{note} | {v['seconds']:g} | {v['nats']:.4f} | | |")
     lessons = ["| network | epochs | seconds | printed | ours | |", "| --- | --- | --- | --- | --- | --- |"]
     lessons += [f"| `{k[8:]}`{', products in bf16' if v['bf16'] else ''} | {v['epochs']} | {v['seconds']:g} | {v['printed']:.4f} | {v['nats']:.4f} | {v['nats']-v['printed']:+.4f} |" for k,v in found.items() if k.startswith("lesson6")]
     others = ["| text | characters | minutes, hidden units, epochs | n-grams | ours |", "| --- | --- | --- | --- | --- |"]
-    others += [f"| {k[6:].rpartition(', ')[0]} | {v['chars']:,} | {v['seconds']/60:.0f}, {v['n_hid']}, {v['epochs']} | {v['ngrams']:.4f} | {v['nats']:.4f} |" for k,v in found.items() if k.startswith("text: ")]
+    others += [f"| {k[6:].rpartition(', ')[0]} | {v['chars']:,} | {v['seconds']/60:.0f}, {_size(v)}, {v['epochs']} | {v['ngrams']:.4f} | {v['nats']:.4f} |" for k,v in found.items() if k.startswith("text: ")]
     return "\n\n".join(["# Leaderboard", f"Written by `make leaderboard`, seed {seed}. Nietzsche; the last tenth is held out, all characters kept as they are. Losses in nats a character; one nat is 1.4427 bits.\n"
         "*Windows* predict one character from 8 before it; *chunks* each of 64 from a state of zeros at the first; *streams* carry the state from batch to batch. A loss in its own way and one in streams are different measurements, "
         "so both are given. Networks have 256 hidden units unless said otherwise, one cycle by the clock with a highest rate of 5e-3; `best` is `charrnn train --recipe best`, whose numbers were chosen on the first 90%, but for one choice: that long trainings are wider was also seen on the last tenth (ARCHITECTURE.md).",
