@@ -39,17 +39,6 @@ def gru_steps(
     return outs,outs[-1]
 
 
-def _times(w, rows, turns):
-    """x -> x @ w.t(), for (rows, …) and so many turns. In bfloat16 on a CPU the weights are laid out once for all turns, where the library does it
-    anew for each product otherwise, a quarter of its time."""
-    if w.dtype != torch.bfloat16 or w.device.type != "cpu" or not _laid_out or rows < 8 or turns < 8: return lambda x: x @ w.t()
-    ready = torch.ops.mkldnn._reorder_linear_weight(w.contiguous(), rows)
-    return lambda x: torch.ops.mkldnn._linear_pointwise(x, ready, None, "none", [], "")
-
-
-_laid_out = torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, o) for o in ("_reorder_linear_weight", "_linear_pointwise")) # not public: there is nothing that is
-
-
 def _wide(x): return torch.float32 if x.dtype in (torch.bfloat16, torch.float16) else x.dtype
 def _tanh_(x): return x.sigmoid_().mul_(2).sub_(1) # of x already doubled
 
@@ -58,14 +47,14 @@ class _Lstm(torch.autograd.Function):
     @staticmethod
     def forward(ctx, inp, w, h0, c0, mul):
         n,bs,H4 = inp.shape
-        H,times = H4//4,_times(w, bs, n)
-        tmp = c0.new_empty(bs, H)
+        H,wt = H4//4,w.t()
+        z,tmp = inp.new_empty(bs, H4),c0.new_empty(bs, H)
         gates,cs,tcs = c0.new_empty(n, bs, H4),c0.new_empty(n+1, bs, H),c0.new_empty(n, bs, H)
         outs,cs[0] = h0.new_empty(n, bs, H),c0
         ins = None if mul is None else torch.empty_like(outs) # what goes into the products
         for t,(x,a,h,h_,c,c_,tc) in enumerate(zip(inp, gates, (h0, *outs), outs, cs, cs[1:], tcs)):
             if mul is not None: h = torch.mul(h, mul[t], out=ins[t])
-            i,f,g,o = a.copy_(x).add_(times(h)).chunk(4, -1)
+            i,f,g,o = a.copy_(torch.addmm(x, h, wt, out=z)).chunk(4, -1)
             g.mul_(2)
             a.sigmoid_()
             torch.mul(f, c, out=c_).addcmul_(i, g.mul_(2).sub_(1))
@@ -83,7 +72,7 @@ class _Lstm(torch.autograd.Function):
         dz,dc,dh = (cs.new_empty(bs, k*H) for k in (4, 1, 1))
         dc.copy_(dc_n)
         di,df,dg,do = dz.chunk(4, -1)
-        t1,rec,times = torch.empty_like(dc),None,_times(w.t(), bs, n)
+        t1,rec = torch.empty_like(dc),None
         for t,a,c,tc,dout,dx in zip(range(n-1, -1, -1), *(reversed(o.unbind()) for o in (gates, cs[:-1], tcs, douts, dinp))):
             i,f,g,o = a.chunk(4, -1)
             dh.copy_(dout) if rec is None else torch.add(rec, dout, out=dh)
@@ -93,7 +82,7 @@ class _Lstm(torch.autograd.Function):
             _sigmoid_grad(torch.mul(dc, c, out=t1), f, grad_input=df)
             _tanh_grad(torch.mul(dc, i, out=t1), g, grad_input=dg)
             dc *= f
-            rec = times(dx.copy_(dz))
+            rec = dx.copy_(dz) @ w
             if mul is not None:
                 torch.mul(rec, hs[t], out=dmul[t])
                 rec *= mul[t]
@@ -105,12 +94,13 @@ class _Gru(torch.autograd.Function):
     @staticmethod
     def forward(ctx, inp, w, bias, h0):
         n,bs,H3 = inp.shape
-        H,times = H3//3,_times(w, bs, n)
+        H = H3//3
+        wt = w.t()
         gates,rec = inp.new_empty(n, bs, H3, dtype=h0.dtype),h0.new_empty(n, bs, H) # r,z,candidate; W_n h + b_n
         hs = h0.new_empty(n+1, bs, H)
         hs[0] = h0
         for x,a,s,h,h_ in zip(inp, gates, rec, hs, hs[1:]):
-            u = times(h.to(w.dtype))
+            u = h.to(w.dtype) @ wt
             torch.add(u[:, 2*H:], bias, out=s)
             a[:, :2*H].copy_(x[:, :2*H]).add_(u[:, :2*H]).sigmoid_()
             r,z,c = a.chunk(3, -1)
@@ -127,7 +117,6 @@ class _Gru(torch.autograd.Function):
         dinp,du = w.new_empty(n, bs, 3*H),w.new_empty(n, bs, 3*H) # of x and of W h: they differ in the candidate, by r
         dx = hs.new_empty(bs, 3*H)
         dh,t1,t2,dh_next = (hs.new_empty(bs, H) for _ in range(4))
-        times = _times(w.t(), bs, n)
         dr,dz,dc = dx.chunk(3, -1)
         dh_next.zero_()
         for a,s,h,dout,ox,ou in zip(*(reversed(o.unbind()) for o in (gates, rec, hs[:-1], douts, dinp, du))):
@@ -141,6 +130,6 @@ class _Gru(torch.autograd.Function):
             ou[:, :2*H] = dx[:, :2*H]
             torch.mul(dc, r, out=t2)
             ou[:, 2*H:] = t2
-            dh_next += times(ou)
+            dh_next += ou @ w
         dw = du.view(n*bs, 3*H).t() @ hs[:-1].reshape(n*bs, H).to(w.dtype)
         return dinp,dw,du[..., 2*H:].sum((0, 1), dtype=hs.dtype),dh_next

@@ -5,7 +5,6 @@ import pytest
 import torch
 from fastai_charrnn.all import CharDataLoaders,char_learner,list_archs,load_learner
 from fastai_charrnn.errors import DataError
-from fastai_charrnn.gated import _times
 from fastai_charrnn.precision import DeviceMixedPrecision
 
 
@@ -59,17 +58,6 @@ def test_autocast_reaches_the_recurrence(small, arch):
     "What goes into a recurrence names its arithmetic: a bias added in 32 bits would leave autocast without effect where most of the work is."
     model = build(small, arch).model
     with torch.autocast("cpu", dtype=torch.bfloat16): assert model.table().dtype == torch.bfloat16
-
-
-@pytest.mark.parametrize("rows,turns", [(16, 9), (1, 9), (16, 1)])
-def test_weights_laid_out_once_give_the_same_products(rows, turns):
-    "Transposed too, as the way back has them."
-    w,x = torch.randn(48, 24),torch.randn(rows, 24)
-    for a in (w, w.t().contiguous().t()):
-        times = _times(a.bfloat16(), rows, turns)
-        assert times(x.bfloat16()).dtype == torch.bfloat16
-        torch.testing.assert_close(times(x.bfloat16()).float(), x.bfloat16().float() @ a.bfloat16().float().t(), rtol=1/128, atol=1e-3)
-        torch.testing.assert_close(_times(a, rows, turns)(x), x @ a.t())
 
 
 def test_fp16_on_a_cpu_is_a_typed_error(small):
