@@ -1,9 +1,11 @@
 """What the tests share: the corpus, a small text, small learners; and the rule that no corpus test is skipped where the corpus is."""
-import os
+import os,signal
 
 import pytest
 import torch
 from fastai_charrnn.all import CharDataLoaders,char_learner,nietzsche,python_reference,read_text
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN: signal.signal(signal.SIGINT, signal.default_int_handler) # begun in a shell's background, which ignores Ctrl-C; some tests send it
 
 
 @pytest.fixture(scope="session")
