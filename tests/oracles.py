@@ -51,3 +51,12 @@ def get_next_n(m, vocab, prompt, n):
         res += c
         prompt = prompt[1:]+c
     return res
+
+
+def step_by_step(m, x):
+    "What a model says after every character, by its steps alone: (bs, n, V)."
+    h,table,outs = m.init_hidden(len(x)),m.table(),[]
+    for c in x.t():
+        h = m.step(table[c], h)
+        outs.append(m.readout(h))
+    return torch.stack(outs, 1)

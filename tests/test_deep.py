@@ -4,6 +4,7 @@ import torch
 from fastai_charrnn.all import ArchError,CharDataLoaders,char_learner,get_arch,human_numbers,load_model,save_model
 from fastai_charrnn.gated import lstm_steps
 from fastai_charrnn.hawk import scan,scan_by_doubling
+from oracles import step_by_step
 from torch import nn
 
 deep = pytest.mark.parametrize("arch,config", [("mullstm", {}), ("mullstm", dict(n_layers=3)), ("hawk", {}), ("hawk", dict(n_layers=1, n_mlp=5)), ("ensemble", {}), ("ensemble", dict(arch="hawk", n_models=2))], ids=str)
@@ -24,11 +25,7 @@ def _x(bs=5, n=11): return torch.randint(V, (bs, n), generator=torch.Generator()
 @deep
 def test_character_by_character_is_all_at_once(arch, config):
     m,x = _model(arch, **config).eval(),_x()
-    h,table,outs = m.init_hidden(len(x)),m.table(),[]
-    for c in x.t():
-        h = m.step(table[c], h)
-        outs.append(m.readout(h))
-    steps,whole = torch.stack(outs, 1),m(x)
+    steps,whole = step_by_step(m, x),m(x)
     torch.testing.assert_close(steps, whole, atol=1e-10, rtol=0)
     w = torch.randn(steps.shape, dtype=steps.dtype)
     for name,a,b in zip(dict(m.named_parameters()), *(torch.autograd.grad((o*w).sum(), list(m.parameters())) for o in (steps, whole))):

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from fastai_charrnn.all import ArchError,CharDataLoaders,CharEnsemble,char_learner,get_arch,human_numbers,plot_embeddings
 from fastai_charrnn.modelfile import build_model
 from fastai_charrnn.recipes import decaying
+from oracles import step_by_step
 
 V = 30
 archs = pytest.mark.parametrize("arch", ["rnn", "concat", "lstm", "mullstm", "hawk"]) # a state of one tensor, of two, of more
@@ -41,11 +42,7 @@ def test_its_probability_is_the_mean_of_theirs(arch):
 @pytest.mark.parametrize("k", [1, 2, 3])
 def test_it_steps_as_it_reads_values_and_gradients(arch, k):
     m,x = _model(arch, k),_x()
-    h,table,outs = m.init_hidden(len(x)),m.table(),[]
-    for c in x.t():
-        h = m.step(table[c], h)
-        outs.append(m.readout(h))
-    steps,whole = torch.stack(outs, 1),m(x)
+    steps,whole = step_by_step(m, x),m(x)
     torch.testing.assert_close(steps, whole, atol=1e-10, rtol=0)
     w = torch.randn(steps.shape, dtype=steps.dtype)
     for a,b in zip(*(torch.autograd.grad((o*w).sum(), list(m.parameters())) for o in (steps, whole))): torch.testing.assert_close(a, b, atol=1e-10, rtol=0)
