@@ -2,7 +2,7 @@
 
     learn = char_learner(dls, "ensemble", n_hid=512, config=dict(arch="gru", n_models=4))
 
-What one network learns by heart another does not, so that the mean predicts new text better than any of them (Hansen &
+What one network learns by heart another does not, so that their mean predicts new text better than they do (Hansen &
 Salamon 1990, *Neural Network Ensembles*). Each is trained on its own loss: in training the output is the mean of their
 log-probabilities, whose negative is the mean of their losses. Read out, it is the log of their mean probability.
 

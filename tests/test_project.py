@@ -68,6 +68,14 @@ def test_links_lead_somewhere_where_a_forge_shows_them(name):
     assert len(links) > 20 and [o for o in links if not ((root/name).parent/o).exists()] == []
 
 
+def test_the_site_has_what_its_front_page_links_to():
+    "`make docs` says so too, after a quarter of an hour."
+    sys.path.insert(0, str(root/"tools"))
+    from docs import pages
+    links = {o.split("#")[0] for o in re.findall(r"\]\((?!https://|#)([^)]+)\)", (root/"README.md").read_text(encoding="utf-8"))}
+    assert {o for o in links if not o.startswith("nbs/")} <= {f"{o}.md" for o in pages} | {"LICENSE"} and all((root/f"{o}.md").exists() for o in pages)
+
+
 def _blocks(language): return re.findall(rf"```{language}\n(.*?)```", (root/"README.md").read_text(encoding="utf-8"), re.S)
 
 

@@ -17,7 +17,7 @@ from readme import from_root,hidden
 root = Path(__file__).parent.parent
 build = root/"build/docs"
 executed,source,html = build/"executed",build/"source",build/"html"
-pages = ["ARCHITECTURE", "CONTRIBUTING", "CHANGELOG", "REPRODUCTION", "BENCHMARKS", "SAMPLES", "LEADERBOARD", "NOTEBOOKS"]
+pages = ["ARCHITECTURE", "CONTRIBUTING", "CHANGELOG", "REPRODUCTION", "BENCHMARKS", "SAMPLES", "LEADERBOARD", "NOTEBOOKS", "examples/README"]
 
 conf = """
 project = "fastai_charrnn"
@@ -26,7 +26,6 @@ extensions = ["myst_nb"]
 nb_execution_mode = "off" # they are executed already
 nb_merge_streams = True
 myst_heading_anchors = 3
-myst_enable_extensions = ["dollarmath"]
 suppress_warnings = ["mystnb.unknown_mime_type"]
 html_theme = "furo"
 html_title = "fastai_charrnn"
@@ -118,9 +117,9 @@ def write_source():
     (source/"_static").mkdir(parents=True)
     (source/"conf.py").write_text(conf)
     (source/"_static/site.css").write_text(css)
+    for folder in ("benchmarks/pictures", "examples"): shutil.copytree(root/folder, source/folder)
     for name in pages: (source/f"{name}.md").write_text((root/f"{name}.md").read_text(encoding="utf-8").replace("](nbs/", "]("))
     shutil.copy(root/"LICENSE", source)
-    shutil.copytree(root/"benchmarks/pictures", source/"benchmarks/pictures")
     for rel in notebooks(): _copy(rel)
     _write_front()
 
