@@ -23,9 +23,9 @@ def extend_vocab(
 ) -> CharLearner: # a new learner on `dls`; `learn` stays as it is
     """A learner whose model knows more characters: new rows are the mean of the old, in the embedding and in the read-out.
 
-    What is known keeps its index and its scores: the probabilities of old characters shrink by one common factor. Every
-    weight that has as many rows as the vocabulary is extended. Raises `VocabError` if the vocabulary of `dls` does not begin
-    with the learner's, `ArchError` for a model without embedding and read-out of that size."""
+    What is known keeps its index and its scores: the probabilities of old characters shrink by one common factor (in an
+    ensemble, by one for each network). Every weight that has as many rows as the vocabulary is extended. Raises `VocabError`
+    if the vocabulary of `dls` does not begin with the learner's, `ArchError` for a model without embedding and read-out of that size."""
     old,new = learn.dls.vocab,dls.vocab
     if list(new)[:len(old)] != list(old):
         raise VocabError("the vocabulary of dls does not begin with the learner's; make it with CharDataLoaders.from_text(text, vocab=learn.dls.vocab.extended(text))")

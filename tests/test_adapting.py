@@ -29,16 +29,18 @@ def test_an_extended_vocabulary_keeps_the_old_indices():
 
 @pytest.mark.parametrize("arch", list_archs())
 def test_old_characters_lose_by_one_common_factor(arch):
-    "Their probabilities change through the softmax's denominator alone."
+    "Their probabilities change through the softmax's denominator alone; in an ensemble, through that of each network."
     learn = _learn(arch)
     more = extend_vocab(learn, _longer(learn), seed=0)
     k,x = len(learn.dls.vocab),torch.randint(1, len(learn.dls.vocab), (5, learn.dls.window))
-    a,b = (o.model.eval()(x).detach() for o in (learn, more))
-    assert b.shape[-1] == len(more.dls.vocab) > k
-    ratio = b[..., :k]-a
-    torch.testing.assert_close(ratio, ratio[..., :1].expand_as(ratio), atol=1e-4, rtol=0)
-    torch.testing.assert_close(more.model.emb.weight[k], learn.model.emb.weight[1:].mean(0))
-    assert (ratio < 0).all()
+    for nets in zip(*(getattr(o.model, "members", [o.model]) for o in (learn, more))):
+        for m in nets: m.eval().target = learn.model.target
+        a,b = (m(x).detach() for m in nets)
+        assert b.shape[-1] == len(more.dls.vocab) > k
+        ratio = b[..., :k]-a
+        torch.testing.assert_close(ratio, ratio[..., :1].expand_as(ratio), atol=1e-4, rtol=0)
+        torch.testing.assert_close(nets[1].emb.weight[k], nets[0].emb.weight[1:].mean(0))
+        assert (ratio < 0).all()
 
 
 @pytest.mark.parametrize("config", [{}, dict(tied=True, n_layers=2, layer_norm=True)])
