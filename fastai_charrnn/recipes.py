@@ -17,7 +17,6 @@ from torch import nn
 from .data import CharDataLoaders
 from .errors import DataError
 from .learner import CharLearner,char_learner
-from .models import CharModel
 from .timed import fast_bf16,time_product
 
 __all__ = ["BestRecipe", "best_recipe", "adamw"]
@@ -38,7 +37,7 @@ def decaying(
     model:nn.Module # any
 ) -> list[list[nn.Parameter]]: # matrices between layers; embedding, read-out, norms and biases
     "The two groups of `adamw`."
-    ends = {p for m in model.modules() if isinstance(m, CharModel) for p in (m.emb.weight, m.out.weight)}
+    ends = {p for m in model.modules() if hasattr(m, "emb") and hasattr(m, "out") for p in (*m.emb.parameters(), *m.out.parameters())}
     groups:list[list[nn.Parameter]] = [[], []]
     for p in model.parameters(): groups[p.dim() < 2 or p in ends].append(p)
     return groups

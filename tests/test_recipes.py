@@ -5,6 +5,7 @@ import pytest
 import torch
 from fastai_charrnn.all import CharDataLoaders,DataError,char_learner,human_numbers,python_reference
 from fastai_charrnn.recipes import BestRecipe,adamw,best_recipe,decaying
+from torch import nn
 
 
 def _learn(**kw):
@@ -53,6 +54,11 @@ def test_only_matrices_between_layers_decay(minutes):
     assert {names[o].split(".")[-3] for o in decays} == {"inp", "hid"} and len(decays) == 2*recipe.n_models and not any("bias" in names[o] for o in decays)
     assert [g["weight_decay"] for g in learn.opt.opt.param_groups] == [recipe.wd, 0] and decays | rest == set(names)
     assert len(decaying(learn.model)[0]) == len(decays) and adamw(decaying(learn.model), 1e-3).hypers[0]["lr"] == 1e-3
+
+
+def test_embedding_and_read_out_of_any_model_do_not_decay():
+    m = nn.ModuleDict(dict(emb=nn.Embedding(5, 4), mid=nn.Linear(4, 4), out=nn.Linear(4, 5)))
+    assert [id(p) for p in decaying(m)[0]] == [id(m["mid"].weight)]
 
 
 def test_the_more_time_the_wider():

@@ -27,7 +27,8 @@ from fastai_charrnn.timed import fast_bf16
 root = Path(__file__).parent.parent
 kept,seed = root/"models/leaderboard",42
 modes = {"windows": dict(n=8, bs=512), "chunks": dict(n=64, bs=64, target="every"), "streams": dict(n=64, bs=64, target="every", stateful=True)}
-sizes = {"mullstm": dict(n_hid=384, emb_sz=128, config=dict(dropout=.3, state_drop=.1)), "hawk": dict(n_hid=256, emb_sz=192, config=dict(n_mlp=384)), "ensemble": dict(n_hid=256, emb_sz=128, config=dict(dropout=.3, state_drop=.1))}
+drops = dict(emb_sz=128, config=dict(dropout=.3, state_drop=.1))
+sizes = {"mullstm": dict(n_hid=384, **drops), "ensemble": dict(n_hid=256, **drops), "hawk": dict(n_hid=256, emb_sz=192, config=dict(n_mlp=384))}
 
 
 def held(text, pct=.1):
@@ -147,17 +148,17 @@ def picture(found, path):
     panels = {m:[(k.rpartition(", ")[0],v) for k,v in found.items() if k.endswith(f", {m}")] for m in modes} | {"the recipe":[(k[6:],v) for k,v in found.items() if k.startswith("best")]}
     fig,axs = plt.subplots(2, 2, figsize=(8, 8), sharey=True, layout="constrained")
     low,high = (f(v["nats"] for rows in panels.values() for _,v in rows) for f in (min, max))
+    names = sorted({k for m in modes for k,_ in panels[m]})
     for ax,(title,rows) in zip(axs.flat, panels.items()):
-        names,at = sorted({k for m in modes for k,_ in panels[m]}),-9.
+        secs,at = [v["seconds"] for _,v in rows] or [1],-9.
         for k,v in sorted(rows, key=lambda o: o[1]["nats"]):
             colour = f"C{names.index(k)}" if k in names else "k"
             at = max(v["nats"], at+(high-low)/22)
             ax.plot(v["seconds"], v["nats"], "o" if k in names else "*", ms=7, color=colour)
-            ax.annotate(k, (v["seconds"], v["nats"]), xytext=(max(o["seconds"] for _,o in rows)*1.15 if k in names else v["seconds"]*1.1, at), va="center", fontsize=8, arrowprops=dict(arrowstyle="-", color=colour, lw=.5, shrinkB=4))
+            ax.annotate(k, (v["seconds"], v["nats"]), xytext=(max(secs)*1.15 if k in names else v["seconds"]*1.1, at), va="center", fontsize=8, arrowprops=dict(arrowstyle="-", color=colour, lw=.5, shrinkB=4))
         if counts := found.get("n-grams"):
             ax.axhline(counts["nats"], ls=":", color="grey")
             if ax is axs[0, 0]: ax.annotate("n-grams", (0, counts["nats"]), xycoords=("axes fraction", "data"), textcoords="offset points", xytext=(4, 3), fontsize=8, color="grey")
-        secs = [v["seconds"] for _,v in rows] or [1]
         ax.set(title=title, xlabel="seconds of training", xscale="log", xlim=(min(secs)*.8, max(secs)*2.2))
         ax.xaxis.set_major_formatter("{x:g}"), ax.xaxis.set_minor_formatter("{x:g}" if max(secs) < 6*min(secs) else "")
         ax.tick_params(axis="x", which="both", labelsize=7)
