@@ -1,13 +1,8 @@
 """The recurrences that the recipe was compared with: read in pieces, each says what it says of the whole."""
-import sys
-from pathlib import Path
-
 import pytest
 import torch
-from fastai_charrnn.archs import get_arch
-
-sys.path.insert(0, str(Path(__file__).parent.parent/"tools"))
 from candidates import candidates
+from fastai_charrnn.archs import get_arch
 
 
 @pytest.mark.parametrize("name", candidates)

@@ -1,10 +1,7 @@
 """The site's link checker finds what leads nowhere, and nothing else; a README says what its notebook says."""
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent/"tools"))
 from docs import broken_links,printed
 from readme import from_root,readme,with_table
 

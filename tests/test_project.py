@@ -49,14 +49,12 @@ def test_imports_go_one_way():
 
 
 def test_the_readmes_table_is_the_reports():
-    sys.path.insert(0, str(root/"tools"))
     from readme import final_table,with_table
     readme = (root/"README.md").read_text(encoding="utf-8")
     assert with_table(readme, final_table((root/"REPRODUCTION.md").read_text(encoding="utf-8"))) == readme and "| `rnn` | 6 | valid | 1.5080 |" in readme
 
 
 def test_the_readme_is_made_of_the_index():
-    sys.path.insert(0, str(root/"tools"))
     from readme import readme
     assert readme(json.loads((root/"nbs/index.ipynb").read_text(encoding="utf-8"))) == (root/"README.md").read_text(encoding="utf-8"), "make readme"
 
@@ -70,7 +68,6 @@ def test_links_lead_somewhere_where_a_forge_shows_them(name):
 
 def test_the_site_has_what_its_front_page_links_to():
     "`make docs` says so too, after a quarter of an hour."
-    sys.path.insert(0, str(root/"tools"))
     from docs import pages
     links = {o.split("#")[0] for o in re.findall(r"\]\((?!https://|#)([^)]+)\)", (root/"README.md").read_text(encoding="utf-8"))}
     assert {o for o in links if not o.startswith("nbs/")} <= {f"{o}.md" for o in pages} | {"LICENSE"} and all((root/f"{o}.md").exists() for o in pages)
