@@ -108,7 +108,7 @@ class SaveEachEpoch(EachTrainedEpoch):
 def _fit(learn, args, out, recipe=None):
     "One cycle, or by the clock; with fastai's bar on a terminal and plain rows elsewhere."
     minutes = args.minutes or (recipe.minutes if recipe else None)
-    plain = minutes or not sys.stdout.isatty()
+    plain = not sys.stdout.isatty()
     with learn.no_bar() if plain else nullcontext():
         learn.logger = _row
         if plain: _say_row(["epoch", "train_loss", *([] if minutes else ["valid_loss", *learn.metrics.attrgot("name")]), "time"])

@@ -10,7 +10,7 @@ from copy import copy
 from operator import attrgetter
 
 import fastai.callback.all # noqa: F401 (puts fit_one_cycle, lr_find, no_bar and the like on Learner)
-from fastai.basics import Adam,Callback,Learner,PrettyString,Recorder,Tensor,TrainEvalCallback,delegates,event,noop,torch
+from fastai.basics import Adam,Callback,Learner,PrettyString,Recorder,Tensor,TrainEvalCallback,delegates,event,nn,noop,torch
 
 from .archs import get_arch
 from .callbacks import CarryState,EachTrainedEpoch
@@ -145,16 +145,23 @@ class CharLearner(Learner):
 
         By weights, not by calls as fastai's own: the table folds layers together, so that they are not called one by one."""
         rows,line = [],"="*76
-        for name,layer in self.model.named_children():
-            ps = list(layer.parameters())
+        for name,layer,ps in _layers(self.model):
             shapes = ", ".join(" x ".join(map(str, p.shape)) for p in ps if p.dim() > 1)
-            rows.append(f"{f'{name} ({type(layer).__name__})':<22} {shapes:<30} {sum(p.numel() for p in ps):<12,} {any(p.requires_grad for p in ps)}")
+            rows.append(f"{f'{name} ({type(layer).__name__})':<30} {shapes:<22} {sum(p.numel() for p in ps):<12,} {any(p.requires_grad for p in ps)}")
         total,train = (sum(p.numel() for p in self.model.parameters() if p.requires_grad or not only) for only in (False, True))
         return PrettyString("\n".join([
             f"{type(self.model).__name__} (Input shape: {self.dls.train.bs} x {self.dls.window})", line,
-            f"{'Layer (type)':<22} {'Weights':<30} {'Param #':<12} Trainable", line, *rows, "_"*76, "",
+            f"{'Layer (type)':<30} {'Weights':<22} {'Param #':<12} Trainable", line, *rows, "_"*76, "",
             f"Total params: {total:,}", f"Total trainable params: {train:,}", f"Total non-trainable params: {total-train:,}", "",
             f"Optimizer used: {self.opt_func}", f"Loss function: {self.loss_func}", "", "Callbacks:", *(f"  - {cb}" for cb in self.cbs.sorted("order"))]))
+
+
+def _layers(model, prefix=""):
+    "Every part of a model that has weights of its own or no parts: (name, module, its own weights)."
+    for name,m in model.named_children():
+        own,parts = list(m.parameters(recurse=False)),list(m.children())
+        if own or not (parts or isinstance(m, nn.ModuleList)): yield prefix+name,m,own
+        yield from _layers(m, f"{prefix}{name}.")
 
 
 @contextmanager

@@ -4,11 +4,14 @@
     learn.fit_minutes(5, 7e-3)
 """
 import math,time
+from contextlib import nullcontext
 
 import torch
 from fastai.basics import Callback,CancelFitException,CancelValidException
 from fastai.callback.fp16 import AMPMode,MixedPrecision
+from fastai.callback.progress import ProgressCallback
 from fastai.callback.training import GradientClip
+from fastprogress.fastprogress import master_bar,progress_bar
 
 from .errors import DataError
 from .precision import DeviceMixedPrecision
@@ -28,15 +31,56 @@ class FollowClock(Callback):
 
     def before_fit(self): self.began,self.seen = time.perf_counter(),0
 
+    @property
+    def gone(self) -> float:
+        "Seconds since the fit began."
+        return time.perf_counter()-self.began
+
     def before_batch(self):
         "Set the rate, or end the fit."
         if not self.training: return
-        gone = (time.perf_counter()-self.began)/(60*self.minutes)
+        gone = self.gone/(60*self.minutes)
         if gone >= 1: raise CancelFitException
         self.opt.set_hypers(lr=self.top*min(1, (gone+1e-3)/self.warm, 1-gone))
         self.seen += self.y.numel()
 
     def before_validate(self): raise CancelValidException
+
+
+class ClockProgress(ProgressCallback):
+    "fastai's bar and table for a fit by the clock: one line, whose bar counts seconds. (Its own would count a million epochs.)"
+
+    def __init__(self,
+        clock:FollowClock # whose time is shown
+    ): self.clock = clock
+
+    def before_fit(self):
+        self.mbar = master_bar(range(1))
+        self.mbar.update(0)
+        self.pbar = progress_bar(range(math.ceil(60*self.clock.minutes)), parent=self.mbar, leave=False)
+        self.pbar.update(0)
+        self.second,self.pbar.prefix = 0,""
+
+    def after_batch(self):
+        if int(self.clock.gone) > self.second: self._show(int(self.clock.gone))
+
+    def after_fit(self):
+        if self.second < self.pbar.total: self._show(math.ceil(self.clock.gone))
+
+    def _show(self, second):
+        self.second,self.pbar.comment = min(second, self.pbar.total),f"epoch {self.clock.seen/self.dls.train_ds.n_targets:.1f}, {float(self.smooth_loss):.4f}"
+        self.pbar.update(self.second)
+
+    def finish(self,
+        row:dict[str,float] # what the fit came to
+    ):
+        "The table."
+        names = [k for k in row if k not in ("lr", "minutes", "bf16")]
+        for line in (names, [f"{row[k]:.6f}" if k != "epochs" else f"{row[k]:.1f}" for k in names]): self.mbar.write(line, table=True)
+        self.mbar.on_iter_end()
+
+    def before_epoch(self): "Nothing begins."
+    before_train = before_validate = after_train = after_validate = before_epoch
 
 
 def fit_minutes(
@@ -55,13 +99,15 @@ def fit_minutes(
     clock = FollowClock(minutes, lr, warm)
     on_cpu = self.dls.device.type == "cpu"
     low = (on_cpu and fast_bf16()) if bf16 is None else bf16
-    with self.no_bar(): self.fit(10**6, lr, cbs=[clock, GradientClip(clip), *([DeviceMixedPrecision(AMPMode.BF16)] if low else []), *(cbs or [])])
+    bars = [ClockProgress(clock)] if hasattr(self, "progress") else []
+    with self.no_bar(),self.no_logging() if bars else nullcontext(): self.fit(10**6, lr, cbs=[clock, GradientClip(clip), *([DeviceMixedPrecision(AMPMode.BF16)] if low else []), *bars, *(cbs or [])])
     record = {k:getattr(self.recorder, k) for k in ("lrs", "losses", "iters", "values")}
     train = float(self.recorder.smooth_loss.value)
     with self.no_bar(),self.no_logging(): values = self.validate()
     vars(self.recorder).update(record) # a validation begins a new one
     row = dict(zip(["valid_loss", *self.metrics.attrgot("name")], map(float, values)))
     self.training_log.rows.append({"train_loss":train} | row | {"lr":lr, "minutes":float(minutes), "epochs":clock.seen/self.dls.train_ds.n_targets, "bf16":float(low)})
+    for o in bars: o.finish(self.training_log.rows[-1])
     return self.training_log.rows[-1]
 
 

@@ -170,6 +170,15 @@ def test_summary_counts_every_parameter(learn):
     assert f"Total params: {total:,}" in s and "CharRnn (Input shape: 256 x 8)" in s and "emb (Embedding)" in s and "PredictNextCallback" in s
 
 
+@pytest.mark.parametrize("arch", ["lstm", "hawk", "ensemble"])
+def test_summary_has_a_line_for_every_part_of_a_deep_model(arch, text):
+    learn = char_learner(CharDataLoaders.from_text(text, device="cpu"), arch, n_hid=8, config=dict(n_layers=2) if arch != "hawk" else {})
+    rows = [line.split() for line in learn.summary().splitlines() if line.endswith((" True", " False"))]
+    assert sum(int(r[-2].replace(",", "")) for r in rows) == sum(p.numel() for p in learn.model.parameters())
+    modules = dict(learn.model.named_modules())
+    assert all(r[1] == f"({type(modules[r[0]]).__name__})" for r in rows) and {dict(lstm="upper.0.rnn", hawk="blocks.1.mlp", ensemble="members.2.inp.1")[arch], "out" if arch != "ensemble" else "members.0.out"} <= {r[0] for r in rows}
+
+
 # keeping
 
 def test_save_and_load_bring_weights_and_optimizer_back(learn):

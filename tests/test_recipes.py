@@ -24,6 +24,19 @@ def test_a_fit_by_the_clock_ends_in_time_and_its_rate_has_come_down():
         with pytest.raises(DataError, match="is not a time above 0"): learn.fit_minutes(bad, 1e-2)
 
 
+def test_a_fit_by_the_clock_shows_one_bar_of_seconds_and_one_line(capfd):
+    learn = _learn()
+    row = learn.fit_minutes(.05, 1e-2)
+    shown = capfd.readouterr().out.replace("\r", "\n").splitlines()
+    seconds = [line for line in shown if "/3 00:" in line]
+    assert len(seconds) >= 3 and "100.00% [3/3 00:03" in seconds[-1] and "epoch " in seconds[-1]
+    head,line = (o.split() for o in [o for o in shown if o.strip()][-2:])
+    assert head == ["train_loss", "valid_loss", "accuracy", "bits_per_char", "epochs"] and float(line[1]) == pytest.approx(row["valid_loss"], abs=1e-6)
+    assert learn.logger is print and hasattr(learn, "progress") and not hasattr(learn, "clock_progress")
+    with learn.no_bar(): learn.fit_minutes(.02, 1e-2)
+    assert "%" not in capfd.readouterr().out
+
+
 @pytest.mark.parametrize("target", ["next", "every"])
 def test_windows_are_trained_by_the_clock_too(target):
     learn = char_learner(CharDataLoaders.from_text(human_numbers()[:6000], n=8, bs=64, target=target, device="cpu"), "rnn", n_hid=24, seed=0)

@@ -1,10 +1,11 @@
 """Train every architecture in every mode for the same time, and set them side by side: LEADERBOARD.md, with a picture.
 
-    python tools/leaderboard.py                     # what is not in models/leaderboard yet, then the page
+    python tools/leaderboard.py                     # all, then the page
     python tools/leaderboard.py --seconds 45        # of each architecture and mode
+    python tools/leaderboard.py --only "best, 5"    # runs whose names hold this; of the others what was measured before
     python tools/leaderboard.py --page              # the page alone
 
-Each run leaves a file in models/leaderboard, so that a run that was interrupted goes on. Nietzsche, its last tenth held out;
+What was measured is in benchmarks/leaderboard.json, written after every run. Nietzsche, its last tenth held out;
 hyper-parameters of the recipe were chosen on the rest, but for what the page names.
 """
 import argparse,json,sys,time
@@ -20,12 +21,12 @@ import matplotlib.pyplot as plt
 from fastai_charrnn.all import CharDataLoaders,char_learner,list_archs,human_numbers,ngram_baseline,nietzsche,python_reference,read_text
 from fastai_charrnn.adapting import dynamic_evaluation
 from fastai_charrnn.lessons import LESSONS,lesson6,lesson_pct,merge_rare
-from fastai_charrnn.recipes import best_recipe
+from fastai_charrnn.recipes import best_recipe,measured_speed
 from fastai_charrnn.reproduce import machine
 from fastai_charrnn.timed import fast_bf16
 
 root = Path(__file__).parent.parent
-kept,seed = root/"models/leaderboard",42
+kept,seed = root/"benchmarks/leaderboard.json",42
 modes = {"windows": dict(n=8, bs=512), "chunks": dict(n=64, bs=64, target="every"), "streams": dict(n=64, bs=64, target="every", stateful=True)}
 drops = dict(emb_sz=128, config=dict(dropout=.3, state_drop=.1))
 sizes = {"mullstm": dict(n_hid=384, **drops), "ensemble": dict(n_hid=256, **drops), "hawk": dict(n_hid=256, emb_sz=192, config=dict(n_mlp=384))}
@@ -125,18 +126,18 @@ def _size(v): return f"{v['n_models']} x {v['n_hid']}" if v.get("n_models", 1) >
 def page(found):
     "LEADERBOARD.md."
     own = {k:v for k,v in found.items() if not k.startswith(("lesson6", "text: "))}
-    rows = ["| what | seconds of training | nats, in its own way | nats, in streams | weights |", "| --- | --- | --- | --- | --- |"]
+    rows = ["| what | seconds of training | nats, in its own way | nats, in streams | weights | speed |", "| --- | --- | --- | --- | --- | --- |"]
     for k,v in sorted(own.items(), key=lambda o: o[1]["nats"]):
         note = f" ({_size(v)} hidden units, {v['epochs']} epochs; learning while reading {v['dynamic']:.4f})" if "dynamic" in v else f" (contexts to {v['context']})" if "context" in v else ""
-        rows.append(f"| {k}{note} | {v['seconds']:g} | {v['nats']:.4f} | {v['streams_nats']:.4f} | {v['weights']:,} |" if "weights" in v else f"| {k}{note} | {v['seconds']:g} | {v['nats']:.4f} | | |")
+        rows.append(f"| {k}{note} | {v['seconds']:g} | {v['nats']:.4f} | {v['streams_nats']:.4f} | {v['weights']:,} | {v['speed']:g} |" if "weights" in v else f"| {k}{note} | {v['seconds']:g} | {v['nats']:.4f} | | | {v['speed']:g} |")
     lessons = ["| network | epochs | seconds | printed | ours | |", "| --- | --- | --- | --- | --- | --- |"]
     lessons += [f"| `{k[8:]}`{', products in bf16' if v['bf16'] else ''} | {v['epochs']} | {v['seconds']:g} | {v['printed']:.4f} | {v['nats']:.4f} | {v['nats']-v['printed']:+.4f} |" for k,v in found.items() if k.startswith("lesson6")]
-    others = ["| text | characters | time, hidden units, epochs | n-grams | ours |", "| --- | --- | --- | --- | --- |"]
-    others += [f"| {k[6:].rpartition(', ')[0]} | {v['chars']:,} | {k.rpartition(', ')[2]}, {_size(v)}, {v['epochs']} | {v['ngrams']:.4f} | {v['nats']:.4f} |" for k,v in found.items() if k.startswith("text: ")]
+    others = ["| text | characters | time, hidden units, epochs | n-grams | ours | speed |", "| --- | --- | --- | --- | --- | --- |"]
+    others += [f"| {k[6:].rpartition(', ')[0]} | {v['chars']:,} | {k.rpartition(', ')[2]}, {_size(v)}, {v['epochs']} | {v['ngrams']:.4f} | {v['nats']:.4f} | {v['speed']:g} |" for k,v in found.items() if k.startswith("text: ")]
     return "\n\n".join(["# Leaderboard", f"Written by `make leaderboard`, seed {seed}. Nietzsche; the last tenth is held out, all characters kept as they are. Losses in nats a character; one nat is 1.4427 bits.\n"
         "*Windows* predict one character from 8 before it; *chunks* each of 64 from a state of zeros at the first; *streams* carry the state from batch to batch. A loss in its own way and one in streams are different measurements, "
         "so both are given. Networks have 256 hidden units unless said otherwise, one cycle by the clock with a highest rate of 5e-3; `best` is `charrnn train --recipe best`, whose numbers were chosen on the first 90%; that a network learns by heart after some ten readings was also seen on the last tenth, with an earlier recipe (ARCHITECTURE.md).",
-        f"Machine: {machine()}.", "![loss against training time](benchmarks/pictures/leaderboard.png)", "\n".join(rows), "## The recipe on other texts",
+        f"Machine: {machine()}. Such machines differ; *speed* is that of the recurrent product when the row was measured (`recipes.measured_speed`: 1 is two cores of an EPYC with AVX512-BF16).", "![loss against training time](benchmarks/pictures/leaderboard.png)", "\n".join(rows), "## The recipe on other texts",
         "`best`, chosen on Nietzsche alone. Python's reference and the numbers (*one*, *two* … to 9,999) validate on their last tenth; the lesson's text as the lesson's own networks below, of which the best printed 1.2524 after 65 epochs on a GPU. Where a text is as regular as the numbers, five minutes are too many: the network learns by heart (training .10).",
         "\n".join(others), "## The lesson's other networks",
         "On the lesson's own terms (`lesson6`), by its schedules, seed 0: the text lower-cased with rare characters merged, its first 493,747 characters for training; `seq` and `seq-identity` on chunks of the text as it is, a random fifth of which validates.",
@@ -174,17 +175,24 @@ def main():
     p.add_argument("--only", help="runs whose names hold this")
     args = p.parse_args()
     torch.set_flush_denormal(True)
-    kept.mkdir(parents=True, exist_ok=True)
-    text,found = read_text(nietzsche()),{}
+    text = read_text(nietzsche())
     for name,run in jobs(args.seconds):
-        fname = kept/f"{name}.json"
-        if not fname.exists() and not args.page and (args.only or "") in name:
-            r = run(text)
-            print(name, r, file=sys.stderr, flush=True)
-            fname.write_text(json.dumps(r))
-        if fname.exists(): found[name] = json.loads(fname.read_text())
+        if args.page or (args.only or "") not in name: continue
+        speed,row = measured_speed(),run(text)
+        print(name, row, file=sys.stderr, flush=True)
+        _write(kept, json.dumps(_measured() | {name: row | dict(speed=round(speed, 2))}, indent=1, sort_keys=True)+"\n")
+    found = {name:row for name,_ in jobs(args.seconds) if (row := _measured().get(name))}
     picture(found, root/"benchmarks/pictures/leaderboard.png")
-    (root/"LEADERBOARD.md").write_text(page(found), encoding="utf-8")
+    _write(root/"LEADERBOARD.md", page(found))
+
+
+def _write(path, text):
+    part = path.with_name(path.name+".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def _measured(): return json.loads(kept.read_text()) if kept.exists() else {}
 
 
 if __name__ == "__main__": main()
