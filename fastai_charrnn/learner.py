@@ -45,13 +45,21 @@ class TrainingLog(EachTrainedEpoch):
         self.rows.append({k:float(v) for k,v in named if isinstance(v, (int, float))} | {"lr":float(self.opt.hypers[-1]["lr"])})
         self._fetch_losses()
 
+    def after_batch(self):
+        """Keep a batch's loss as a number of Python's until the epoch ends, where it is on the CPU anyway.
+
+        A tensor is a small piece of the C library's heap, cut from the room that a batch's large tensors have just left; as it
+        outlives the batch, the next one's would not fit there any more, and the heap grows by megabytes a batch."""
+        losses = self.learn.recorder.losses if self.training and hasattr(self.learn, "recorder") else []
+        if losses and losses[-1].device.type == "cpu": losses[-1] = float(losses[-1])
+
     def after_fit(self): self._fetch_losses() # of an epoch that did not end
 
     def _fetch_losses(self):
-        "Whoever plots the losses finds them on the CPU, as fastai's would be."
+        "Whoever plots the losses finds them as fastai's would be: tensors, on the CPU."
         losses = getattr(getattr(self.learn, "recorder", None), "losses", [])
-        here = sum(o.device.type == "cpu" for o in losses)
-        if here < len(losses): losses[here:] = torch.stack(losses[here:]).cpu().unbind()
+        here = sum(isinstance(o, Tensor) and o.device.type == "cpu" for o in losses)
+        if new := losses[here:]: losses[here:] = (torch.tensor(new) if isinstance(new[0], float) else torch.stack(new).cpu()).unbind()
 
 
 class CharLearner(Learner):

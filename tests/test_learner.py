@@ -5,7 +5,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import pytest
 import torch
-from fastai.basics import load_learner,set_seed
+from fastai.basics import Callback,Tensor,load_learner,set_seed
 from fastai.callback.all import CSVLogger,EarlyStoppingCallback,GradientClip,SaveModelCallback,ShortEpochCallback,ShowGraphCallback,minimum,slide,steep,valley
 from fastai.callback.progress import ProgressCallback
 from fastai.interpret import Interpretation
@@ -168,6 +168,20 @@ def test_summary_counts_every_parameter(learn):
     s = str(learn.summary())
     total = sum(p.numel() for p in learn.model.parameters())
     assert f"Total params: {total:,}" in s and "CharRnn (Input shape: 256 x 8)" in s and "emb (Embedding)" in s and "PredictNextCallback" in s
+
+
+def test_losses_of_an_epoch_are_no_tensors_until_it_ends(learn):
+    "Small pieces of the heap that outlive a batch would have it grow; after the epoch they are fastai's again, number by number."
+    seen = []
+    class Look(Callback):
+        order = 90
+        def after_batch(self):
+            if self.training:
+                seen.append(float(self.smooth_loss))
+                assert type(self.recorder.losses[-1]) is (float if self.dls.device.type == "cpu" else Tensor)
+    with learn.no_bar(), learn.no_logging(): learn.fit(2, 1e-3, cbs=Look())
+    losses = learn.recorder.losses
+    assert len(losses) == len(seen) and all(isinstance(o, Tensor) and o.dtype is torch.float32 and o.dim() == 0 for o in losses) and [float(o) for o in losses] == seen
 
 
 @pytest.mark.parametrize("arch", ["lstm", "hawk", "ensemble"])
