@@ -1,13 +1,12 @@
-"""Each verb and callback of fastai does its job on a `CharLearner`: not that it returns, but what it changes."""
-import csv,os,subprocess,sys,warnings
+"""Each verb of fastai does its job on a `CharLearner`: not that it returns, but what it changes."""
+import os,subprocess,sys,warnings
 
 import matplotlib
 import matplotlib.pyplot as plt
 import pytest
 import torch
-from fastai.basics import Callback,Tensor,load_learner,set_seed
-from fastai.callback.all import CSVLogger,EarlyStoppingCallback,GradientClip,SaveModelCallback,ShortEpochCallback,ShowGraphCallback,minimum,slide,steep,valley
-from fastai.callback.progress import ProgressCallback
+from fastai.basics import load_learner,set_seed
+from fastai.callback.all import minimum,slide,steep,valley
 from fastai.interpret import Interpretation
 from fastai_charrnn.all import BitsPerChar,CharDataLoaders,CharNLLLoss,char_learner,to_bits
 from fastai_charrnn.errors import ArchError,DataError,UnknownCharError
@@ -170,20 +169,6 @@ def test_summary_counts_every_parameter(learn):
     assert f"Total params: {total:,}" in s and "CharRnn (Input shape: 256 x 8)" in s and "emb (Embedding)" in s and "PredictNextCallback" in s
 
 
-def test_losses_of_an_epoch_are_no_tensors_until_it_ends(learn):
-    "Small pieces of the heap that outlive a batch would have it grow; after the epoch they are fastai's again, number by number."
-    seen = []
-    class Look(Callback):
-        order = 90
-        def after_batch(self):
-            if self.training:
-                seen.append(float(self.smooth_loss))
-                assert type(self.recorder.losses[-1]) is (float if self.dls.device.type == "cpu" else Tensor)
-    with learn.no_bar(), learn.no_logging(): learn.fit(2, 1e-3, cbs=Look())
-    losses = learn.recorder.losses
-    assert len(losses) == len(seen) and all(isinstance(o, Tensor) and o.dtype is torch.float32 and o.dim() == 0 for o in losses) and [float(o) for o in losses] == seen
-
-
 @pytest.mark.parametrize("arch", ["lstm", "hawk", "ensemble"])
 def test_summary_has_a_line_for_every_part_of_a_deep_model(arch, text):
     learn = char_learner(CharDataLoaders.from_text(text, device="cpu"), arch, n_hid=8, config=dict(n_layers=2) if arch != "hawk" else {})
@@ -216,69 +201,6 @@ def test_export_carries_no_text_and_generates_in_another_process(trained, tmp_pa
         warnings.simplefilter("ignore")
         again = load_learner(path)
     with again.no_bar(), pytest.raises(DataError, match="no text to train on"): again.fit(1)
-
-
-# precision and callbacks
-
-def test_mixed_precision_trains(learn): # more in test_precision.py
-    rows = quiet_fit(learn.to_bf16(), 2, 5e-3)
-    assert rows[-1]["valid_loss"] < rows[0]["valid_loss"] and hasattr(learn, "mixed_precision")
-
-
-def test_csv_logger_writes_every_epoch(learn):
-    quiet = learn.no_bar()
-    with quiet, learn.no_logging(): learn.fit(2, cbs=CSVLogger())
-    rows = list(csv.reader(open(learn.path/"history.csv")))
-    assert rows[0] == ["epoch", "train_loss", "valid_loss", "accuracy", "bits_per_char", "time"] and len(rows) == 3
-    assert float(rows[2][2]) == pytest.approx(learn.training_log.rows[1]["valid_loss"])
-
-
-def test_save_model_keeps_the_best(learn):
-    with learn.no_bar(), learn.no_logging(): learn.fit(2, 5e-3, cbs=SaveModelCallback(fname="best"))
-    best = min(r["valid_loss"] for r in learn.training_log.rows)
-    assert (learn.path/"models/best.pth").is_file() and learn.validate()[0] == pytest.approx(best, abs=1e-4)
-
-
-def test_early_stopping_stops(learn):
-    with learn.no_bar(), learn.no_logging(): learn.fit(9, 5e-3, cbs=EarlyStoppingCallback(monitor="bits_per_char", min_delta=9., patience=1))
-    assert len(learn.training_log.rows) == 2
-
-
-def test_gradient_clip_limits_the_norm(learn):
-    norms = []
-    class Watch(GradientClip):
-        order = GradientClip.order+1
-        def before_step(self): norms.append(torch.stack([p.grad.norm() for p in self.model.parameters()]).norm().item())
-    with learn.no_bar(), learn.no_logging(): learn.fit(1, cbs=[GradientClip(.1), Watch()])
-    assert max(norms) <= .1+1e-5 and len(norms) == len(learn.dls.train)
-
-
-def test_short_epoch_is_short(learn):
-    with learn.no_bar(), learn.no_logging(): learn.fit(1, cbs=ShortEpochCallback(pct=.1, short_valid=False))
-    assert learn.train_iter == 11 < len(learn.dls.train) # of 94 batches, the first tenth begun
-
-
-def test_show_graph_is_given_both_curves(learn, capsys):
-    drawn = []
-    class Graph(ShowGraphCallback):
-        def after_epoch(self):
-            super().after_epoch()
-            drawn.append((len(self.nb_batches), len(self.learn.recorder.losses)))
-    with learn.no_logging(): learn.fit(2, cbs=Graph())
-    assert [n for n,_ in drawn] == [1, 2] and drawn[1][1] == 2*len(learn.dls.train)
-
-
-def test_the_bar_prints_a_table(learn, capsys):
-    learn.fit(1)
-    out = capsys.readouterr().out
-    assert "train_loss" in out and "bits_per_char" in out and isinstance(learn.progress, ProgressCallback)
-
-
-def test_the_training_log_has_every_trained_epoch_and_no_other(learn):
-    quiet_fit(learn, 2)
-    learn.validate()
-    learn.get_preds()
-    assert len(learn.training_log.rows) == 2 and set(learn.training_log.rows[0]) == {"train_loss", "valid_loss", "accuracy", "bits_per_char", "lr"}
 
 
 # loss and metrics

@@ -48,7 +48,7 @@ def of_arch(text, arch, mode, seconds):
     "One cycle by the clock."
     kw = modes[mode] | (dict(n=3) if arch == "char3" else {})
     learn = char_learner(CharDataLoaders.from_text(text, valid="tail", valid_pct=.1, device="cpu", **kw), arch, seed=seed, **sizes.get(arch, {}))
-    learn.fit_minutes(seconds/60, 5e-3)
+    with learn.no_bar(), learn.no_logging(): learn.fit_minutes(seconds/60, 5e-3)
     return result(learn, text, seconds)
 
 
@@ -56,7 +56,7 @@ def of_recipe(text, minutes, pct=.1, dynamic=True):
     "By the clock, as `charrnn train --recipe best`."
     recipe = best_recipe(minutes)
     learn = recipe.learner(recipe.dls(text, device="cpu", valid_pct=pct), seed=seed)
-    row = learn.fit_minutes(minutes, recipe.lr)
+    with learn.no_bar(), learn.no_logging(): row = learn.fit_minutes(minutes, recipe.lr)
     r = result(learn, text, 60*minutes, pct) | dict(n_models=recipe.n_models, n_hid=recipe.n_hid, epochs=round(row["epochs"], 1))
     return r | dict(dynamic=dynamic_evaluation(learn, held(text, pct))["dynamic_loss"]) if dynamic else r
 
