@@ -1,7 +1,7 @@
 """Claim: a text of 1 GB is trained on for 2,000 steps, in windows and in streams, in the memory that a text of 1 MB takes: within the 100 MB that drawing batches may take.
 
 The texts are those of "scale speed", encoded to disk beforehand. A process of one thread trains an `rnn` of 256 (batches of 512 windows of 8, or 64 streams of 64); memory is the peak
-above what the imports left in use: `dls`, network, optimizer, activations, and what glibc's heap keeps of them, which is most of it and grows with the steps, not with the text.
+above what the imports left in use: `dls`, network, optimizer, activations, and what glibc's heap keeps of them.
 """
 import json,tempfile
 from pathlib import Path

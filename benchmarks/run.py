@@ -1,6 +1,7 @@
 """Run the benchmarks beside this file and write BENCHMARKS.md and a picture of each: `make bench`.
 
-With names (`python benchmarks/run.py train_speed`), only those, and nothing is written but to the screen. `--short` checks that they work.
+With names (`python benchmarks/run.py train_speed`), only those, to the screen; with `--out .` too, into BENCHMARKS.md, where the rest stays.
+`--short` checks that they work.
 """
 import argparse,importlib,os,platform,sys,tempfile
 from pathlib import Path
@@ -26,22 +27,31 @@ def section(name:str, short:bool, folder:Path) -> str:
     return "\n\n".join(parts)
 
 
+def _sections(path):
+    "The page's sections by title."
+    pieces = path.read_text(encoding="utf-8").split("\n## ")[1:] if path.exists() else []
+    return {o.partition("\n")[0]:"## "+o.strip() for o in pieces}
+
+
 def main():
-    "All of them into BENCHMARKS.md, or some to the screen."
+    "All of them into BENCHMARKS.md, or some, or to the screen."
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("names", nargs="*", help="benchmarks, such as train_speed (all)")
     p.add_argument("--short", action="store_true", help="so little that figures mean nothing")
-    p.add_argument("--out", type=Path, help="a folder for BENCHMARKS.md and benchmarks/pictures (the project, where all are run in full)")
+    p.add_argument("--out", type=Path, help="a folder for BENCHMARKS.md and benchmarks/pictures (the project, where all are run in full; else the screen)")
     args = p.parse_args()
     out = args.out or (None if args.names or args.short else here.parent)
     names = args.names or sorted(o.stem for o in here.glob("*_speed.py"))
     with tempfile.TemporaryDirectory(dir=out, prefix=".bench-") as tmp:
         folder = Path(tmp)/"pictures"
         folder.mkdir()
-        text = "\n\n".join([f"# Benchmarks\n\nWritten by `make bench`. Medians of rounds in turn (one round warms up), smallest and largest round in brackets; ratios carry over to other machines, "
-                            f"seconds do not.\n\nMachine: {machine()}. PyTorch {torch.__version__}, Python {platform.python_version()}; {torch.get_num_threads()} threads unless said otherwise. "
-                            f"Nothing here was measured on a GPU.", *(section(o, args.short, folder) for o in names)])+"\n"
-        if out is None: return print(text)
+        head = (f"# Benchmarks\n\nWritten by `make bench`. Medians of rounds in turn (one round warms up), smallest and largest round in brackets; ratios carry over to other machines, "
+                f"seconds do not.\n\nMachine: {machine()}. PyTorch {torch.__version__}, Python {platform.python_version()}; {torch.get_num_threads()} threads unless said otherwise. "
+                f"Nothing here was measured on a GPU.")
+        found = {o.replace("_", " "):section(o, args.short, folder) for o in names}
+        if out is None: return print("\n\n".join([head, *found.values()]))
+        found = (_sections(out/"BENCHMARKS.md") if args.names else {}) | found
+        text = "\n\n".join([head, *(found[k] for k in sorted(found))])+"\n"
         (Path(tmp)/"BENCHMARKS.md").write_text(text, encoding="utf-8")
         (out/"benchmarks/pictures").mkdir(parents=True, exist_ok=True)
         for o in folder.iterdir(): os.replace(o, out/"benchmarks/pictures"/o.name)

@@ -9,9 +9,11 @@ root = Path(__file__).parent.parent
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(o.stem for o in (root/"benchmarks").glob("*_speed.py")))
-def test_a_benchmark_fills_its_table(name, text, tmp_path):
+def test_a_benchmark_fills_its_table_and_leaves_the_others(name, text, tmp_path):
+    (tmp_path/"BENCHMARKS.md").write_text(f"# Benchmarks\n\n## another\n\nstays\n\n## {name.replace('_', ' ')}\n\ngoes\n", encoding="utf-8")
     subprocess.run([sys.executable, root/"benchmarks/run.py", "--short", "--out", tmp_path, name], check=True, capture_output=True)
     md = (tmp_path/"BENCHMARKS.md").read_text(encoding="utf-8")
+    assert "## another\n\nstays" in md and "goes\n" not in md and md.count("\n## ") == 2
     rows = re.findall(r"^\| (.+?) \| ([\d.,]+)\S* ?.*?\|", md, re.M)
     assert len(rows) >= 3 and all(float(v.replace(",", "")) >= 0 for _,v in rows) and "nan" not in md and "Claim: " in md
     assert (tmp_path/f"benchmarks/pictures/{name}.png").stat().st_size > 5000 and sorted(o.name for o in tmp_path.iterdir()) == ["BENCHMARKS.md", "benchmarks"]
