@@ -43,7 +43,7 @@ reproduce: setup ## train the reference's networks (about 15 minutes), write REP
 readme: setup ## make README.md of nbs/index.ipynb
 	$(BIN)/python tools/readme.py
 
-leaderboard: setup ## train every architecture in every mode for the same time (about 45 minutes), write LEADERBOARD.md
+leaderboard: setup ## train every architecture in every mode for the same time, the recipe and the lesson (about three hours), write LEADERBOARD.md
 	$(BIN)/python tools/leaderboard.py
 
 clean: ## remove what was built, .venv included

@@ -170,7 +170,7 @@ def picture(found, path):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--seconds", type=float, default=40, help="of training, for each architecture and mode")
+    p.add_argument("--seconds", type=float, default=20, help="of training, for each architecture and mode")
     p.add_argument("--page", action="store_true", help="write the page alone")
     p.add_argument("--only", help="runs whose names hold this")
     args = p.parse_args()
