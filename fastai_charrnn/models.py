@@ -130,15 +130,17 @@ class LayeredModel(CharModel, Layer):
         dropout:float=0., # the part of each layer's outputs that training leaves out
         layer_norm:bool=False, # whether each layer's outputs are normalised (Ba, Kiros & Hinton 2016)
         tied:bool=False, # whether characters are read out by their embeddings (Press & Wolf 2017); then emb_sz is n_hid
-        identity:bool=False # whether hidden-to-hidden weights start as the identity (Le, Jaitly & Hinton 2015)
+        identity:bool=False, # whether hidden-to-hidden weights start as the identity (Le, Jaitly & Hinton 2015)
+        layer_drop:float|None=None # the part left out between layers, where it is not `dropout`; `torch.nn.LSTM(dropout=p)` is dropout=0, layer_drop=p
     ):
-        check_parts(dropout=dropout)
+        if layer_drop is None: layer_drop = dropout
+        check_parts(dropout=dropout, layer_drop=layer_drop)
         if not isinstance(n_layers, int) or n_layers < 1: raise ArchError(f"n_layers={n_layers!r} is not a whole number from 1 up")
         if tied and emb_sz != n_hid: raise ArchError(f"tied=True reads characters out by their embeddings, so that emb_sz={emb_sz} must be n_hid={n_hid}; pass emb_sz={n_hid}")
         super().__init__(vocab_sz, emb_sz, n_hid, window)
         self.upper = nn.ModuleList([self.kind(n_hid, n_hid) for _ in range(n_layers-1)])
         self.norms = nn.ModuleList([nn.LayerNorm(n_hid) for _ in range(n_layers if layer_norm else 0)])
-        self.drop = nn.Dropout(dropout)
+        self.drop,self.layer_drop = nn.Dropout(dropout),layer_drop
         if tied: self.out.weight = self.emb.weight
         if identity:
             for o in (self, *self.upper): o.to_identity()
@@ -172,7 +174,7 @@ class LayeredModel(CharModel, Layer):
 
     def _between(self, k, outs):
         "What layer k+1 reads of layer k."
-        return self.drop(self.norms[k](outs) if len(self.norms) else outs)
+        return F.dropout(self.norms[k](outs) if len(self.norms) else outs, self.layer_drop, self.training)
 
     def _split(self, h):
         "The state, layer by layer."

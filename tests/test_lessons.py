@@ -1,5 +1,9 @@
 """The lesson's other networks: its text, its split, its losses."""
+import copy
+from dataclasses import replace
+
 import pytest
+import torch
 from fastai_charrnn.all import ArchError,DataError
 from fastai_charrnn.lessons import LESSONS,lesson6,merge_rare
 
@@ -24,6 +28,25 @@ def test_unknown_names_and_other_texts_are_said():
 def test_the_schedules_have_the_printed_number_of_epochs():
     def n(lesson): return sum(2**p[2]-1 if p[0] == "sgdr" else p[1] for p in lesson.phases)
     assert {k:n(o) for k,o in LESSONS.items()} == {"seq":5, "seq-identity":8, "stateful":8, "cell":4, "gru":9, "lstm":65}
+
+
+def test_the_optimiser_is_pytorchs_adam_with_its_weight_decay(text):
+    "The lesson's LSTM had weight_decay=1e-5 on all weights and biases: added to the gradients, not AdamW's. Here 1,000 times as much, to be seen in three steps."
+    recipe = replace(lesson6("gru"), wd=1e-2)
+    learn = recipe.learner(text)
+    plain = copy.deepcopy(learn.model)
+    learn.create_opt()
+    learn.opt.set_hypers(lr=1e-3)
+    adam = torch.optim.Adam(plain.parameters(), lr=1e-3, weight_decay=1e-2)
+    x,y = learn.dls.one_batch()
+    for _ in range(3):
+        for m,opt in ((learn.model, learn.opt), (plain, adam)):
+            m.reset()
+            torch.nn.functional.nll_loss(m(x).flatten(0, 1), y.flatten()).backward()
+            opt.step()
+            opt.zero_grad()
+    for (name,p),q in zip(learn.model.named_parameters(), plain.parameters()): torch.testing.assert_close(p, q, atol=1e-6, rtol=1e-5, msg=name)
+    assert lesson6("lstm").wd == 1e-5 and not any(o.wd for k,o in LESSONS.items() if k != "lstm")
 
 
 @pytest.mark.slow

@@ -89,6 +89,23 @@ def test_dropout_is_for_training_alone(arch):
     assert not torch.equal(m(_x()), m(_x())) and torch.equal(m.eval()(_x()), m(_x()))
 
 
+def test_layer_drop_is_the_dropout_of_the_librarys_lstm():
+    "Between layers alone, by the same masks for the same seed; `dropout` leaves out what is read out as well."
+    m = _model("lstm", n_layers=3, layer_drop=.5).train()
+    lib,x = nn.LSTM(7, 16, 3, dropout=.5).double(),_x()
+    for k,layer in enumerate((m, *m.upper)):
+        for name,p in layer.rnn.named_parameters(): getattr(lib, name.replace("l0", f"l{k}")).data.copy_(p)
+    torch.manual_seed(3)
+    got = m(x)
+    torch.manual_seed(3)
+    want = m.out(lib(m.emb(x.t()))[0]).log_softmax(-1).transpose(0, 1)
+    torch.testing.assert_close(got, want, atol=1e-12, rtol=0)
+    assert not torch.equal(m(x), got) and torch.equal(m.eval()(x), m(x))
+    one = _model("lstm", layer_drop=.5).train()
+    assert torch.equal(one(x), one(x)) and _model("lstm", n_layers=2, dropout=.3).layer_drop == .3
+    with pytest.raises(ArchError, match="layer_drop=1.5 is not from 0 to below 1"): _model("gru", layer_drop=1.5)
+
+
 def test_identity_hands_the_state_on():
     m = _model("rnn", identity=True, n_layers=2)
     for layer in (m, *m.upper): assert torch.equal(layer.rnn.weight_hh_l0, torch.eye(16).double())

@@ -146,7 +146,7 @@ def page(found):
         f"Machine: {machine()}. Such machines differ; *speed* is that of the recurrent product when the row was measured (`recipes.measured_speed`: 1 is two cores of an EPYC with AVX512-BF16).", "![loss against training time](benchmarks/pictures/leaderboard.png)", "\n".join(rows), "## The recipe on other texts",
         "`best`, chosen on Nietzsche alone. Python's reference and the numbers (*one*, *two* … to 9,999) validate on their last tenth; the lesson's text as the lesson's own networks below, of which the best printed 1.2524 after 65 epochs on a GPU. The numbers' last tenth begins with *nine thousand*, of which the rest has nothing: one network of 768 units, which had learnt the rest by heart, had .3882 there, more than counting.",
         "\n".join(others), "## The lesson's other networks",
-        "On the lesson's own terms (`lesson6`), by its schedules, seed 0: the text lower-cased with rare characters merged, its first 493,747 characters for training; `seq` and `seq-identity` on chunks of the text as it is, a random fifth of which validates.",
+        "On the lesson's own terms (`lesson6`), by its schedules, seed 0: the text lower-cased with rare characters merged, its first 493,747 characters for training (in batches of 8 from each stream, where the lesson drew lengths about 8); `seq` and `seq-identity` on chunks of the text as it is, a random fifth of which validates.",
         "\n".join(lessons)])+"\n"
 
 

@@ -3,7 +3,7 @@
     python tools/samples.py                   # both, a few minutes; models are kept in models/
     python tools/samples.py rnn               # trains this one alone; the page is written once both are there
 """
-import os,sys
+import argparse,os
 from pathlib import Path
 
 from fastai_charrnn.all import CharDataLoaders,char_learner,load_model,nietzsche,read_text,sample_report,save_model
@@ -62,4 +62,9 @@ def main(
         os.replace(part, root/"SAMPLES.md")
 
 
-if __name__ == "__main__": main(sys.argv[1:] or list(courses))
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Train rnn and lstm, and write what they write at five temperatures to SAMPLES.md.")
+    parser.add_argument("archs", nargs="*", metavar="arch", help=f"what to train if no model of it is in models/: {', '.join(courses)}; all by default")
+    archs = parser.parse_args().archs
+    if unknown := [a for a in archs if a not in courses]: parser.error(f"there is no course for {unknown[0]!r}; known: {', '.join(courses)}")
+    main(archs or list(courses))
