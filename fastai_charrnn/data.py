@@ -88,7 +88,7 @@ class WindowDL(TfmdDL):
         "Batches of the windows numbered so: what our own `get_idxs` gives, or any iterable, endless ones included."
         for block in self._blocks(agreed(self, samps)):
             rows,counts = my_rows(block, self.bs, *self.part, self.drop_last, isinstance(self.dataset, CharStreams))
-            for b,count in zip(self.dataset.batches(rows.to(self.dataset.home), self.bs), counts):
+            for b,count in zip(self.dataset.batches(rows.to(self.dataset.home, non_blocking=True), self.bs), counts):
                 self.counts = count
                 yield b
 

@@ -265,6 +265,9 @@ def _seconds(timeout):
 def _join(learn, seconds):
     "Form the group, on a GPU of this process's own where the data live on one."
     if learn.dls.device.type == "cuda":
+        here,gpus = int(os.environ.get("LOCAL_WORLD_SIZE", 1)),torch.cuda.device_count()
+        if here > gpus and not dist.is_initialized():
+            raise DistribError(f"{here} processes were started here, where there is a GPU for {gpus}: start so many (--nproc-per-node {gpus}), or leave the data on the CPU (device=\"cpu\")")
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", rank_distrib())) % torch.cuda.device_count())
         torch.cuda.set_device(device)
         learn.dls.to(device)

@@ -165,7 +165,7 @@ class LayeredModel(CharModel, Layer):
         return self._joined(states)
 
     def read_all(self, x, h):
-        states,lib = self._split(h),self.fused and x.is_cuda
+        states,lib = self._split(h),self.fused and x.is_cuda and (self.training or not torch.is_grad_enabled()) # cuDNN has no gradients outside training
         outs,states[0] = self.run_fused(self.emb(x.t()), states[0]) if lib else self.layer_run(look_up(self.table(), x.t()), states[0])
         for k,layer in enumerate(self.upper):
             e = self._between(k, outs)

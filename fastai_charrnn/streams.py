@@ -74,7 +74,7 @@ class CharStreams:
         "The k-th batch of an epoch."
         first,columns = self._rectangle(k)
         if rows is not None: first = first[rows]
-        w, = self.ids.gather(first.to(self.ids.home), columns+1, self.bs)
+        w, = self.ids.gather(first.to(self.ids.home, non_blocking=True), columns+1, self.bs) # else the host would wait for the batch before
         w = w.long()
         return w[:, :-1],w[:, 1:]
 

@@ -1,18 +1,22 @@
-"""What a process does in `test_distrib.py`. torchrun starts this file with a job's name and a folder; what a rank found is left there as <job>-<rank>.pt."""
+"""What a process does in `test_distrib.py` and `test_gpu.py`. torchrun starts this file with a job's name and a folder; what a rank found is left there as <job>-<rank>.pt.
+
+JOB_DEVICE says where the data are ("cpu")."""
 import os,signal,sys
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from fastai.basics import Callback
 from fastai.callback.all import CSVLogger,GradientAccumulation,SaveModelCallback
 from fastai.callback.data import WeightedDL
 from fastai.metrics import F1Score
 from fastai_charrnn.all import CharDataLoaders,DataLoader,PredictNextCallback,accuracy,char_learner,python_reference,save_model
 from fastai_charrnn.data import WindowDL
+from fastai_charrnn.distrib import ShardedTrainer
 from fastai_charrnn.errors import DistribError
 
-RANK,WORLD = int(os.environ.get("RANK", 0)),int(os.environ.get("WORLD_SIZE", 1))
+RANK,WORLD,DEVICE = int(os.environ.get("RANK", 0)),int(os.environ.get("WORLD_SIZE", 1)),os.environ.get("JOB_DEVICE", "cpu")
 
 
 class WeightedWindows(WeightedDL, WindowDL): "Windows drawn by weight, with NumPy's global generator."
@@ -20,7 +24,7 @@ class WeightedWindows(WeightedDL, WindowDL): "Windows drawn by weight, with NumP
 
 def data(path, size=6_000, n=8, **kw):
     "Alike in every process but for `bs`: all ranks together have the batches of one process."
-    return CharDataLoaders.from_text(python_reference()[:size], n=n, bs=256//WORLD, val_bs=500//WORLD, valid="tail", device="cpu", path=path, **kw)
+    return CharDataLoaders.from_text(python_reference()[:size], n=n, bs=256//WORLD, val_bs=500//WORLD, valid="tail", device=DEVICE, path=path, **kw)
 
 
 def learner(path, arch="rnn", seed=3, metrics=None, size=6_000, **kw):
@@ -81,7 +85,7 @@ def manners(path):
     out["samples"] = len(said.samples)
     drawn = learner(path)
     np.random.seed(RANK)
-    drawn.dls.loaders[0] = WeightedWindows(drawn.dls.train_ds, bs=256//WORLD, shuffle=True, wgts=np.ones(len(drawn.dls.train_ds)), device="cpu")
+    drawn.dls.loaders[0] = WeightedWindows(drawn.dls.train_ds, bs=256//WORLD, shuffle=True, wgts=np.ones(len(drawn.dls.train_ds)), device=DEVICE)
     out["drawn by rank 0"] = fitted(drawn, 1)
     errors = {}
     for name,learn in dict(text=learner(path, size=6_000+RANK), foreign=learner(path)).items():
@@ -112,6 +116,20 @@ def found(path):
     return out
 
 
+def nccl(path):
+    "A group of one, through which all goes that goes through larger ones, beside no group."
+    plain,grouped = learner(path),learner(path)
+    out = dict(plain=fitted(plain))
+    dist.init_process_group("nccl")
+    grouped.model.cuda()
+    grouped.add_cb(ShardedTrainer())
+    grouped.distributed_trainer.attach()
+    return out | dict(grouped=fitted(grouped), backend=dist.get_backend(), valid=grouped.validate()[0])
+
+
 if __name__ == "__main__":
     folder = Path(sys.argv[2])
+    if DEVICE == "cuda":
+        torch.backends.cudnn.allow_tf32 = False # which rounds otherwise for other sizes of batches
+        if WORLD > torch.cuda.device_count(): dist.init_process_group("gloo") # nccl refuses two ranks on one GPU
     torch.save(globals()[sys.argv[1]](folder), folder/f"{sys.argv[1]}-{RANK}.pt")

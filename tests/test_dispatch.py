@@ -1,10 +1,9 @@
 """What training saves of fastai's own work, and that nothing is lost by it: events reach whoever handles them, smoothed losses are the same."""
 import pytest
-import torch
 from fastai.basics import Callback,Learner
 from fastai.callback.all import ShortEpochCallback,TerminateOnNaNCallback
 from fastai.learner import AvgSmoothLoss
-from fastai_charrnn.all import CharDataLoaders,SmoothLoss,char_learner
+from fastai_charrnn.all import SmoothLoss,char_learner
 
 
 class Heard(Callback):
@@ -42,20 +41,3 @@ def test_smoothed_losses_are_fastais(dls):
         with learn.no_bar(), learn.no_logging(): learn.fit(2, 1e-3)
         losses.append(learn.recorder.losses)
     assert len(losses[0]) == 2*len(dls.train) and losses[0] == losses[1] and all(o.device.type == "cpu" for o in losses[0])
-
-
-class Strict(Callback):
-    "Waiting for the device within a training batch is an error."
-    order,run_valid = 100,False
-    def before_batch(self): torch.cuda.set_sync_debug_mode("error")
-    def after_batch(self): torch.cuda.set_sync_debug_mode("default")
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("arch", ["loop", "concat", "rnn", "lstm"])
-def test_no_training_batch_waits_for_the_device(small, tmp_path, arch):
-    learn = char_learner(CharDataLoaders.from_text(small, bs=256, valid="tail", device="cuda", path=tmp_path), arch, n_hid=32, seed=0)
-    try:
-        with learn.no_bar(), learn.no_logging(): learn.fit(2, 1e-3, cbs=Strict())
-    finally: torch.cuda.set_sync_debug_mode("default")
-    assert all(o.device.type == "cpu" for o in learn.recorder.losses) and learn.training_log.rows[-1]["valid_loss"] < 5

@@ -16,7 +16,7 @@ JOB = str(Path(__file__).with_name("distrib_job.py"))
 EXAMPLE = str(Path(__file__).parent.parent/"examples/train.py")
 TORCHRUN = [str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node", "2", "--master-port"] # then a port, and what is run
 ACCELERATE = [str(Path(sys.executable).with_name("accelerate")), "launch", "--multi_gpu", *"--num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port".split()]
-ENV = {k:v for k,v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")} | dict(OMP_NUM_THREADS="1")
+ENV = {k:v for k,v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")} | dict(OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="") # on CPUs, also where there are GPUs
 
 
 def torchrun(*args, **kw):
