@@ -123,6 +123,7 @@ def nccl(path):
     dist.init_process_group("nccl")
     grouped.model.cuda()
     grouped.add_cb(ShardedTrainer())
+    grouped.distributed_trainer.bar = False # as `to_distributed` sets it
     grouped.distributed_trainer.attach()
     return out | dict(grouped=fitted(grouped), backend=dist.get_backend(), valid=grouped.validate()[0])
 
