@@ -98,7 +98,7 @@ class ShardedTrainer(Callback):
 
     def __init__(self,
         sync_bn:bool=True # on CUDA, whether batch norm takes its statistics from all ranks
-    ): self.sync_bn,self.divided,self.kept,self.local,self.sharded,self.state = sync_bn,[],[],None,False,None
+    ): self.sync_bn,self.divided,self.kept,self.local,self.sharded,self.state,self.bar = sync_bn,[],[],None,False,None,False
 
     def attach(self):
         "Loaders divided from now on."
@@ -268,7 +268,7 @@ def _join(learn, seconds):
         here,gpus = int(os.environ.get("LOCAL_WORLD_SIZE", 1)),torch.cuda.device_count()
         if here > gpus and not dist.is_initialized():
             raise DistribError(f"{here} processes were started here, where there is a GPU for {gpus}: start so many (--nproc-per-node {gpus}), or leave the data on the CPU (device=\"cpu\")")
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", rank_distrib())) % torch.cuda.device_count())
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", rank_distrib())) % gpus)
         torch.cuda.set_device(device)
         learn.dls.to(device)
         learn.model.to(device)

@@ -1,4 +1,4 @@
-"""What a process does in `test_distrib.py` and `test_gpu.py`. torchrun starts this file with a job's name and a folder; what a rank found is left there as <job>-<rank>.pt.
+"""What a process does in `test_distrib.py`. torchrun starts this file with a job's name and a folder; what a rank found is left there as <job>-<rank>.pt.
 
 JOB_DEVICE says where the data are ("cpu")."""
 import os,signal,sys
@@ -116,14 +116,13 @@ def found(path):
     return out
 
 
-def nccl(path):
+def group_of_one(path):
     "A group of one, through which all goes that goes through larger ones, beside no group."
     plain,grouped = learner(path),learner(path)
     out = dict(plain=fitted(plain))
-    dist.init_process_group("nccl")
-    grouped.model.cuda()
+    dist.init_process_group("nccl" if DEVICE == "cuda" else "gloo")
+    grouped.model.to(DEVICE)
     grouped.add_cb(ShardedTrainer())
-    grouped.distributed_trainer.bar = False # as `to_distributed` sets it
     grouped.distributed_trainer.attach()
     return out | dict(grouped=fitted(grouped), backend=dist.get_backend(), valid=grouped.validate()[0])
 

@@ -3,6 +3,9 @@ import numpy as np
 import torch
 from fastai_charrnn.all import CharDataLoaders,char_learner,get_arch
 
+CALM = dict(mullstm=dict(dropout=0., layer_drop=0., state_drop=0., emb_drop=0.), hawk=dict(dropout=0., layer_drop=0.)) # configs without dropout: two fits draw the same
+CALM["ensemble"] = CALM["mullstm"] # what its networks are
+
 
 class Whole(torch.nn.Module):
     "A model without the step protocol, and with a layer that behaves otherwise in training."

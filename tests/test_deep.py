@@ -43,11 +43,12 @@ def test_a_carried_state_makes_two_batches_one(arch, config):
     torch.testing.assert_close(m(x[:2, 4:]), whole[:2, 4:], atol=1e-10, rtol=0)
 
 
-@pytest.mark.parametrize("n", [1, 2, 7, 16])
-def test_the_scan_by_doubling_is_the_scan(n):
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("n", [1, 2, 7, 16, 32])
+def test_the_scan_by_doubling_is_the_scan(n, device):
     g = torch.Generator().manual_seed(n)
-    ps = a,b,h = [torch.rand(*s, generator=g, dtype=torch.float64).requires_grad_() for s in ((n, 3, 4), (n, 3, 4), (3, 4))]
-    w = torch.rand(n, 3, 4, generator=g, dtype=torch.float64)
+    ps = a,b,h = [torch.rand(*s, generator=g, dtype=torch.float64).to(device).requires_grad_() for s in ((n, 3, 4), (n, 3, 4), (3, 4))]
+    w = torch.rand(n, 3, 4, generator=g, dtype=torch.float64).to(device)
     def written_out(a, b, h):
         outs = [h]
         for x,y in zip(a, b): outs.append(x*outs[-1]+y)

@@ -5,7 +5,7 @@ from pathlib import Path
 import distrib_job
 import pytest
 import torch
-from fastai_charrnn.all import char_learner
+from fastai_charrnn.all import CharDataLoaders,char_learner
 from fastai_charrnn.data import WindowDL
 from fastai_charrnn.distrib import my_rows
 from fastai_charrnn.errors import DistribError
@@ -25,16 +25,29 @@ def torchrun(*args, **kw):
     return p
 
 
+def on(device):
+    "What a process's environment says, so that a job's data are there."
+    return dict(JOB_DEVICE=device) | ({} if device == "cpu" else dict(CUDA_VISIBLE_DEVICES=os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count()))))))
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
 
 
-def ranks(*args):
-    "Two processes without a launcher, which would end one when the other does."
-    env = ENV | dict(WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()))
-    return [subprocess.Popen([sys.executable, JOB, *map(str, args)], env=env | dict(RANK=str(r), LOCAL_RANK=str(r)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for r in (0, 1)]
+def ranks(*args, world=2, **env):
+    "Processes without a launcher, which would end one when the other does."
+    env = ENV | dict(WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port())) | env
+    return [subprocess.Popen([sys.executable, JOB, *map(str, args)], env=env | dict(RANK=str(r), LOCAL_RANK=str(r)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for r in range(world)]
+
+
+def found(job, folder, world=1, **env):
+    "What the ranks of a job found."
+    for p in ranks(job, folder, world=world, **env):
+        err = p.communicate(timeout=200)[1]
+        assert p.returncode == 0, err
+    return [torch.load(folder/f"{job}-{r}.pt", weights_only=False) for r in range(world)]
 
 
 # who takes what
@@ -99,6 +112,32 @@ def test_two_ranks_do_what_one_process_with_twice_the_batch_does(tmp_path):
     assert (a, b) == (2, 0) and said.count("'the") == 2 # rank 0 alone says and writes
     assert sorted(o.name for o in folder.iterdir()) == ["history.csv", "model-0.safetensors", "models", "said.csv"] and len((folder/"history.csv").read_text().splitlines()) == 3
     assert sorted(o.name for o in (folder/"models").iterdir()) == ["model.pth", "saved-0.pth"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device,backend", [("cpu", "gloo"), pytest.param("cuda", "nccl", marks=pytest.mark.gpu)])
+def test_a_group_of_one_trains_as_no_group_does(tmp_path, device, backend):
+    out, = found("group_of_one", tmp_path, **on(device))
+    assert out["backend"] == backend and out["valid"] == pytest.approx(float(out["plain"]["epochs"][-1][1]), abs=1e-5)
+    for k,v in out["plain"].items(): torch.testing.assert_close(out["grouped"][k], v, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.gpu
+def test_two_ranks_on_gpus_do_what_one_process_with_twice_the_batch_does(tmp_path):
+    "On one GPU over gloo, for nccl refuses; on two over nccl."
+    (both := tmp_path/"both").mkdir()
+    (alone := tmp_path/"alone").mkdir()
+    first,second = found("curves", both, 2, **on("cuda"))
+    _curves_are_equal(first, second, *found("curves", alone, **on("cuda")))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() > 1, reason="needs more ranks than GPUs")
+def test_more_ranks_than_gpus_is_a_typed_error(monkeypatch, small):
+    for k in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"): monkeypatch.setenv(k, "2")
+    learn = char_learner(CharDataLoaders.from_text(small, bs=256, valid="tail", device="cuda"), n_hid=8)
+    with pytest.raises(DistribError, match="2 processes were started here, where there is a GPU for 1: start so many .--nproc-per-node 1"), learn.distrib_ctx(): pass
 
 
 def _close(a, b, *where): torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5, msg=lambda m: f"{where}: {m}")

@@ -1,23 +1,15 @@
 """A GPU does what a CPU does: the same batches, losses, texts and files; the same again from the same seed; and no batch waits for it. Skipped where there is none."""
-import socket,subprocess,sys
-from pathlib import Path
-
-import distrib_job
 import numpy as np
 import pytest
-import test_distrib
 import torch
 from fastai.basics import Callback
 from fastai_charrnn.all import (CharDataLoaders,best_recipe,char_learner,dynamic_evaluation,encode_file,extend_vocab,list_archs,load_learner,load_model,python_reference,
                                 save_model)
-from fastai_charrnn.errors import DistribError
-from fastai_charrnn.hawk import scan,scan_by_doubling
+from small_models import CALM
 
 pytestmark = pytest.mark.gpu
 
 MODES = dict(windows={}, chunks=dict(target="every"), streams=dict(target="every", stateful=True, shift=True))
-CALM = dict(mullstm=dict(dropout=0., layer_drop=0., state_drop=0., emb_drop=0.), hawk=dict(dropout=0., layer_drop=0.)) # no dropout, which is drawn otherwise elsewhere
-CALM["ensemble"] = CALM["mullstm"]
 everywhere = pytest.mark.parametrize("arch,mode", [(a, m) for a in list_archs() for m in MODES if a != "char3" or m == "windows"])
 
 
@@ -61,8 +53,6 @@ class Strict(Callback):
     "Waiting for the device between two batches, or within one, is an error; an epoch's first batch apart, for which what the text is cut into is moved there."
     order,run_valid = 100,False
     def after_batch(self): torch.cuda.set_sync_debug_mode("error")
-    def after_cancel_train(self): torch.cuda.set_sync_debug_mode("default")
-    def after_train(self): torch.cuda.set_sync_debug_mode("default")
 
 
 class Mild(Callback):
@@ -130,15 +120,6 @@ def test_the_recipe_trains_by_the_clock():
     assert row["valid_loss"] < 4.5 and row["epochs"] > 0
 
 
-@pytest.mark.parametrize("n", [1, 2, 7, 32])
-def test_the_scan_is_the_scan_by_doubling(n):
-    a,b,h = (torch.rand(*s, dtype=torch.float64, device="cuda").requires_grad_() for s in ((n, 3, 4), (n, 3, 4), (3, 4)))
-    one,two = scan(a, b, h),scan_by_doubling(a, b, h)
-    torch.testing.assert_close(one, two, atol=1e-12, rtol=0)
-    w = torch.rand_like(one)
-    for p,q in zip(*(torch.autograd.grad((o*w).sum(), (a, b, h)) for o in (one, two))): torch.testing.assert_close(p, q, atol=1e-12, rtol=0)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("arch", list_archs())
 def test_a_compiled_model_has_the_same_outputs_and_gradients(arch):
@@ -151,40 +132,3 @@ def test_a_compiled_model_has_the_same_outputs_and_gradients(arch):
         return out.detach(),*(p.grad.clone() for p in model.parameters())
     for a,b in zip(found(torch.compile(model)), found(model)): torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
     torch.compiler.reset()
-
-
-# several processes
-
-def _job(name, folder, world=1):
-    "Ranks of a job on this GPU; what they found."
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    env = {k:v for k,v in test_distrib.ENV.items() if k != "CUDA_VISIBLE_DEVICES"} | dict(JOB_DEVICE="cuda", WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    ps = [subprocess.Popen([sys.executable, distrib_job.__file__, name, folder], env=env | dict(RANK=str(r), LOCAL_RANK=str(r)), stderr=subprocess.PIPE, text=True) for r in range(world)]
-    for p in ps:
-        err = p.communicate(timeout=200)[1]
-        assert p.returncode == 0, err
-    return [torch.load(Path(folder)/f"{name}-{r}.pt", weights_only=False) for r in range(world)]
-
-
-@pytest.mark.slow
-def test_a_group_of_nccl_trains_as_no_group_does(tmp_path):
-    out, = _job("nccl", tmp_path)
-    assert out["backend"] == "nccl" and out["valid"] == pytest.approx(float(out["plain"]["epochs"][-1][2]), abs=1e-5)
-    for k,v in out["plain"].items(): torch.testing.assert_close(out["grouped"][k], v, atol=1e-6, rtol=1e-6)
-
-
-@pytest.mark.slow
-def test_two_ranks_on_gpus_do_what_one_process_with_twice_the_batch_does(tmp_path):
-    "On one GPU over gloo, which nccl refuses; on two over nccl."
-    (both := tmp_path/"both").mkdir()
-    (alone := tmp_path/"alone").mkdir()
-    first,second = _job("curves", both, 2)
-    test_distrib._curves_are_equal(first, second, _job("curves", alone)[0])
-
-
-@pytest.mark.skipif(torch.cuda.device_count() > 1, reason="needs more ranks than GPUs")
-def test_more_ranks_than_gpus_is_a_typed_error(monkeypatch):
-    for k in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"): monkeypatch.setenv(k, "2")
-    with pytest.raises(DistribError, match="2 processes were started here, where there is a GPU for 1: start so many .--nproc-per-node 1"), build("rnn", "windows", "cuda").distrib_ctx(): pass

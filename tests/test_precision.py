@@ -6,10 +6,7 @@ import torch
 from fastai_charrnn.all import CharDataLoaders,char_learner,list_archs,load_learner
 from fastai_charrnn.errors import DataError
 from fastai_charrnn.precision import DeviceMixedPrecision
-
-
-CALM = dict(mullstm=dict(dropout=0., layer_drop=0., state_drop=0., emb_drop=0.), hawk=dict(dropout=0., layer_drop=0.)) # two fits draw the same
-CALM["ensemble"] = CALM["mullstm"] # what its networks are
+from small_models import CALM
 
 
 def build(small, arch, size=4_000, **kw):
