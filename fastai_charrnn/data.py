@@ -156,8 +156,8 @@ class CharDataLoaders(DataLoaders):
         n:int=8, # characters in a window
         stride:int|None=None, # a window starts at every `stride`-th character; None: at every one, for `target="every"` at every n-th
         bs:int=512, # windows in a training batch
-        valid:str|Sequence[int]|None=None, # "random" (the reference's), "tail", "blocks", "last", or window numbers, see `split_windows`; None: "random", for streams "tail"
-        valid_pct:float=.2, # the part that validates
+        valid:str|Sequence[int]="tail", # the end of the text ("tail"), "random" (lesson 6's), "blocks", "last", or window numbers, see `split_windows`
+        valid_pct:float=.1, # the part that validates
         seed:int=42, # what "random" draws with; the order of training comes from fastai's `set_seed` or `char_learner(seed=)`
         vocab:CharVocab|None=None, # None: the characters of `text`; else the vocabulary of a trained model, say
         unk:str="error", # characters outside `vocab`: "error", "skip", or a known character to put in their place
@@ -231,7 +231,6 @@ def _windows(ids, vocab, n, stride, bs, valid, valid_pct, seed, val_bs, target):
     "Training and validation windows."
     if target not in ("next", "every"): raise DataError(f"target={target!r} is neither \"next\", the character after a window, nor \"every\", the one after each of its characters")
     stride = (1 if target == "next" or not is_count(n) else n) if stride is None else stride
-    valid = "random" if valid is None else valid
     split = split_windows(len(ids), n, stride, valid, valid_pct, seed)
     _check_bs(len(split.train), len(ids), n, bs, val_bs)
     info = dict(n_chars=len(ids), stride=stride, split=describe_split(valid, valid_pct, seed), spans=split.spans)
@@ -244,7 +243,7 @@ def _streams(ids, vocab, n, stride, bs, valid, valid_pct, seed, val_bs, target, 
     "Training and validation streams."
     if target != "every": raise DataError(f"stateful=True reads streams, whose every character is a target: pass target=\"every\", not {target!r}")
     if stride not in (None, n): raise DataError(f"stateful=True reads streams from one end to the other: leave out stride={stride!r}")
-    spans = split_streams(len(ids), n, "tail" if valid is None else valid, valid_pct)
+    spans = split_streams(len(ids), n, valid, valid_pct)
     _check_bs(spans[0][0][1]-1, len(ids), n, bs, val_bs)
     info = dict(n_chars=len(ids), stride=n, split=describe_split("tail", valid_pct, seed), spans=spans)
     return [CharStreams(ids, vocab, part, rows, n, carried=True, rest=not train, info=info, shift=shift and train) for part,rows,train in zip(spans, (bs, val_bs or bs), (True, False))]

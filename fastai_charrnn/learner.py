@@ -4,6 +4,7 @@
     learn.fit(4, 1e-3); learn.set_lrs(1e-4); learn.fit(2)     # the reference's schedule
     learn.predict_next("for thos", n=40)
 """
+import warnings
 from collections.abc import Callable
 from contextlib import contextmanager,nullcontext
 from copy import copy
@@ -16,7 +17,7 @@ from .archs import get_arch
 from .callbacks import CarryState,EachTrainedEpoch
 from .data import CharDataLoaders
 from .distrib import detach_distributed,distrib_ctx,to_distributed
-from .errors import ArchError,DataError
+from .errors import ArchError,CharRnnWarning,DataError
 from .generate import generate,next_probs,predict_next,score
 from .metrics import BitsPerChar,CharAccuracy,CharLoss,CharNLLLoss,SmoothLoss
 from .modelfile import build_model
@@ -34,7 +35,15 @@ class TrainingLog(EachTrainedEpoch):
     "Keep what every epoch of every fit printed, so that a model file can say how its model was trained; fetch the epoch's smoothed losses from the device."
     order = Recorder.order+1
 
-    def __init__(self): self.rows = []
+    def __init__(self): self.rows,self.warned = [],False
+
+    def before_fit(self):
+        "Warn once where the validation loss is flattered by a random split."
+        fits = not hasattr(self.learn, "lr_finder") and not hasattr(self.learn, "gather_preds")
+        if self.warned or not fits or not self.dls.train_ds.info.get("split", "").startswith("random"): return
+        self.warned = True
+        warnings.warn("validation shares characters with training (valid=\"random\", the split of lesson 6), so its loss is too low; "
+                      "for an honest loss make dls with valid=\"tail\"", CharRnnWarning, stacklevel=2)
 
     def before_train(self):
         if not len(self.dls.train): raise DataError("these dls hold no text to train on; set learn.dls, or pass load_model(path, dls=…), made with vocab=learn.dls.vocab")

@@ -58,7 +58,7 @@ class Lesson:
         **kwargs # as `CharDataLoaders.from_text`: device, path
     ) -> CharDataLoaders:
         "The data as the lesson had it. Raises `DataError` for a text too short for its split."
-        if not self.stateful: return CharDataLoaders.from_text(text, n=8, bs=512, valid="random", target="every", **kwargs)
+        if not self.stateful: return CharDataLoaders.from_text(text, n=8, bs=512, valid="random", valid_pct=.2, target="every", **kwargs)
         return CharDataLoaders.from_text(merge_rare(text), n=8, bs=64, valid="tail", valid_pct=lesson_pct(text), target="every", stateful=True, **kwargs)
 
     def learner(self,
