@@ -1,9 +1,18 @@
-"""What the package's callbacks share, `EachTrainedEpoch`, and `CarryState`, which says when a model that carries its state forgets it.
+"""Callbacks of every `CharLearner`, and what the package's callbacks share.
 
-fastai calls `after_epoch` under `validate`, `get_preds` and `lr_find` too."""
-from fastai.basics import Callback
+    EachTrainedEpoch    calls `trained_epoch` after each epoch of a fit
+    FiniteLoss          stops training where the loss is not a finite number
+    CarryState          resets the state of a stateful model
 
-__all__ = ["EachTrainedEpoch", "CarryState"]
+fastai calls `after_epoch` under `validate`, `get_preds` and `lr_find` too.
+"""
+import math
+
+from fastai.basics import Callback,CancelFitException,Recorder
+
+from .errors import TrainingError
+
+__all__ = ["EachTrainedEpoch", "FiniteLoss", "CarryState"]
 
 
 class EachTrainedEpoch(Callback):
@@ -18,6 +27,38 @@ class EachTrainedEpoch(Callback):
     def trained_epoch(self):
         "What to do; for subclasses."
         raise NotImplementedError(f"{type(self).__name__} needs a method trained_epoch()")
+
+
+class FiniteLoss(Callback):
+    """Stop training at the first loss that is NaN or infinite, before the optimizer steps on it.
+
+    The fit ends as if cancelled, and `CharLearner.fit` then raises `error`, a `TrainingError` with the step and its
+    learning rate. On a GPU the loss is looked at every 50 steps, as reading it makes the host wait. Does nothing
+    under `lr_find`, which looks for the rate where training diverges."""
+    order = Recorder.order+10
+    gpu_steps = 50
+    error = None
+
+    def before_fit(self): self.error = None
+
+    def after_loss(self):
+        if not self.training or hasattr(self.learn, "lr_finder"): return
+        if self.loss.device.type == "cpu" or self.train_iter % self.gpu_steps == 0: self._check()
+
+    def before_validate(self):
+        if self.learn.training_now and hasattr(self.learn, "loss") and not hasattr(self.learn, "lr_finder"): self._check()
+
+    def _check(self):
+        "Cancel the fit if the loss at hand is not a finite number."
+        loss = float(self.loss.detach().mean())
+        if math.isfinite(loss): return
+        rate = self.opt.hypers[-1]["lr"]
+        way = "train with a lower learning rate, such as lr_find suggests"
+        if self.train_iter == 0 and not all(p.isfinite().all() for p in self.model.parameters()):
+            way = "the weights hold NaN or infinity from before: make a new learner, or load a saved model"
+        self.error = TrainingError(f"the loss is {loss} at step {self.train_iter+1} (epoch {self.epoch}, "
+                                   f"learning rate {rate:.3g}), so training stopped; {way}")
+        raise CancelFitException
 
 
 class CarryState(Callback):

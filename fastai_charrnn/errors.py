@@ -7,12 +7,13 @@
     ├─ DataError           windows, batches and splits that a text cannot give
     ├─ ArchError           architectures: unknown, taken, or unfit for the data
     ├─ ModelFileError      a model file that is damaged, foreign, or does not fit
+    ├─ TrainingError       training that cannot go on: the loss is not a finite number
     ├─ GenerationError     what cannot be generated: options without sense, or a model whose numbers are none
     └─ DistribError        several processes that do not fit each other, or of which one is lost
 """
 
 __all__ = ["CharRnnError", "CorpusError", "DownloadError", "VocabError", "UnknownCharError", "DataError",
-           "ArchError", "ModelFileError", "GenerationError", "CharRnnWarning"]
+           "ArchError", "ModelFileError", "TrainingError", "GenerationError", "CharRnnWarning"]
 
 
 class CharRnnError(ValueError):
@@ -55,6 +56,10 @@ class ArchError(CharRnnError):
 
 class ModelFileError(CharRnnError):
     "A model file that is missing, damaged, foreign, or unfit for what is asked of it."
+
+
+class TrainingError(CharRnnError):
+    "Training that cannot go on."
 
 
 class GenerationError(CharRnnError):

@@ -4,7 +4,7 @@
     learn.fit(4, 1e-3); learn.set_lrs(1e-4); learn.fit(2)     # the reference's schedule
     learn.predict_next("for thos", n=40)
 """
-import warnings
+import inspect,warnings
 from collections.abc import Callable
 from contextlib import contextmanager,nullcontext
 from copy import copy
@@ -14,7 +14,7 @@ import fastai.callback.all # noqa: F401 (puts fit_one_cycle, lr_find, no_bar and
 from fastai.basics import Adam,Callback,Learner,PrettyString,Recorder,Tensor,TrainEvalCallback,delegates,event,nn,noop,torch
 
 from .archs import get_arch
-from .callbacks import CarryState,EachTrainedEpoch
+from .callbacks import CarryState,EachTrainedEpoch,FiniteLoss
 from .data import CharDataLoaders
 from .distrib import detach_distributed,distrib_ctx,to_distributed
 from .errors import ArchError,CharRnnWarning,DataError
@@ -87,6 +87,19 @@ class CharLearner(Learner):
         if not hasattr(event, event_name): raise Exception(f"missing {event_name}") # fastai's own type and words
         for cb in sorted(self.cbs, key=attrgetter("order")):
             if _may_handle(cb, event_name): cb(event_name)
+
+    def fit(self,
+        n_epoch:int, # times through the training part
+        lr:float|slice|None=None, # learning rate; None: the learner's
+        wd:float|None=None, # weight decay; None: the learner's
+        cbs:Callback|list|None=None, # callbacks for this fit alone
+        reset_opt:bool=False, # whether to begin with a new optimizer
+        start_epoch:int=0 # the epoch to begin with; those before are skipped
+    ):
+        "As fastai's. Raises `TrainingError` at the first loss that is NaN or infinite; the weights stay those before that step."
+        super().fit(n_epoch, lr, wd, cbs, reset_opt, start_epoch)
+        stopped = getattr(self, "finite_loss", None)
+        if stopped is not None and stopped.error is not None: raise stopped.error
 
     def set_lrs(self,
         lr:float|slice # the learning rate; a slice spreads it over parameter groups, as in `fit`
@@ -206,7 +219,11 @@ def _may_handle(cb, event_name):
     return event_name == "after_fit" or hasattr(cls, event_name) or event_name in cb.__dict__ or any(getattr(cls, o) is not getattr(Callback, o) for o in ("__call__", "__getattr__"))
 
 
-@delegates(Learner.__init__)
+_sample_options = set(inspect.signature(PredictNextCallback).parameters) - {"prompts", "seed"}
+
+
+@delegates(PredictNextCallback.__init__, keep=True, but=["prompts", "seed"])
+@delegates(Learner.__init__, keep=True)
 def char_learner(
     dls:CharDataLoaders, # windows of text
     arch:str|Callable="rnn", # a name from `list_archs()`, or a class or function of your own: arch(vocab_sz, emb_sz=…, n_hid=…, **config)
@@ -219,7 +236,7 @@ def char_learner(
     metrics:Callable|list|None=None, # None: accuracy and bits per char
     prompts:str|list[str]=(), # texts to continue after each epoch, see `PredictNextCallback`
     seed:int|None=None, # fixes the initial weights and the order of training; None: by the global random state
-    **kwargs # as fastai's `Learner`
+    **kwargs # those of `PredictNextCallback`, such as `temperature`, and those of fastai's `Learner`
 ) -> CharLearner:
     """A `CharLearner` over `dls`. Raises `ArchError` for an unknown architecture or one made for another window,
     `UnknownCharError` for prompts outside the vocabulary."""
@@ -230,11 +247,12 @@ def char_learner(
     config = dict(record.config) | dict(emb_sz=emb_sz, n_hid=n_hid) | (config or {})
     for k in ("emb_sz", "n_hid"):
         if not is_count(config[k]): raise ArchError(f"{k}={config[k]!r} is not a whole number from 1 up")
+    shown = {k:kwargs.pop(k) for k in list(kwargs) if k in _sample_options}
     learn = CharLearner(dls, build_model(record.cls, len(dls.vocab), config, None if dls.stateful else dls.window, seed, dls.target), loss_func or CharNLLLoss(), opt_func, lr=lr,
                         metrics=[CharAccuracy(), BitsPerChar()] if metrics is None else metrics, **kwargs)
     learn.arch,learn.arch_config = record,config
     if hasattr(learn, "recorder"): learn.recorder.loss,learn.recorder.smooth_loss = CharLoss(),SmoothLoss(learn.recorder.smooth_loss.beta)
-    learn.add_cbs([CarryState(), TrainingLog(), PredictNextCallback(prompts)])
+    learn.add_cbs([CarryState(), FiniteLoss(), TrainingLog(), PredictNextCallback(prompts, **shown)])
     learn.predict_next_cb.check()
     if seed is not None: dls.train.seed(seed)
     return learn

@@ -1,6 +1,6 @@
 """What a model writes while it is trained: `PredictNextCallback` shows it after each epoch, keeps it, and logs it to a file if asked."""
 import csv,os
-from collections.abc import Sequence
+from collections.abc import Callable,Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from fastai.callback.progress import ProgressCallback
 from fastai.torch_core import rank_distrib
 
 from .callbacks import EachTrainedEpoch
-from .errors import DataError,GenerationError
+from .errors import DataError
 from .generate import check_request,continue_texts
 from .options import Options
 from .splits import is_count
@@ -39,17 +39,23 @@ class PredictNextCallback(EachTrainedEpoch):
     def __init__(self,
         prompts:str|Sequence[str]=(), # texts to continue; none: stay quiet
         n:int=40, # characters to write for each, at most
-        temperature:float=0, # 0: the likeliest each time, as `predict_next`; see `generate`
+        temperature:float=.8, # how the characters are drawn, as in `generate`; 0: greedy, as `predict_next`
         every:int=1, # epochs between two showings
         fname:str|Path|None=None, # a CSV file under `learn.path` for all samples so far; None: no file
-        seed:int=42, # what to draw with after every epoch, so that what changes is the model
+        seed:int=42, # the same for every epoch, so that only the model changes
         return_prompt:bool=True, # whether texts begin with the prompt
         unk:str="error", # characters outside the vocabulary, as in `generate`
-        **options # as `generate`: top_k, top_p, min_p, repetition_penalty, stop, num, beam
+        top_k:int|None=None, # this and the options below: as in `generate`
+        top_p:float|None=None,
+        min_p:float|None=None,
+        repetition_penalty:float|None=None,
+        stop:str|Sequence[str]|Callable[[str],bool]|None=None,
+        num:int=1, # texts for each prompt
+        beam:int|None=None
     ):
         if not is_count(every): raise DataError(f"every={every!r} is not a whole number of epochs from 1 up")
-        if options.pop("stream", False): raise GenerationError("texts are shown whole after an epoch; leave out stream")
-        self.options = Options(temperature, seed=None if options.get("beam") else seed, **options)
+        drawn_with = None if beam else seed
+        self.options = Options(temperature, top_k, top_p, min_p, repetition_penalty, stop, drawn_with, num, beam)
         self.prompts,self.n,self.every,self.fname,self.return_prompt,self.unk = L(prompts),n,every,fname,return_prompt,unk
         self.samples = []
 

@@ -1,11 +1,12 @@
 """Each callback of fastai does its job on a `CharLearner`, and ours do theirs: what they change, not that they return."""
-import csv
+import csv,re
 
 import pytest
 import torch
 from fastai.basics import Callback,Tensor
 from fastai.callback.all import CSVLogger,EarlyStoppingCallback,GradientClip,SaveModelCallback,ShortEpochCallback,ShowGraphCallback
 from fastai.callback.progress import ProgressCallback
+from fastai_charrnn.errors import TrainingError
 
 
 def test_mixed_precision_trains(learn): # more in test_precision.py
@@ -81,3 +82,28 @@ def test_losses_of_an_epoch_are_no_tensors_until_it_ends(learn):
     with learn.no_bar(), learn.no_logging(): learn.fit(2, 1e-3, cbs=Look())
     losses = learn.recorder.losses
     assert len(losses) == len(seen) and all(isinstance(o, Tensor) and o.dtype is torch.float32 and o.dim() == 0 for o in losses) and [float(o) for o in losses] == seen
+
+
+def test_training_stops_at_the_first_loss_that_is_not_finite(learn):
+    with learn.no_bar(), learn.no_logging(), pytest.raises(TrainingError) as e: learn.fit(3, 1e8)
+    step = int(re.search(r"the loss is nan at step (\d+) \(epoch 0, learning rate 1e\+08\)", str(e.value))[1])
+    assert step == len(learn.recorder.losses)+1
+    assert all(torch.isfinite(o) for o in learn.recorder.losses)
+    assert learn.training_log.rows == []
+
+
+def test_a_stopped_fit_leaves_the_learner_usable(learn):
+    with pytest.raises(TrainingError): learn.fit(1, 1e8)
+    assert learn.logger is print
+    assert not learn.training_now
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_weights_that_are_nan_from_before_are_named(learn):
+    with torch.no_grad(): next(learn.model.parameters()).fill_(float("nan"))
+    with learn.no_bar(), pytest.raises(TrainingError, match="the weights hold NaN or infinity from before"): learn.fit(1, 1e-3)
+
+
+def test_a_fit_by_the_clock_stops_at_a_loss_that_is_not_finite_too(learn):
+    with learn.no_bar(), pytest.raises(TrainingError, match="train with a lower learning rate"): learn.fit_minutes(.2, 1e8, bf16=True)
+    assert not torch.is_autocast_enabled("cpu")

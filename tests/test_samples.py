@@ -16,13 +16,28 @@ def fit(learn, n=1, quiet=True):
 
 
 def test_the_callback_shows_and_keeps_continuations_after_each_epoch(dls, capsys):
-    learn = char_learner(dls, n_hid=32, prompts=["the valu", "for"], seed=0)
+    learn = char_learner(dls, n_hid=32, prompts=["the valu", "for"], temperature=0, seed=0)
     fit(learn, 2, quiet=False)
     samples = learn.predict_next_cb.samples
     assert [(s.epoch, s.prompt) for s in samples] == [(0, "the valu"), (0, "for"), (1, "the valu"), (1, "for")]
     assert samples[-1].text == learn.predict_next("for", n=40)
     shown = capsys.readouterr().out
     assert all(repr(s.text) in shown for s in samples)
+
+
+def test_texts_are_drawn_at_temperature_8_tenths_unless_told_otherwise(dls):
+    learn = char_learner(dls, n_hid=32, prompts="the valu", seed=0)
+    fit(learn)
+    assert learn.predict_next_cb.samples[-1].text == learn.generate("the valu", 40, temperature=.8, seed=42).text
+
+
+def test_char_learner_takes_the_options_of_the_callback(dls):
+    learn = char_learner(dls, n_hid=32, prompts="the valu", temperature=.5, top_k=5, n=12, num=2, every=2, seed=0)
+    fit(learn, 2)
+    samples = learn.predict_next_cb.samples
+    want = learn.generate("the valu", 12, temperature=.5, top_k=5, num=2, seed=42)
+    assert [(s.epoch, s.text) for s in samples] == [(1, o.text) for o in want]
+    with pytest.raises(GenerationError, match="temperature=-1"): char_learner(dls, prompts="the valu", temperature=-1)
 
 
 def test_the_callback_is_quiet_without_prompts_and_when_nothing_is_trained(dls, capsys):
@@ -52,7 +67,7 @@ def test_every_nth_epoch(dls):
 def test_the_method_stays_reachable_beside_the_callback(learn): assert callable(learn.predict_next) and len(learn.predict_next("the")) == 1 and isinstance(learn.predict_next_cb, PredictNextCallback)
 
 
-@pytest.mark.parametrize("options", [dict(), dict(temperature=.8, top_p=.9, num=2, repetition_penalty=1.1), dict(beam=3), dict(temperature=1, seed=None)], ids=str)
+@pytest.mark.parametrize("options", [dict(), dict(temperature=0), dict(temperature=.8, top_p=.9, num=2, repetition_penalty=1.1), dict(beam=3), dict(temperature=1, seed=None)], ids=str)
 def test_training_gives_the_same_weights_bit_for_bit_with_and_without_it(small, options):
     def run(prompts):
         dls = CharDataLoaders.from_text(small, bs=512, valid="tail", device="cpu")
@@ -138,12 +153,12 @@ print(len(learn.predict_next_cb.samples), learn.predict_next("the") == learn.gen
         (tmp_path/"group").unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("kw", [dict(temperature=-1), dict(top_p=3), dict(stream=True), dict(beam=2, num=2)], ids=str)
+@pytest.mark.parametrize("kw", [dict(temperature=-1), dict(top_p=3), dict(beam=2, num=2)], ids=str)
 def test_options_without_sense_are_refused_when_it_is_made(kw): pytest.raises(GenerationError, PredictNextCallback, "the", **kw)
 
 
 def test_greedy_loops_of_early_epochs_do_not_warn_and_texts_without_losses_are_kept(dls):
-    learn = with_callback(dls, "the", 300)
+    learn = with_callback(dls, "the", 300, temperature=0)
     learn.recorder.valid_metrics = learn.recorder.train_metrics = False
     with warnings.catch_warnings():
         warnings.simplefilter("error")
