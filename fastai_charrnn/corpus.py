@@ -8,7 +8,7 @@
 
 No torch here, so that the command line starts fast.
 """
-import codecs,hashlib,io,os,re,tempfile,time,warnings
+import codecs,gzip,hashlib,io,os,re,tempfile,time,warnings,zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,14 +21,20 @@ _nietzsche_size = 600_901 # bytes
 _nietzsche_sha256 = "23cf69874ab69d3d256099ab530ea4be24d47d9675b673bcc67cbcd6298ec647"
 
 
+_gzip_magic = b"\x1f\x8b"
+_sniffed = 2**16 # bytes looked at to tell a binary file
+_magic = {b"PK\x03\x04": "a zip archive", b"%PDF": "a PDF file", b"\x89PNG": "a picture", b"\xff\xd8\xff": "a picture",
+          b"BZh": "a bzip2 file", b"\xfd7zXZ": "an xz file", b"\x28\xb5\x2f\xfd": "a zstd file", b"\x7fELF": "a program"}
+
+
 def read_text(
     fname:str|Path, # a text file
     encoding:str="utf-8" # how its bytes spell characters
 ) -> str: # the text, with '\n' line ends and no byte order mark
-    """The text of a file, with line ends as Python's text mode gives them ('\\r\\n' and '\\r' become '\\n').
+    """The text of a file, unpacked if it is gzip, with line ends as Python's text mode gives them ('\\r\\n' and '\\r' become '\\n').
 
     Warns (`CharRnnWarning`) with the number of line ends changed and of byte order marks dropped.
-    Raises `CorpusError` if the file is missing, empty, or not valid in `encoding` (naming the byte)."""
+    Raises `CorpusError` if the file is missing, empty, binary, or not valid in `encoding` (naming the byte)."""
     file = TextFile(fname, encoding)
     text = "".join(file)
     if file.changes: warnings.warn(file.changes, CharRnnWarning, stacklevel=2)
@@ -58,11 +64,28 @@ class TextFile:
         if not self.n_chars: raise CorpusError(f"{self.fname} is empty; give a file with text")
 
     def read_bytes(self) -> Iterator[bytes]:
-        "The file's bytes, piece by piece."
+        "The file's bytes, piece by piece; those of a gzip file unpacked."
         try:
             with open(self.fname, "rb") as f:
-                while raw := f.read(self.size): yield raw
-        except OSError as e: raise CorpusError(f"cannot read {self.fname}: {e.strerror}; give the path of a text file") from None
+                unpacked = gzip.open(f) if f.peek(2).startswith(_gzip_magic) else f
+                first = True
+                while raw := unpacked.read(self.size):
+                    if first: self._refuse_binary(raw)
+                    first = False
+                    yield raw
+        except (EOFError, zlib.error, gzip.BadGzipFile) as e:
+            raise CorpusError(f"{self.fname} is a damaged gzip file ({e}); pack it again, or give the text itself") from None
+        except OSError as e:
+            raise CorpusError(f"cannot read {self.fname}: {e.strerror or e}; give the path of a text file") from None
+
+    def _refuse_binary(self, raw):
+        "Raise `CorpusError` if the file holds null bytes, as no text does but in UTF-16 and UTF-32."
+        if b"\0" not in raw[:_sniffed] or _holds_nulls(self.encoding): return
+        kind = next((name for magic,name in _magic.items() if raw.startswith(magic)), "a binary file")
+        if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise CorpusError(f"{self.fname} is a text in UTF-16; pass encoding='utf-16'")
+        raise CorpusError(f"{self.fname} is {kind}, not a text (it holds null bytes); give a text file, "
+                          "or pass encoding='utf-16' if it is a text in UTF-16")
 
     @property
     def changes(self) -> str: # for a warning; empty if nothing was changed
@@ -105,6 +128,11 @@ class TextFile:
             lines,left = lines+raw.count(b"\n", 0, left),left-len(raw)
             if left <= 0: break
         return lines
+
+
+def _holds_nulls(encoding):
+    "Whether texts in this encoding hold null bytes."
+    return re.sub("[^a-z0-9]", "", encoding.lower()).startswith(("utf16", "utf32", "u16", "u32", "unicode"))
 
 
 def nietzsche(

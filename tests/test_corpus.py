@@ -1,5 +1,5 @@
 """Texts are read with care, and a downloaded corpus is the right one or none. Downloads come from a real server on loopback."""
-import hashlib,socket,subprocess,sys,threading,warnings
+import gzip,hashlib,io,socket,subprocess,sys,threading,warnings,zipfile
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler,ThreadingHTTPServer
 
@@ -52,6 +52,33 @@ def test_missing_files_folders_and_empty_files_are_typed_errors(tmp_path):
     with pytest.raises(CorpusError, match="Is a directory"): read_text(tmp_path)
     for name in ("empty.txt", "mark.txt"):
         with pytest.raises(CorpusError, match="is empty"): read_text(tmp_path/name)
+
+
+def test_gzip_files_are_unpacked(tmp_path):
+    with gzip.open(tmp_path/"t.txt.gz", "wb") as f: f.write("naïve\n".encode("latin-1")*1000)
+    assert read_text(tmp_path/"t.txt.gz", "latin-1") == "naïve\n"*1000
+
+
+def test_damaged_gzip_files_are_typed_errors(tmp_path):
+    whole = gzip.compress(b"some text\n"*1000)
+    (tmp_path/"cut.gz").write_bytes(whole[:-20])
+    (tmp_path/"odd.gz").write_bytes(b"\x1f\x8b"+b"x"*100)
+    for name in ("cut.gz", "odd.gz"):
+        with pytest.raises(CorpusError, match="is a damaged gzip file"): read_text(tmp_path/name)
+
+
+def _zipped():
+    zipfile.ZipFile(buffer := io.BytesIO(), "w").writestr("a.txt", "text")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("raw,says", [
+    (_zipped(), "is a zip archive"), (b"\x89PNG\r\n\x1a\n\0\0", "is a picture"), (b"abc\0\1", "is a binary file"),
+    ("naïve".encode("utf-16"), "is a text in UTF-16; pass encoding='utf-16'")], ids=["zip", "png", "nulls", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_binary_files_are_no_texts(tmp_path, raw, says, encoding):
+    (path := tmp_path/"t").write_bytes(raw)
+    with pytest.raises(CorpusError, match=says): read_text(path, encoding)
 
 
 # texts that need no network
