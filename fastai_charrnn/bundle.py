@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from fastai.basics import default_device,rank_distrib
+from safetensors import SafetensorError
 from safetensors.torch import load_file,save_file
 
 from . import __version__
@@ -41,7 +42,8 @@ def save_model(
             part = Path(tmp)/path.name
             save_file(tensors, part, metadata=dict(charrnn=json.dumps(_description(learn))))
             os.replace(part, path)
-    except OSError as e: raise ModelFileError(f"cannot write {path}: {e.strerror}; choose another place") from None
+    except (OSError, SafetensorError) as e:
+        raise ModelFileError(f"cannot write {path}: {getattr(e, 'strerror', None) or e}; make room, or choose another place") from None
     return path
 
 

@@ -1,113 +1,161 @@
-"""The command line: parse, call, print. `--help` imports no torch; the commands live in `commands` and `light_commands`.
+"""The command line `charrnn`: parse the options, check them, call the command, print errors.
 
-Exit codes: 0 done, 1 an error said in one line on stderr (or Ctrl-C), 2 a command line that makes no sense.
+`--help` imports no torch. The commands are in `train_command`, `commands` and `light_commands`.
+Exit codes: 0 done, 1 an error printed in one line on stderr (or Ctrl-C), 2 options that do not go together.
 """
 import argparse,os,sys,warnings
 from pathlib import Path
 
 from . import __version__
+from .cli_checks import check_values,conflict,in_options
 from .errors import CharRnnError,CharRnnWarning
 
 __all__ = ["main"]
 
 _examples = """examples:
-  charrnn train                                  the reference's corpus if at hand or downloaded in 10 s, else an embedded text
-  charrnn train my.txt --epochs 4 --out my.safetensors
-  charrnn generate my.safetensors --prompt "It was " --prompt "She said" -n 200 --seed 1
+  charrnn train                           the text of lesson 6, or one of Python's
+  charrnn train my.txt --out my.safetensors
+  charrnn generate my.safetensors --prompt "It was " -n 200 --seed 1
   charrnn evaluate my.safetensors other.txt
   charrnn info my.safetensors
   charrnn reproduce --out REPRODUCTION.md
 """
 _train = """examples:
   charrnn train my.txt
-  charrnn train my.txt --arch lstm --n-hid 512 --n 32 --epochs 8 --out my.safetensors
   charrnn train my.txt --recipe best --minutes 5
+  charrnn train my.txt --arch lstm --n-hid 512 --epochs 8 --out my.safetensors
   charrnn train my.txt --arch gru --stateful --n-layers 2 --dropout .2
-  charrnn train old.txt --encoding latin-1
+  charrnn train old.txt.gz --encoding latin-1
   charrnn train --corpus human_numbers --prompt "one thousand "
 """
 _generate = """examples:
-  charrnn generate my.safetensors --prompt "It was " -n 200 --temperature .7 --seed 1
-  charrnn generate my.safetensors --prompt "It was " --temperature 0           the likeliest character each time
-  charrnn generate my.safetensors --prompt "" -n inf --stream | less           without end, as it is written
-  charrnn generate my.safetensors --prompts first-lines.txt --num 3 --json     one JSON object a text
-  charrnn generate my.safetensors --prompt "She said " --stop . --stop ! --top-p .9
+  charrnn generate my.safetensors --prompt "It was " -n 200 --seed 1
+  charrnn generate my.safetensors --prompt "It was " --temperature 0
+  charrnn generate my.safetensors --prompt "" -n inf --stream | less
+  charrnn generate my.safetensors --prompts lines.txt --num 3 --json
+  charrnn generate my.safetensors --prompt "She said " --stop . --top-p .9
 """
+_evaluate = """examples:
+  charrnn evaluate my.safetensors my.txt            the part held out
+  charrnn evaluate my.safetensors my.txt --all      all of it
+  charrnn evaluate my.safetensors other.txt --unk skip
+"""
+_info = "examples:\n  charrnn info my.safetensors\n  charrnn info my.safetensors --json\n"
+_reproduce = "examples:\n  charrnn reproduce --arch char3 --seeds 1\n  charrnn reproduce --out REPRODUCTION.md\n"
+
+_choices = "char3, loop, concat, rnn, gru, lstm, mullstm, hawk or ensemble"
+_train_numbers = (
+    ("epochs", int, "times through the text"),
+    ("lr", float, "highest learning rate of the one-cycle policy"),
+    ("bs", int, "windows in a batch, or streams"),
+    ("n", int, "characters in a window, or read at a time in streams"),
+    ("stride", int, "characters from one window to the next (1; n with --target every)"),
+    ("n-hid", int, "hidden units"),
+    ("emb-sz", int, "size of the embedding of a character"),
+    ("n-layers", int, "recurrent layers (1)"),
+    ("dropout", float, "part of each layer's outputs that training leaves out"),
+    ("minutes", float, "train by the clock, instead of --epochs"),
+    ("valid-pct", float, "part of the text that validates (.1; human_numbers: from 8,001 on)"))
+_generate_numbers = (
+    ("top-k", int, "choose among the k most likely characters"),
+    ("top-p", float, "choose among the fewest characters that together have this probability"),
+    ("min-p", float, "leave out characters below this part of the highest probability"),
+    ("repetition-penalty", float, "above 1: characters already in the text are less likely"),
+    ("seed", int, "the same seed gives the same text (default: a random one, printed)"),
+    ("beam", int, "search for this many of the most likely texts instead of drawing"))
 
 
 def _parser():
-    "Every command with its options; each says its default."
-    top = argparse.ArgumentParser("charrnn", description="Train small character models and write text with them.", epilog=_examples, formatter_class=_Help)
+    "All commands with their options."
+    top = argparse.ArgumentParser("charrnn", description="Train small character models and generate text with them.",
+                                  epilog=_examples, formatter_class=_Help)
     top.add_argument("--version", action="version", version=f"charrnn {__version__}")
     sub = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    p = _command(sub, "train", "train a model on a text and save it after every epoch", _train)
-    p.add_argument("file", nargs="?", metavar="FILE", type=Path, help="a text file")
-    p.add_argument("--corpus", choices=("nietzsche", "python_reference", "human_numbers"), help="instead of FILE; never replaced by another")
-    p.add_argument("--encoding", default="utf-8", help="how FILE spells characters (utf-8)")
-    p.add_argument("--arch", default="rnn", help="char3, loop, concat, rnn, gru, lstm, mullstm, hawk or ensemble (rnn)")
-    for name,kind,default,what in (("epochs", int, 4, "times through the text"), ("lr", float, 5e-3, "highest learning rate of the one-cycle policy"),
-                                   ("bs", int, None, "windows in a batch (512), or streams (64)"), ("n", int, None, "characters in a window (8; 3 for char3), or read at a time in streams (64)"),
-                                   ("stride", int, None, "characters from one window to the next (1; n with --target every)"),
-                                   ("n-hid", int, 256, "hidden units"), ("emb-sz", int, 42, "numbers that embed a character"),
-                                   ("valid-pct", float, None, "the part that validates (.1; human_numbers: from 8,001 on)"), ("seed", int, 42, "fixes weights and order")):
-        p.add_argument(f"--{name}", type=kind, default=default, metavar=kind.__name__.upper(), help=what + ("" if default is None else f" ({default})"))
-    p.add_argument("--target", default="next", choices=("next", "every"), help="predict the character after a window, or after each of its characters (next)")
-    p.add_argument("--stateful", action="store_true", help="read the text in streams, the state going on from batch to batch; every character is a target")
-    p.add_argument("--n-layers", type=int, metavar="INT", help="recurrent layers (1)")
-    p.add_argument("--dropout", type=float, metavar="FLOAT", help="the part of each layer's outputs that training leaves out (0)")
-    p.add_argument("--minutes", type=float, metavar="FLOAT", help="train so long, by the clock, instead of --epochs")
-    p.add_argument("--recipe", choices=("best",), help="what makes the most of --minutes (5) on this machine, in place of --arch and the other numbers")
-    p.add_argument("--valid", default="tail", choices=("tail", "blocks", "random", "last"), help="how the validation part is chosen (tail: the end of the text)")
-    p.add_argument("--prompt", action="append", metavar="TEXT", help="continue this when trained; repeat for more (three pieces of the text)")
-    p.add_argument("--out", default=Path("model.safetensors"), type=Path, metavar="MODEL", help="where the model goes (model.safetensors)")
-    p.add_argument("--overwrite", action="store_true", help="replace MODEL if it exists")
-    p.add_argument("--device", help="cpu, cuda … (the GPU if there is one)")
-
-    p = _command(sub, "generate", "continue prompts", _generate)
-    p.add_argument("model", metavar="MODEL", type=Path, help="a file that train wrote")
-    p.add_argument("--prompt", action="append", metavar="TEXT", help="what to continue; repeat for more")
-    p.add_argument("--prompts", metavar="FILE", help="a file of prompts, one a line; - is standard input")
-    p.add_argument("-n", type=_count, default=200, metavar="INT", help="characters to write for each, at most; inf with --stream (200)")
-    p.add_argument("--temperature", type=float, default=.8, metavar="FLOAT", help="0: the likeliest each time; below 1 likelier characters gain, above 1 rarer ones (.8)")
-    for name,kind,what in (("top-k", int, "choose among the k likeliest"), ("top-p", float, "choose among the fewest that have this probability together"),
-                           ("min-p", float, "choose among those with at least this part of the likeliest's probability"), ("repetition-penalty", float, "above 1: what stands in the text is less likely"),
-                           ("seed", int, "what to draw with: the same text each time (drawn)"), ("beam", int, "search for so many likeliest texts instead of drawing")):
-        p.add_argument(f"--{name}", type=kind, metavar=kind.__name__.upper(), help=what)
-    p.add_argument("--num", type=int, default=1, metavar="INT", help="texts for each prompt (1)")
-    p.add_argument("--stop", action="append", metavar="TEXT", help="end a text after this; repeat for more")
-    p.add_argument("--stream", action="store_true", help="print as it is written, one prompt after another")
-    p.add_argument("--no-prompt", action="store_true", help="print the continuations alone")
-    p.add_argument("--json", action="store_true", help="one object a text: prompt, text, log-probabilities, bits per char, seed")
-    _unk(p)
-
-    p = _command(sub, "evaluate", "loss, accuracy and bits per char of a model on a text", "examples:\n  charrnn evaluate my.safetensors other.txt --unk skip\n")
-    p.add_argument("model", metavar="MODEL", type=Path, help="a file that train wrote")
-    p.add_argument("file", metavar="FILE", type=Path, help="a text file")
-    p.add_argument("--encoding", default="utf-8", help="how FILE spells characters (utf-8)")
-    _unk(p)
-
-    p.add_argument("--by", choices=("windows", "chunks", "streams"), help="how to read FILE (as the model was trained)")
-    p.add_argument("--dynamic", action="store_true", help="let the model learn from what it has read, and put its weights back at the end")
-
-    p = _command(sub, "info", "what a model file says of itself", "examples:\n  charrnn info my.safetensors\n  charrnn info my.safetensors --json\n")
-    p.add_argument("model", metavar="MODEL", type=Path, help="a file that train wrote")
-    p.add_argument("--json", action="store_true", help="everything, as JSON")
-
-    p = _command(sub, "reproduce", "train the reference's networks by its schedules and compare", "examples:\n  charrnn reproduce --arch char3 --seeds 1\n  charrnn reproduce --out REPRODUCTION.md\n")
-    p.add_argument("--arch", action="append", choices=("char3", "loop", "concat", "rnn"), help="repeat for more (all four)")
-    p.add_argument("--seeds", type=int, default=3, help="trials of each schedule (3)")
-    p.add_argument("--no-one-cycle", action="store_true", help="leave out the comparison with the one-cycle policy")
-    p.add_argument("--out", type=Path, metavar="FILE", help="write the report there as well")
+    _add_train(_command(sub, "train", "train a model on a text and save it", _train))
+    _add_generate(_command(sub, "generate", "continue prompts", _generate))
+    _add_evaluate(_command(sub, "evaluate", "loss, accuracy and bits per char of a model on a text", _evaluate))
+    _add_info(_command(sub, "info", "what a model file holds", _info))
+    _add_reproduce(_command(sub, "reproduce", "train lesson 6's networks and compare with its numbers", _reproduce))
     return top
 
 
+def _add_train(p):
+    p.add_argument("file", nargs="?", metavar="FILE", type=Path, help="a text file, gzip or not")
+    p.add_argument("--corpus", choices=("nietzsche", "python_reference", "human_numbers"), help="a known text instead of FILE")
+    p.add_argument("--encoding", help="character encoding of FILE (utf-8)")
+    p.add_argument("--arch", help=f"{_choices} (default: by the size of the text)")
+    for name,kind,what in _train_numbers: _add_number(p, name, kind, what)
+    p.add_argument("--seed", type=int, default=42, metavar="INT", help="fixes weights, order and samples (42)")
+    p.add_argument("--target", choices=("next", "every"),
+                   help="predict the character after a window, or after each of its characters (next)")
+    p.add_argument("--stateful", action="store_true", default=None,
+                   help="read the text in streams and keep the hidden state from batch to batch")
+    p.add_argument("--recipe", choices=("best",),
+                   help="the best network for --minutes (5) on this machine, in place of --arch and the other numbers")
+    p.add_argument("--valid", default="tail", choices=("tail", "blocks", "random", "last"),
+                   help="how the validation part is chosen (tail: the end of the text)")
+    p.add_argument("--prompt", action="append", metavar="TEXT",
+                   help="continue this after every epoch and at the end; repeat for more (three places in the text held out)")
+    p.add_argument("--temperature", type=float, default=.8, metavar="FLOAT", help="of the samples; 0: greedy text (.8)")
+    p.add_argument("--out", default=Path("model.safetensors"), type=Path, metavar="MODEL", help="file to save to (model.safetensors)")
+    p.add_argument("--overwrite", action="store_true", help="replace MODEL if it exists")
+    p.add_argument("--device", help="cpu, cuda … (the GPU if there is one)")
+
+
+def _add_generate(p):
+    p.add_argument("model", metavar="MODEL", type=Path, help="a file that train wrote")
+    p.add_argument("--prompt", action="append", metavar="TEXT", help="text to continue; repeat for more")
+    p.add_argument("--prompts", metavar="FILE", help="a file of prompts, one a line; - is standard input")
+    p.add_argument("-n", "--n", type=_count, default=200, metavar="INT", help="characters to generate at most; inf with --stream (200)")
+    p.add_argument("--temperature", type=float, default=.8, metavar="FLOAT",
+                   help="0: the most likely character each time; below 1 safer, above 1 wilder (.8)")
+    for name,kind,what in _generate_numbers: _add_number(p, name, kind, what)
+    p.add_argument("--num", type=int, default=1, metavar="INT", help="texts for each prompt (1)")
+    p.add_argument("--stop", action="append", metavar="TEXT", help="end a text after this; repeat for more")
+    p.add_argument("--stream", action="store_true", help="print characters as they are generated, one prompt after another")
+    p.add_argument("--no-prompt", action="store_true", help="print the continuations only")
+    p.add_argument("--json", action="store_true", help="one JSON object a text: prompt, text, log-probabilities, bits per char, seed")
+    _add_unk(p)
+
+
+def _add_evaluate(p):
+    p.add_argument("model", metavar="MODEL", type=Path, help="a file that train wrote")
+    p.add_argument("file", metavar="FILE", type=Path, help="a text file, gzip or not")
+    p.add_argument("--encoding", default="utf-8", help="character encoding of FILE (utf-8)")
+    p.add_argument("--all", action="store_true", help="score all of FILE, even the part that the model was trained on")
+    p.add_argument("--by", choices=("windows", "chunks", "streams"), help="how to read FILE (as the model was trained)")
+    p.add_argument("--dynamic", action="store_true", help="let the model learn from what it has read, then restore its weights")
+    _add_unk(p)
+
+
+def _add_info(p):
+    p.add_argument("model", metavar="MODEL", type=Path, help="a file that train wrote")
+    p.add_argument("--json", action="store_true", help="everything, as JSON")
+
+
+def _add_reproduce(p):
+    p.add_argument("--arch", action="append", choices=("char3", "loop", "concat", "rnn"), help="repeat for more (all four)")
+    p.add_argument("--seeds", type=int, default=3, metavar="INT", help="trials of each schedule (3)")
+    p.add_argument("--no-one-cycle", action="store_true", help="leave out the comparison with the one-cycle policy")
+    p.add_argument("--out", type=Path, metavar="FILE", help="write the report there as well")
+
+
 class _Help(argparse.RawDescriptionHelpFormatter):
-    def __init__(self, prog): super().__init__(prog, max_help_position=28, width=120)
+    "Help as wide as the terminal."
+
+    def __init__(self, prog): super().__init__(prog, max_help_position=28)
 
 
-def _command(sub, name, what, epilog): return sub.add_parser(name, help=what, description=what[0].upper()+what[1:]+".", epilog=epilog, formatter_class=_Help)
-def _unk(p): p.add_argument("--unk", default="error", metavar="CHAR", help="characters the model does not know: error, skip, or a known one to take instead (error)")
+def _command(sub, name, what, epilog):
+    return sub.add_parser(name, help=what, description=what[0].upper()+what[1:]+".", epilog=epilog, formatter_class=_Help)
+
+
+def _add_number(p, name, kind, what): p.add_argument(f"--{name}", type=kind, metavar=kind.__name__.upper(), help=what)
+
+
+def _add_unk(p):
+    p.add_argument("--unk", default="error", metavar="CHAR",
+                   help="characters that the model does not know: error, skip, or a known character to put in their place (error)")
 
 
 def _count(s):
@@ -115,43 +163,64 @@ def _count(s):
     return None if s == "inf" else int(s)
 
 
-_count.__name__ = "INT" # what argparse calls it in its error
-
-
-def _senseless(args):
-    "What is wrong with the command line as a whole, if anything."
-    if args.command == "train" and args.file and args.corpus: return "give FILE or --corpus, not both"
-    if args.command == "train" and args.minutes is not None and not args.minutes > 0: return f"--minutes {args.minutes} is not above 0"
-    if args.command == "evaluate" and args.by and args.dynamic: return "--dynamic reads in one stream: leave out --by"
-    if args.command != "generate": return None
-    if not args.prompt and not args.prompts: return "generate needs --prompt TEXT or --prompts FILE"
-    if args.stream and (args.json or args.num != 1 or args.beam): return "--stream prints one text after another as it is written: leave out --json, --num and --beam"
-    return None
+# argparse uses the name in its error
+_count.__name__ = "INT"
 
 
 def main(
     argv:list[str]|None=None # arguments; None: the process's
 ) -> int: # exit code
     "Run one command."
-    args = _parser().parse_args(argv)
-    if wrong := _senseless(args): _parser().error(wrong)
-    if hasattr(sys.stdout, "reconfigure"): sys.stdout.reconfigure(errors="backslashreplace") # a terminal that cannot spell a character
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if wrong := conflict(args): parser.error(wrong)
+    # a terminal may lack a character
+    if hasattr(sys.stdout, "reconfigure"): sys.stdout.reconfigure(errors="backslashreplace")
     with warnings.catch_warnings():
         warnings.simplefilter("always", CharRnnWarning)
-        warnings.showwarning = lambda message, *_, **__: print(f"charrnn: {message}", file=sys.stderr) if os.environ.get("RANK", "0") == "0" else None
+        warnings.showwarning = _print_once()
         try:
-            if args.command in ("generate", "info"): from . import light_commands as commands
-            else: from . import commands
-            getattr(commands, args.command)(args)
+            check_values(args)
+            _run(args)
             sys.stdout.flush()
+        except BrokenPipeError:
+            # the reader of the output left: the work of train and reproduce was cut short, that of the others was enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1 if args.command in ("train", "reproduce") else 0
         except (CharRnnError, OSError, KeyboardInterrupt) as e:
-            if isinstance(e, BrokenPipeError): # the reader left, and has all it wants
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                return 1 if args.command in ("train", "reproduce") else 0 # whose work was cut short
-            who = f"rank {os.environ['RANK']}: " if int(os.environ.get("WORLD_SIZE", 1)) > 1 and "RANK" in os.environ else "" # of several processes
-            print(f"charrnn: {who}{'interrupted' if isinstance(e, KeyboardInterrupt) and not str(e) else e}", file=sys.stderr)
+            print(f"charrnn: {_rank()}{_message(e)}", file=sys.stderr)
             return 1
     return 0
+
+
+def _run(args):
+    "Import what the command needs, and call it."
+    if args.command in ("generate", "info"): from . import light_commands as module
+    elif args.command == "train": from . import train_command as module
+    else: from . import commands as module
+    getattr(module, args.command)(args)
+
+
+def _print_once():
+    "Warnings as lines on stderr, each once; of several processes, the first prints."
+    seen = set()
+
+    def show(message, *_, **__):
+        if str(message) in seen or os.environ.get("RANK", "0") != "0": return
+        seen.add(str(message))
+        print(f"charrnn: {in_options(str(message))}", file=sys.stderr)
+    return show
+
+
+def _message(e):
+    if isinstance(e, KeyboardInterrupt) and not str(e): return "interrupted"
+    return in_options(str(e))
+
+
+def _rank():
+    "Which of several processes this is."
+    several = int(os.environ.get("WORLD_SIZE", 1)) > 1 and "RANK" in os.environ
+    return f"rank {os.environ['RANK']}: " if several else ""
 
 
 if __name__ == "__main__": sys.exit(main())

@@ -233,7 +233,7 @@ def _windows(ids, vocab, n, stride, bs, valid, valid_pct, seed, val_bs, target):
     stride = (1 if target == "next" or not is_count(n) else n) if stride is None else stride
     split = split_windows(len(ids), n, stride, valid, valid_pct, seed)
     _check_bs(len(split.train), len(ids), n, bs, val_bs)
-    info = dict(n_chars=len(ids), stride=stride, split=describe_split(valid, valid_pct, seed), spans=split.spans)
+    info = _info(ids, stride, describe_split(valid, valid_pct, seed), split.spans)
     train,part = (CharWindows(ids, vocab, torch.from_numpy(s) if isinstance(s, np.ndarray) else s, n, info, target) for s in (split.train, split.valid))
     if target == "every" and split.spans: part = CharStreams(ids, vocab, split.spans[1], val_bs or max(bs, 2048), n, carried=False, info=info)
     return train,part
@@ -245,8 +245,14 @@ def _streams(ids, vocab, n, stride, bs, valid, valid_pct, seed, val_bs, target, 
     if stride not in (None, n): raise DataError(f"stateful=True reads streams from one end to the other: leave out stride={stride!r}")
     spans = split_streams(len(ids), n, valid, valid_pct)
     _check_bs(spans[0][0][1]-1, len(ids), n, bs, val_bs)
-    info = dict(n_chars=len(ids), stride=n, split=describe_split("tail", valid_pct, seed), spans=spans)
+    info = _info(ids, n, describe_split("tail", valid_pct, seed), spans)
     return [CharStreams(ids, vocab, part, rows, n, carried=True, rest=not train, info=info, shift=shift and train) for part,rows,train in zip(spans, (bs, val_bs or bs), (True, False))]
+
+
+def _info(ids, stride, split, spans):
+    "How the data was made, for model files. The digest tells later whether a text is this one; on disk there is none."
+    info = dict(n_chars=len(ids), stride=stride, split=split, spans=spans)
+    return info | dict(digest=ids.digest) if isinstance(ids, CharIds) else info
 
 
 def _nth(stride): return "" if stride == 1 else f"{stride}{ {2: 'nd', 3: 'rd'}.get(stride, 'th')} "
@@ -262,4 +268,5 @@ def _check_bs(n_train, n_chars, n, bs, val_bs, what="windows"):
 def _usable(device):
     try: return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as e:
-        raise DataError(f"device={str(device)!r} cannot be used here ({str(e).splitlines()[0]}); pass device=\"cpu\", or None for the best there is") from None
+        why = "no such device" if "Expected one of" in str(e) else str(e).splitlines()[0]
+        raise DataError(f"device={str(device)!r} cannot be used here ({why}); pass device=\"cpu\", or None for the best there is") from None

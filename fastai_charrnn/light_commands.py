@@ -1,23 +1,68 @@
 """What the commands of `charrnn` do that need no fastai: `generate` and `info`, given the parsed arguments (`cli`)."""
-import json,sys
+import json,secrets,sys
 
+from .decoders import carries
 from .errors import CorpusError
 from .modelfile import describe_model
 from .writer import load_writer
 
 __all__ = ["generate", "info"]
 
+# the line between two texts
+_between = "---"
 
-def generate(args):
-    "Every prompt with its continuations: all at once, or one after another as they are written."
+
+_options = ("n", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop", "seed")
+
+
+def generate(
+    args # parsed arguments
+):
+    "Print every prompt with its continuations: all at once, or one after another as they are generated."
     learn,prompts = load_writer(args.model),_prompts_of(args)
-    kw = dict(return_prompt=not args.no_prompt, unk=args.unk, **{k:getattr(args, k) for k in ("n", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop", "seed")})
-    if args.stream:
-        for p in prompts:
-            for c in learn.generate(p, stream=True, **kw): print(c, end="", flush=True)
-            print(flush=True)
-        return
-    for o in learn.generate(list(prompts), num=args.num, beam=args.beam, **kw): print(_as_json(o) if args.json else o)
+    # one seed for all prompts
+    drawn = args.temperature != 0 and not args.beam
+    if drawn and args.seed is None: args.seed = secrets.randbits(32)
+    options = {k: getattr(args, k) for k in _options}
+    options |= dict(return_prompt=not args.no_prompt, unk=args.unk)
+    if args.stream: _stream(learn, prompts, options)
+    else: _print_all(learn, list(prompts), args, options)
+    if drawn: print(f"charrnn: seed {args.seed}", file=sys.stderr)
+
+
+def _stream(learn, prompts, options):
+    "Characters as they are generated."
+    for k,prompt in enumerate(prompts):
+        note_long_prompts(learn, [prompt])
+        if k: print(_between)
+        for c in learn.generate(prompt, stream=True, **options): print(c, end="", flush=True)
+        print(flush=True)
+
+
+def _print_all(learn, prompts, args, options):
+    note_long_prompts(learn, prompts)
+    texts = learn.generate(prompts, num=args.num, beam=args.beam, **options)
+    for k,o in enumerate(texts):
+        if k and not args.json: print(_between)
+        print(_as_json(o) if args.json else o)
+
+
+def note_long_prompts(
+    learn, # a model that reads windows, or keeps a state
+    prompts:list[str] # texts to continue
+):
+    "Say on stderr, once, how many characters of a prompt count, if a prompt has more."
+    n = None if carries(learn.model) else learn.dls.window
+    long = next((p for p in prompts if n is not None and len(p) > n), None)
+    if long is None: return
+    print(f"charrnn: the model reads the last {n} characters of a prompt; of {short_repr(long)} only {long[-n:]!r} counts", file=sys.stderr)
+
+
+def short_repr(
+    s:str # a text
+) -> str:
+    "Its `repr`, cut to 40 characters."
+    return repr(s if len(s) <= 40 else s[:37]+"...")
 
 
 def _prompts_of(args):
@@ -51,6 +96,6 @@ def info(args):
 
 def epochs(
     n:int # how many
-) -> str:
-    "So many epochs, in words."
+) -> str: # "1 epoch", "4 epochs"
+    "A number of epochs, in words."
     return f"{n} epoch{'' if n == 1 else 's'}"

@@ -22,7 +22,7 @@ from .archs import Arch,check_takes,get_arch
 from .errors import ArchError,CharRnnError,ModelFileError
 from .vocab import CharVocab
 
-__all__ = ["describe_model", "build_model", "build_described", "checked", "opening", "with_suffix", "FORMAT"]
+__all__ = ["describe_model", "build_model", "build_described", "count_parameters", "checked", "opening", "with_suffix", "FORMAT"]
 
 FORMAT = 2
 
@@ -30,8 +30,9 @@ FORMAT = 2
 def with_suffix(
     path:str|Path # as given
 ) -> Path: # with ".safetensors" if it had no suffix
-    "Where a model file lies."
+    "The path of a model file. Raises `ModelFileError` for a path without a name, such as \".\"."
     path = Path(path)
+    if not path.name: raise ModelFileError(f"{str(path)!r} is a folder, not a model file; give a file name, such as my.safetensors")
     return path if path.suffix else path.with_suffix(".safetensors")
 
 
@@ -40,6 +41,7 @@ def describe_model(
 ) -> dict: # the description, with `tensors`: name to shape
     "What a model file says of itself, without loading its weights. Raises `ModelFileError` if it is none."
     path = with_suffix(path)
+    if path.is_dir(): raise ModelFileError(f"{path} is a folder, not a model file; give the path of the file")
     if not path.is_file(): raise ModelFileError(f"there is no model file {path}; save_model(learn, {str(path)!r}) writes one")
     try:
         with safe_open(path, framework="pt") as f:
@@ -73,11 +75,30 @@ def build_model(
     check_takes(cls, config)
     with nullcontext() if seed is None else torch.random.fork_rng():
         if seed is not None: torch.manual_seed(seed)
-        model = cls(vocab_sz, **config)
+        try: model = cls(vocab_sz, **config)
+        except (MemoryError, RuntimeError) as e:
+            if not (isinstance(e, MemoryError) or "alloc" in str(e) or "overflow" in str(e)): raise
+            raise ArchError(f"there is not enough memory for {cls.__name__} with {_numbers(config)}; pass smaller numbers, such as n_hid=256") from None
     if hasattr(model, "target"): model.target = target
     if window is None and getattr(model, "window", 0) is not None:
         raise ArchError(f"{cls.__name__} cannot carry its state from batch to batch: derive it from CharModel, with an argument window, or leave out stateful=True")
     return model
+
+
+def _numbers(config): return ", ".join(f"{k}={v!r}" for k,v in config.items() if k != "window")
+
+
+def count_parameters(
+    arch:str, # a registered name
+    vocab_sz:int, # characters in the vocabulary, padding included
+    config:dict, # arguments of the architecture, as `char_learner` has them
+    window:int|None=None # characters it reads; None: it carries its state
+) -> int:
+    "How many numbers the weights of a model are, counted without memory for them. Raises `ArchError` for arguments it does not take."
+    record = get_arch(arch)
+    with torch.device("meta"),_Unfilled():
+        model = build_model(record.cls, vocab_sz, dict(record.config) | config, window)
+    return sum(p.numel() for p in model.parameters())
 
 
 def build_described(

@@ -33,7 +33,7 @@ class Options:
     def __post_init__(self):
         _between("temperature", self.temperature, 0, None, "0 for the likeliest character each time, about .8 for lively text")
         for name in ("top_p", "min_p"): _between(name, getattr(self, name), 0, 1, "or None to leave it out")
-        _between("repetition_penalty", self.repetition_penalty, 0, None, "1 or None changes nothing, 1.2 is usual", above=True)
+        _between("repetition_penalty", self.repetition_penalty, 0, None, "1 changes nothing, 1.2 is usual", above=True)
         for name in ("top_k", "beam", "num"):
             v = getattr(self, name)
             if not (is_count(v) or v is None and name != "num"): raise GenerationError(f"{name}={v!r} is not a whole number from 1 up" + ("" if name == "num" else ", or None"))

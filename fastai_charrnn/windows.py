@@ -3,7 +3,7 @@
 A window is an offset into the text. Batches are gathered whole: from memory by one look-up each, from disk for up to
 a thousand batches at once, in the order of the text, so that the disk is read in one sweep and memory stays flat.
 """
-import mmap,os
+import hashlib,mmap,os
 from collections.abc import Iterator,Sequence
 from pathlib import Path
 
@@ -39,6 +39,11 @@ class CharIds:
 
     def to(self, device):
         if self.data.device != torch.device(device): self.data = self.data.to(device)
+
+    @property
+    def digest(self) -> str: # sha256, in hexadecimal
+        "Tells whether two encoded texts are the same."
+        return hashlib.sha256(self.data.cpu().to(torch.int32).numpy().tobytes()).hexdigest()
 
     @property
     def home(self) -> torch.device:
@@ -111,7 +116,7 @@ class CharWindows:
         vocab:CharVocab, # what its indices mean
         starts:Tensor|Starts, # (n_windows,) int64: where each window starts
         window:int, # characters in a window
-        info:dict|None=None, # how the data was made: n_chars, stride, split, spans; goes into model files
+        info:dict|None=None, # how the data was made: n_chars, stride, split, spans, digest of the text; goes into model files
         target:str="next" # what is to be predicted: the character after the window ("next"), or the one after each of its characters ("every")
     ):
         self.ids,self.vocab,self.starts,self.window,self.info,self.target = ids,vocab,starts,window,info or {},target
