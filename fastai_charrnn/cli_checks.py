@@ -110,4 +110,4 @@ def in_options(
     named = rf"(?<![\w.(-])({'|'.join(sorted(_names, key=len, reverse=True))})=(?=\S)"
     message = re.sub(named, lambda m: _option(m[1])+" ", message)
     # simple values need no quotes
-    return re.sub(r"(--[\w-]+) (['\"])([\w.-]+)\2", r"\1 \3", message)
+    return re.sub(r"(--[\w-]+) (['\"])([A-Za-z0-9_.-]+)\2", r"\1 \3", message)
