@@ -13,9 +13,9 @@ from .errors import CharRnnError,CharRnnWarning
 __all__ = ["main"]
 
 _examples = """examples:
-  charrnn train                           the text of lesson 6, or one of Python's
+  charrnn train                   the text of lesson 6, or one of Python's
   charrnn train my.txt --out my.safetensors
-  charrnn generate my.safetensors --prompt "It was " -n 200 --seed 1
+  charrnn generate my.safetensors --prompt "It was " -n 200
   charrnn evaluate my.safetensors other.txt
   charrnn info my.safetensors
   charrnn reproduce --out REPRODUCTION.md
@@ -81,7 +81,8 @@ def _parser():
 
 def _add_train(p):
     p.add_argument("file", nargs="?", metavar="FILE", type=Path, help="a text file, gzip or not")
-    p.add_argument("--corpus", choices=("nietzsche", "python_reference", "human_numbers"), help="a known text instead of FILE")
+    p.add_argument("--corpus", choices=("nietzsche", "python_reference", "human_numbers"), metavar="NAME",
+                   help="nietzsche, python_reference or human_numbers instead of FILE")
     p.add_argument("--encoding", help="character encoding of FILE (utf-8)")
     p.add_argument("--arch", help=f"{_choices} (default: by the size of the text)")
     for name,kind,what in _train_numbers: _add_number(p, name, kind, what)

@@ -183,3 +183,14 @@ def test_a_folder_that_cannot_be_written_to_is_an_error_before_training(cli):
     code,err = cli("train my.txt --out /proc/m")
     assert code == 1
     assert err.startswith("charrnn: cannot write /proc/m.safetensors: ")
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize("command", ["", "train ", "generate ", "evaluate ", "info ", "reproduce "])
+def test_help_fits_the_terminal(command, columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with pytest.raises(SystemExit): main(f"{command}--help".split())
+    text,examples = capsys.readouterr().out.split("examples:")
+    assert max(map(len, text.splitlines())) <= columns
+    # examples are commands to copy and are not broken
+    assert max(map(len, examples.splitlines())) <= 80
