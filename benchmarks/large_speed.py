@@ -9,7 +9,7 @@ from pathlib import Path
 from figures import Row
 from scale_speed import _start,_text,measured
 
-_modes = {"windows": dict(n=8, bs=512), "streams": dict(n=64, bs=64, target="every", stateful=True)}
+_modes = {"windows": dict(n=8, bs=512, valid="random", valid_pct=.2), "streams": dict(n=64, bs=64, target="every", stateful=True)}
 _train = _start+"""
 import torch
 from fastai_charrnn.all import CharDataLoaders,Callback,CancelFitException,char_learner

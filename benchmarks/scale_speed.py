@@ -27,7 +27,7 @@ encode_file(fname)
 print(json.dumps(dict(encode=now()-start, encoding=mb("VmHWM")-base)))
 """
 _draw = _start+"""
-batches = iter(CharDataLoaders.from_file(fname, mmap=True, device="cpu").train)
+batches = iter(CharDataLoaders.from_file(fname, mmap=True, valid="random", valid_pct=.2, device="cpu").train)
 next(batches)
 first = now()
 n = sum(1 for _ in islice(batches, n-1))

@@ -12,7 +12,8 @@ from figures import Row,in_turn,ratios
 
 def measure(short:bool=False) -> list[Row]:
     "Steps on batches of the corpus, and the products alone, in turn."
-    dls,rows = CharDataLoaders.from_text(read_text(nietzsche())[:60_000]),[]
+    dls = CharDataLoaders.from_text(read_text(nietzsche())[:60_000], valid="random", valid_pct=.2)
+    rows = []
     a,w,o = torch.randn(512, 256),torch.randn(256, 256),torch.randn(256, 85)
     batches = [b for b,_ in zip(dls.train, range(2 if short else 10))]
     for arch in ("loop", "rnn"):

@@ -1,6 +1,6 @@
 """A trained model goes on to another text: `extend_vocab` teaches it new characters, `dynamic_evaluation` lets it learn while it reads.
 
-    dls = CharDataLoaders.from_text(other, vocab=learn.dls.vocab.extended(other), …)
+    dls = CharDataLoaders.from_text(other, vocab=learn.dls.vocab.extended(other))
     learn = extend_vocab(learn, dls)
     learn.fit_one_cycle(2, 1e-3)
 """

@@ -1,7 +1,7 @@
 """The registry of architectures: names to records. Knows no torch; `models` and users register into it.
 
     @register_arch("mine", n_layers=2)        # defaults that `char_learner(config=…)` may override
-    class Mine(nn.Module): …                  # built as Mine(vocab_sz, emb_sz=…, n_hid=…, n_layers=…)
+    class Mine(nn.Module): ...                # built as Mine(vocab_sz, emb_sz=…, n_hid=…, n_layers=…)
 """
 import inspect
 from collections.abc import Callable

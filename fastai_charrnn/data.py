@@ -255,7 +255,12 @@ def _info(ids, stride, split, spans):
     return info | dict(digest=ids.digest) if isinstance(ids, CharIds) else info
 
 
-def _nth(stride): return "" if stride == 1 else f"{stride}{ {2: 'nd', 3: 'rd'}.get(stride, 'th')} "
+def _nth(stride):
+    "\"3rd \" for 3, and nothing for 1."
+    if stride == 1: return ""
+    teens = 10 <= stride%100 < 20
+    ending = "th" if teens else {1: "st", 2: "nd", 3: "rd"}.get(stride%10, "th")
+    return f"{stride}{ending} "
 
 
 def _check_bs(n_train, n_chars, n, bs, val_bs, what="windows"):

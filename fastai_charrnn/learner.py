@@ -1,7 +1,7 @@
 """`char_learner`: data and the name of an architecture in, a fastai `Learner` with the verbs of text out.
 
     learn = char_learner(dls, arch="rnn")
-    learn.fit(4, 1e-3); learn.set_lrs(1e-4); learn.fit(2)     # the reference's schedule
+    learn.fit(4, 1e-3); learn.set_lrs(1e-4); learn.fit(2)     # lesson 6's schedule
     learn.predict_next("for thos", n=40)
 """
 import inspect,warnings
@@ -35,18 +35,19 @@ class TrainingLog(EachTrainedEpoch):
     "Keep what every epoch of every fit printed, so that a model file can say how its model was trained; fetch the epoch's smoothed losses from the device."
     order = Recorder.order+1
 
-    def __init__(self): self.rows,self.warned = [],False
+    def __init__(self):
+        self.rows = []
+        self.warned = False # whether the warning about a random split was given
 
-    def before_fit(self):
-        "Warn once where the validation loss is flattered by a random split."
-        fits = not hasattr(self.learn, "lr_finder") and not hasattr(self.learn, "gather_preds")
-        if self.warned or not fits or not self.dls.train_ds.info.get("split", "").startswith("random"): return
+    def before_train(self):
+        "Raise `DataError` where there is no text. Warn once where the validation loss is flattered by a random split."
+        if not len(self.dls.train):
+            raise DataError("these dls hold no text to train on; set learn.dls, or pass load_model(path, dls=…), made with vocab=learn.dls.vocab")
+        is_random = self.dls.train_ds.info.get("split", "").startswith("random")
+        if self.warned or not is_random or hasattr(self.learn, "lr_finder"): return
         self.warned = True
         warnings.warn("validation shares characters with training (valid=\"random\", the split of lesson 6), so its loss is too low; "
                       "for an honest loss make dls with valid=\"tail\"", CharRnnWarning, stacklevel=2)
-
-    def before_train(self):
-        if not len(self.dls.train): raise DataError("these dls hold no text to train on; set learn.dls, or pass load_model(path, dls=…), made with vocab=learn.dls.vocab")
 
     def trained_epoch(self):
         "Keep the numbers by name, and the learning rate they were reached with."

@@ -1,9 +1,9 @@
 """Pictures: an architecture drawn from its step, the map of its embedding, and numbers over the characters of a text.
 
-    plot_arch("concat")                     what one step does, unrolled over a window
-    plot_embeddings(learn)                  which characters a trained network holds to be alike
-    plot_next(learn, "for thos")            how likely each character is to come next
-    plot_over_text(values, "Doug saw Jane") gates, hidden units, surprise: a row each, a column a character
+    plot_arch("concat")                      # what one step does, unrolled over a window
+    plot_embeddings(learn)                   # which characters have similar embeddings
+    plot_next(learn, "for thos")             # how likely each character is to come next
+    plot_over_text(values, "Doug saw Jane")  # gates, hidden units, surprise: a row each, a column a character
 
 Each draws into the axes it is given, or into new ones, and returns them. matplotlib is imported when something is drawn.
 """

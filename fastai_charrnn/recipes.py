@@ -1,8 +1,8 @@
 """What makes the most of a given time: `best_recipe`, by name "best" on the command line.
 
     recipe = best_recipe(minutes=5)
-    learn = recipe.learner(text)
-    learn.fit_minutes(5, recipe.lr)
+    learn = recipe.learner(recipe.dls(text))
+    learn.fit_minutes(recipe.minutes, recipe.lr)
 
 Chosen by measurement on Nietzsche, two CPU cores: trained on its first 81%, compared on the 9% after it. ARCHITECTURE.md has
 what was compared.

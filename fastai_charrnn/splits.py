@@ -47,21 +47,21 @@ def split_windows(
     n_chars:int, # length of the text, in characters
     n:int=8, # characters in a window; its target is one more
     stride:int=1, # a window starts at every `stride`-th character
-    valid:str|Sequence[int]="random", # "random", "tail", "blocks", "last", or the numbers of the windows that validate
-    valid_pct:float=.2, # the part that validates, for "random" (of windows), "tail" and "blocks" (of text)
+    valid:str|Sequence[int]="tail", # "tail", "random", "blocks", "last", or the numbers of the windows that validate
+    valid_pct:float=.1, # the part that validates, for "random" (of windows), "tail" and "blocks" (of text)
     seed:int=42 # what "random" draws with
 ) -> Split: # starts of training and validation windows
     """Split the windows of a text of `n_chars` characters.
 
-    "random" is the reference's draw: `RandomState(seed).permutation(N-1)[:int(valid_pct*(N-1))]` of N windows; its
-    validation windows share characters with training ones. "tail" validates on the end of the text, "blocks" on the
-    ends of ten equal stretches; in both no character is shared. "last" validates on the last window alone.
+    "tail" validates on the end of the text, "blocks" on the ends of ten equal stretches. Both share no character with training.
+    "random" is lesson 6's draw: `RandomState(seed).permutation(N-1)[:int(valid_pct*(N-1))]` of N windows.
+    Its validation windows share characters with training windows. "last" validates on the last window only.
     Of more than 2**20 windows no list is made: the starts are `Starts`, and "random" draws by `Shuffle(N-1, seed)`.
     Raises `DataError` if the text is too short or the split leaves nothing to train or to validate on."""
     _check(n_chars, n, stride, valid_pct, seed)
     n_windows = len(range(0, n_chars-n, stride))
     if isinstance(valid, str) and valid not in _names:
-        raise DataError(f"valid={valid!r} is not a split; take one of {', '.join(map(repr, _names))} or window numbers")
+        raise DataError(f"valid must be one of {', '.join(map(repr, _names))}, or window numbers; got {valid!r}")
     split = (_many if n_windows > MANY else _few)(n_windows, n_chars, n, stride, valid, valid_pct, seed)
     return _checked(split, n_chars, n, valid, valid_pct)
 
@@ -69,12 +69,15 @@ def split_windows(
 def split_streams(
     n_chars:int, # length of the text, in characters
     n:int=8, # characters read at a time
-    valid:str="tail", # the end of the text; streams know no other
-    valid_pct:float=.2 # the part of the text that validates
+    valid:str="tail", # "tail", the end of the text: the only split of streams
+    valid_pct:float=.1 # the part of the text that validates
 ) -> tuple: # (training spans, validation spans) of (begin, end)
-    "Split a text of `n_chars` characters for reading from one end to the other. Raises `DataError` if that leaves nothing to train or to validate on."
+    """Split a text of `n_chars` characters for reading from one end to the other.
+
+    Raises `DataError` if that leaves nothing to train or to validate on."""
     if not isinstance(valid, str) or valid != "tail":
-        raise DataError(f"valid={valid if isinstance(valid, str) else 'given numbers'!r} does not go with stateful=True: streams are whole, so that only the end of the text can validate; pass valid=\"tail\"")
+        got = repr(valid) if isinstance(valid, str) else "window numbers"
+        raise DataError(f"streams (stateful=True) can only validate on the end of the text: pass valid=\"tail\", not {got}")
     _check(n_chars, n, 1, valid_pct, 0)
     return _spans(n_chars, valid, valid_pct)
 
@@ -84,7 +87,7 @@ def _few(n_windows, n_chars, n, stride, valid, valid_pct, seed):
     if isinstance(valid, str) and valid in ("tail", "blocks"):
         spans = _spans(n_chars, valid, valid_pct)
         return Split(*(SpanStarts(s, n, stride).to_numpy() for s in spans), spans)
-    # the reference leaves the last window out of its draw, as the course's `get_cv_idxs(len(x)-1)` does
+    # lesson 6 leaves the last window out of its draw: `get_cv_idxs(len(x)-1)`
     chosen = (_numbers(valid, n_windows) if not isinstance(valid, str) else np.array([n_windows-1]) if valid == "last" else
               np.random.RandomState(seed).permutation(n_windows-1)[:int(valid_pct*(n_windows-1))])
     return Split(OtherStarts(n_windows, np.sort(chosen), stride).to_numpy(), chosen.astype(np.int64)*stride)
@@ -110,7 +113,7 @@ def is_count(v:object) -> bool:
 def _check(n_chars, n, stride, valid_pct, seed):
     for name,v in (("n", n), ("stride", stride)):
         if not is_count(v): raise DataError(f"{name}={v!r} is not a whole number from 1 up")
-    if not 0 < valid_pct < 1: raise DataError(f"valid_pct={valid_pct} is not between 0 and 1; .2 is the reference's, .1 a usual tail")
+    if not 0 < valid_pct < 1: raise DataError(f"valid_pct={valid_pct} is not between 0 and 1; pass .1 to validate on a tenth of the text")
     if not (is_count(seed) or seed == 0) or seed >= 2**32: raise DataError(f"seed={seed!r} is not a whole number from 0 to 2**32-1")
     if n_chars < n+2:
         way = f"pass n<={n_chars-2} or a longer text" if n_chars > 2 else "give a longer text"
@@ -137,11 +140,16 @@ def _spans(n_chars, valid, valid_pct):
 def _checked(split, n_chars, n, valid, valid_pct):
     for name,part in (("validation", split.valid), ("training", split.train)):
         if not len(part):
-            way = ("name at least one window, and leave some to train on" if not isinstance(valid, str) else
-                   'pass a smaller n, a longer text, or valid="last"' if valid == "blocks" or name == "training" else
-                   f'pass a larger valid_pct (now {valid_pct}), a smaller n, a longer text, or valid="last"')
-            raise DataError(f"no {name} windows: {n_chars:,} characters, n={n}, valid={valid if isinstance(valid, str) else 'given numbers'!r}; {way}")
+            given = repr(valid) if isinstance(valid, str) else "window numbers"
+            raise DataError(f"no {name} windows: {n_chars:,} characters, n={n}, valid={given}; {_way_out(name, valid, valid_pct)}")
     return split
+
+
+def _way_out(name, valid, valid_pct):
+    "What to do about a split without `name` windows."
+    if not isinstance(valid, str): return "name at least one window, and leave some to train on"
+    if valid == "blocks" or name == "training": return 'pass a smaller n, a longer text, or valid="last"'
+    return f'pass a larger valid_pct (now {valid_pct}), a smaller n, a longer text, or valid="last"'
 
 
 def audit(

@@ -1,6 +1,6 @@
 """Training for a given time: `fit_minutes`, whose learning rate follows the clock, so that it has come down when the time is up.
 
-    learn = best_learner(text_or_dls…)            # `recipes`
+    learn = char_learner(dls, "gru")
     learn.fit_minutes(5, 7e-3)
 """
 import math,time

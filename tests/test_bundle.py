@@ -46,7 +46,7 @@ def test_training_without_text_or_with_another_vocabulary_is_refused(path):
 def test_the_file_says_what_it_is_without_weights_being_read(path, trained):
     d = describe_model(path)
     assert d["arch"] == "rnn" and d["config"] == dict(emb_sz=42, n_hid=64) and d["window"] == 8 and d["vocab"] == trained.dls.vocab.itos and d["format"] == 2
-    assert d["training"]["epochs"] >= 2 and "last 20%" in d["data"]["split"] and set(d["versions"]) == {"fastai_charrnn", "fastai", "torch"}
+    assert d["training"]["epochs"] >= 2 and "last 10%" in d["data"]["split"] and set(d["versions"]) == {"fastai_charrnn", "fastai", "torch"}
     assert d["tensors"]["rnn.weight_hh_l0"] == [64, 64]
 
 

@@ -9,15 +9,17 @@ from fastai_charrnn.data import CharDataLoaders,WindowDL
 from fastai_charrnn.windows import CharIds,CharPrompts
 from fastai_charrnn.errors import CharRnnWarning,CorpusError,DataError,UnknownCharError,VocabError
 from fastai_charrnn.vocab import CharVocab
-from hypothesis import given,settings
+from hypothesis import assume,given,settings
 from hypothesis import strategies as st
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.text("abcdé漢\n ", min_size=12, max_size=200), st.integers(1, 6), st.integers(1, 3), st.integers(1, 7))
 def test_every_batch_is_windows_of_the_text_and_every_window_comes_once(text, n, stride, bs):
-    try: dls = CharDataLoaders.from_text(text, n=n, stride=stride, bs=bs, device="cpu")
-    except DataError: return
+    try: dls = CharDataLoaders.from_text(text, n=n, stride=stride, bs=bs, valid="random", valid_pct=.2, device="cpu")
+    except DataError as e:
+        assume("no validation windows" not in str(e) and "less than one batch" not in str(e))
+        raise
     seen = []
     for dl in dls:
         for x,y in dl:
@@ -69,8 +71,20 @@ def test_what_fastai_asks_of_dls(dls):
 
 
 def test_it_prints_size_vocabulary_windows_batches_and_split(dls):
-    for part in ("30,000 characters", f"vocabulary of {len(dls.vocab)}", "windows  8 characters", "94 batches of 256", "the last 20% of the text", "cpu"): assert part in repr(dls)
-    assert "every 3rd position" in repr(CharDataLoaders.from_text("abcdefgh"*50, stride=3, bs=4))
+    for part in ("30,000 characters", f"vocabulary of {len(dls.vocab)}", "windows  8 characters", "106 batches of 256", "the last 10% of the text", "cpu"): assert part in repr(dls)
+
+
+@pytest.mark.parametrize("stride,said", [(1, "every position"), (2, "every 2nd position"), (3, "every 3rd position"), (4, "every 4th position"),
+                                         (11, "every 11th position"), (13, "every 13th position"), (21, "every 21st position"), (22, "every 22nd position")])
+def test_it_prints_the_stride_as_an_ordinal(stride, said):
+    assert said in repr(CharDataLoaders.from_text("abcdefgh"*50, stride=stride, bs=4))
+
+
+def test_the_last_tenth_of_the_text_validates_by_default(small, tmp_path):
+    (path := tmp_path/"t.txt").write_text(small, encoding="utf-8")
+    for dls in (CharDataLoaders.from_text(small, device="cpu"), CharDataLoaders.from_file(path, device="cpu")):
+        assert dls.valid_ds.starts[0] == 27_000 and dls.train_ds.starts.max()+8 < 27_000
+        assert dls.audit().shared == 0 and "the last 10% of the text" in repr(dls)
 
 
 def test_show_batch_prints_windows_as_python_spells_them(dls, capsys):
@@ -132,17 +146,17 @@ def test_a_file_is_read_with_its_encoding(tmp_path):
 
 
 @pytest.mark.parametrize("kw,says", [
-    (dict(text="too short"), "9 characters; .* at least 10: pass n<=7"), (dict(text="a fairly short text to learn"), "less than one batch of bs=512; pass bs<="), (dict(bs=0), "bs=0 is not"),
-    (dict(val_bs=-1), "val_bs=-1"), (dict(bs=2.5), "bs=2.5"), (dict(bs=None), "bs=None"), (dict(bs=8, device="warp"), "device='warp' cannot be used here"), (dict(valid="nowhere"), "'nowhere' is not a split")])
+    (dict(text="too short"), "9 characters; .* at least 10: pass n<=7"), (dict(text="a fairly short text to learn", valid_pct=.4), "less than one batch of bs=512; pass bs<="), (dict(bs=0), "bs=0 is not"),
+    (dict(val_bs=-1), "val_bs=-1"), (dict(bs=2.5), "bs=2.5"), (dict(bs=None), "bs=None"), (dict(bs=8, device="warp"), "device='warp' cannot be used here"), (dict(valid="nowhere"), "valid must be one of .* got 'nowhere'")])
 def test_the_preflight_says_what_is_wrong_and_what_would_work(kw, says):
     with pytest.raises(DataError, match=says): CharDataLoaders.from_text(**dict(text="some text of words. "*100) | kw)
 
 
 def test_the_value_the_preflight_proposes_works():
     text = "a fairly short text to learn"
-    with pytest.raises(DataError) as e: CharDataLoaders.from_text(text)
+    with pytest.raises(DataError) as e: CharDataLoaders.from_text(text, valid_pct=.4)
     bs = int(str(e.value).split("bs<=")[1].split()[0])
-    assert len(CharDataLoaders.from_text(text, bs=bs).train) == 1
+    assert len(CharDataLoaders.from_text(text, bs=bs, valid_pct=.4).train) == 1
 
 
 def test_too_many_characters_warn_with_the_rarest():

@@ -9,7 +9,7 @@ from fastai.basics import load_learner,set_seed
 from fastai.callback.all import minimum,slide,steep,valley
 from fastai.interpret import Interpretation
 from fastai_charrnn.all import BitsPerChar,CharDataLoaders,CharNLLLoss,char_learner,to_bits
-from fastai_charrnn.errors import ArchError,DataError,UnknownCharError
+from fastai_charrnn.errors import ArchError,CharRnnWarning,DataError,UnknownCharError
 from fastai_charrnn.reproduce import reference_adam
 
 matplotlib.use("Agg")
@@ -45,6 +45,38 @@ def test_lr_find_suggests_plots_and_leaves_the_model_as_it_was(learn):
     plt.close("all")
     learn.recorder.plot_lr_find()
     assert plt.gca().get_xscale() == "log" and len(plt.gca().lines[0].get_xdata()) > 50
+
+
+def _split_warnings(work):
+    "How often `work()` warns about a random split."
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        work()
+    return sum(issubclass(o.category, CharRnnWarning) and "shares characters" in str(o.message) for o in caught)
+
+
+def _small_learner(small, **kw): return char_learner(CharDataLoaders.from_text(small[:5_000], bs=256, device="cpu", **kw), n_hid=8, seed=0)
+
+
+def test_a_random_split_warns_once_a_learner(small):
+    for _ in range(2):
+        learn = _small_learner(small, valid="random")
+        assert [_split_warnings(lambda: quiet_fit(learn, 2)) for _ in range(2)] == [1, 0] # noqa: B023
+
+
+@pytest.mark.parametrize("valid", ["tail", "blocks", "last", [5, 6]])
+def test_other_splits_do_not_warn(small, valid):
+    learn = _small_learner(small, valid=valid, n=4)
+    assert _split_warnings(lambda: quiet_fit(learn, 1)) == 0
+
+
+@pytest.mark.parametrize("work", [
+    lambda learn: learn.validate(), lambda learn: learn.get_preds(), lambda learn: learn.lr_find(num_it=10, show_plot=False), lambda learn: learn.predict("the")],
+    ids=["validate", "get_preds", "lr_find", "predict"])
+def test_only_a_fit_warns_about_a_random_split(small, work):
+    learn = _small_learner(small, valid="random")
+    with learn.no_bar(): assert _split_warnings(lambda: work(learn)) == 0
+    assert _split_warnings(lambda: quiet_fit(learn, 1)) == 1
 
 
 def test_the_losses_are_plotted(learn):
@@ -132,7 +164,9 @@ def test_predict_is_fastais_triple(trained):
     char,index,probs = trained.predict("the valu")
     assert isinstance(char, (str, tuple)) and trained.dls.vocab[int(index)] == "".join(char) == trained.predict_next("the valu") and probs.argmax() == index
     with pytest.raises(UnknownCharError): trained.predict("漢")
-    assert trained.predict("")[1] == trained.predict("\0"*0)[1]
+    only_padding = torch.zeros(1, 8, dtype=torch.int64)
+    with torch.no_grad(): likeliest = trained.model.eval()(only_padding).argmax()
+    assert trained.predict("")[1] == likeliest
 
 
 def test_show_results_shows_text_next_and_predicted(trained, capsys):

@@ -38,6 +38,12 @@ def test_every_requirement_is_constrained():
 def test_every_module_is_in_the_architecture(name): assert f"| `{name}.py` |" in (root/"ARCHITECTURE.md").read_text(encoding="utf-8")
 
 
+def test_the_architectures_step_protocol_names_methods_that_exist():
+    from fastai_charrnn.models import CharModel
+    names = re.findall(r"^\| `(\w+)\(", (root/"ARCHITECTURE.md").read_text(encoding="utf-8"), re.M)
+    assert {"layers", "table", "step"} <= set(names) and [n for n in names if not hasattr(CharModel, n)] == []
+
+
 def test_imports_go_one_way():
     "In the order of the architecture's table, a module imports only those above it."
     order = re.findall(r"^\| `(\w+)\.py` \|", (root/"ARCHITECTURE.md").read_text(encoding="utf-8"), re.M)
