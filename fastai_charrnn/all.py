@@ -16,6 +16,7 @@ from .generate import *
 from .hawk import *
 from .learner import *
 from .lessons import *
+from .lr_find import *
 from .metrics import *
 from .models import *
 from .mullstm import *

@@ -8,11 +8,19 @@ fastai calls `after_epoch` under `validate`, `get_preds` and `lr_find` too.
 """
 import math
 
-from fastai.basics import Callback,CancelFitException,Recorder
+from fastai.basics import Callback,CancelFitException,DataLoaders,Recorder
 
-from .errors import TrainingError
+from .errors import DataError,TrainingError
 
 __all__ = ["EachTrainedEpoch", "FiniteLoss", "CarryState"]
+
+
+def check_has_text(
+    dls:DataLoaders # those of a learner
+):
+    "Raise `DataError` if `dls` hold nothing to train on, as those of a loaded model."
+    if not len(dls.train):
+        raise DataError("these dls hold no text to train on; set learn.dls, or pass load_model(path, dls=…), made with vocab=learn.dls.vocab")
 
 
 class EachTrainedEpoch(Callback):

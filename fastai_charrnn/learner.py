@@ -14,11 +14,12 @@ import fastai.callback.all # noqa: F401 (puts fit_one_cycle, lr_find, no_bar and
 from fastai.basics import Adam,Callback,Learner,PrettyString,Recorder,Tensor,TrainEvalCallback,delegates,event,nn,noop,torch
 
 from .archs import get_arch
-from .callbacks import CarryState,EachTrainedEpoch,FiniteLoss
+from .callbacks import CarryState,EachTrainedEpoch,FiniteLoss,check_has_text
 from .data import CharDataLoaders
 from .distrib import detach_distributed,distrib_ctx,to_distributed
 from .errors import ArchError,CharRnnWarning,DataError
 from .generate import generate,next_probs,predict_next,score
+from .lr_find import lr_find
 from .metrics import BitsPerChar,CharAccuracy,CharLoss,CharNLLLoss,SmoothLoss
 from .modelfile import build_model
 from .precision import to_bf16,to_fp16
@@ -41,8 +42,7 @@ class TrainingLog(EachTrainedEpoch):
 
     def before_train(self):
         "Raise `DataError` where there is no text. Warn once where the validation loss is flattered by a random split."
-        if not len(self.dls.train):
-            raise DataError("these dls hold no text to train on; set learn.dls, or pass load_model(path, dls=…), made with vocab=learn.dls.vocab")
+        check_has_text(self.dls)
         is_random = self.dls.train_ds.info.get("split", "").startswith("random")
         if self.warned or not is_random or hasattr(self.learn, "lr_finder"): return
         self.warned = True
@@ -77,7 +77,7 @@ class CharLearner(Learner):
     training_now = False # whether a fit is under way
     arch,arch_config = None,{} # the architecture's record and every argument it was built with: set by `char_learner`
     predict_next,next_probs,generate,score = predict_next,next_probs,generate,score
-    fit_minutes = fit_minutes
+    fit_minutes,lr_find = fit_minutes,lr_find
     distrib_ctx,to_distributed,detach_distributed,to_bf16,to_fp16 = distrib_ctx,to_distributed,detach_distributed,to_bf16,to_fp16
 
     def _call_one(self, event_name):

@@ -66,7 +66,7 @@ def predictions(path):
         probs,targs,losses = learn.get_preds(with_loss=True)
         out = dict(validate=torch.tensor(learn.validate()), probs=probs, targs=targs, losses=losses, evaluate=torch.tensor(list(learn.evaluate(python_reference()[:3_001]).values())))
         found = learn.lr_find(show_plot=False, num_it=20)
-    out |= dict(found=torch.tensor(found.valley), after=weights(learn), inside=len(learn.dls.train))
+    out |= dict(found=torch.tensor(found.descent), after=weights(learn), inside=len(learn.dls.train))
     out["alone"] = torch.tensor(learn.validate()) # each process for itself: no other is waited for
     return out
 
