@@ -1,10 +1,12 @@
 """Evaluate a model on the part of its own text that it was not trained on.
 
+    learn = char_learner(CharDataLoaders.from_text(text))
     spans = held_out(learn, text)              # [(540803, 600893)], or None for another text
     evaluate_spans(learn, text, spans)
 """
 from collections.abc import Sequence
 
+from .errors import UnknownCharError
 from .learner import CharLearner
 from .windows import CharIds
 
@@ -18,7 +20,10 @@ def is_trained_text(
 ) -> bool:
     "Whether `text` is the one that the data of `learn` was made from, its validation part included."
     digest = learn.dls.train_ds.info.get("digest")
-    return digest is not None and digest == CharIds.from_array(learn.dls.vocab.encode(text, unk=unk)).digest
+    if digest is None: return False
+    try: ids = learn.dls.vocab.encode(text, unk=unk)
+    except UnknownCharError: return False
+    return digest == CharIds.from_array(ids).digest
 
 
 def held_out(

@@ -13,7 +13,7 @@ from fastai_charrnn.all import CharDataLoaders,char_learner,save_model
 matplotlib.use("Agg")
 root = Path(__file__).parent.parent
 # the modules whose indented blocks are tables or formulas
-TABLES = {"baseline", "corpus", "decoders", "errors", "hawk", "modelfile", "models", "mullstm", "streams"}
+TABLES = {"baseline", "callbacks", "corpus", "decoders", "errors", "hawk", "modelfile", "models", "mullstm", "streams"}
 
 
 def _example(path):
@@ -28,6 +28,7 @@ EXAMPLES = {p.stem:code for p in sorted((root/"fastai_charrnn").glob("*.py")) if
 class TwoBatches(Callback):
     "End an epoch after two batches, and a fit by the clock too."
     def after_batch(self):
+        if hasattr(self.learn, "lr_finder"): return
         if self.training and self.train_iter % len(self.dls.train) >= 2:
             raise CancelFitException if self.n_epoch == 10**6 else CancelTrainException
 
