@@ -15,6 +15,7 @@ import numpy as np
 from .data import CharDataLoaders
 from .errors import DataError
 from .metrics import to_bits
+from .splits import is_count
 from .windows import MappedIds
 
 __all__ = ["ngram_baseline", "NgramBaseline", "NgramScore"]
@@ -46,35 +47,49 @@ class NgramBaseline:
 
 def ngram_baseline(
     dls:CharDataLoaders, # the text and its split
-    max_context:int=6 # longest context to try, in characters
+    max_context:int=6, # longest context to try, in characters
+    max_chars:int|None=None # count at most the last so many training characters of a "tail" split; None: all
 ) -> NgramBaseline: # a score for each longest context from 1 to `max_context`
     """Character n-grams counted on the training part of `dls` and scored on its validation part.
 
     Where the split is by stretches of text ("tail", "blocks"), every character of a stretch counts, as do the contexts
-    that lie inside it; else the parts are the targets of the windows. Raises `DataError` for `dls` without text."""
+    that lie inside it; else the parts are the targets of the windows. Counting takes about 110 bytes of memory a character.
+    Raises `DataError` for `dls` without text."""
     if int(max_context) != max_context or max_context < 1: raise DataError(f"max_context={max_context} is not a whole number from 1 up")
     if isinstance(dls.train_ds.ids, MappedIds):
         raise DataError(f"n-grams are counted in memory, and the text of these dls stays on disk ({dls.train_ds.ids.path}); pass dls made with mmap=False, or of a part of it")
-    ids,V = dls.train_ds.ids.data.cpu().numpy().astype(np.int64),len(dls.vocab)
-    train,depth,valid = _positions(dls)
+    if max_chars is not None and not is_count(max_chars): raise DataError(f"max_chars={max_chars!r} must be None or a whole number from 1 up")
+    skip = _skipped(dls, max_chars)
+    ids,V = dls.train_ds.ids.data.cpu().numpy()[skip:].astype(np.int64),len(dls.vocab)
+    train,depth,valid = _positions(dls, skip)
     if not len(train) or not len(valid): raise DataError("these dls hold no text to count or none to score, as after load_learner or load_model; pass dls made from a text")
     scores,p,context,gram = [],np.full(len(ids), 1/max(V-1, 1)),np.zeros_like(ids),ids # gram[i] numbers the k+1 characters that end at i
     for k in range(max_context+1):
         p = _witten_bell(p, gram, context, train[depth >= k])
         if k: scores.append(NgramScore(k, nats := float(-np.log(p[valid]).mean()), to_bits(nats)))
+        if k == max_context: break
         context = np.concatenate([[0], gram[:-1]])
         gram = np.unique(context*V + ids, return_inverse=True)[1]
     return NgramBaseline(tuple(scores), len(train), len(valid))
 
 
-def _positions(dls):
-    "Which characters are counted, how many of their own part precede each, and which are scored."
+def _skipped(dls, max_chars):
+    "How many characters at the beginning of the text are not looked at."
+    spans = dls.train_ds.info.get("spans")
+    if max_chars is None or spans is None or len(spans[0]) > 1: return 0
+    begin,end = spans[0][0]
+    return max(end-begin-max_chars, 0)
+
+
+def _positions(dls, skip):
+    "Which characters are counted, how many of their own part precede each, and which are scored; without the first `skip`."
     spans = dls.train_ds.info.get("spans")
     if spans is None or not len(dls.train_ds.ids):
         train,valid = (ds.items.to_numpy()+ds.window for ds in (dls.train_ds, dls.valid_ds))
         return train,train,valid
-    train,valid = (np.concatenate([np.arange(a, b) for a,b in s]) for s in spans)
-    return train,np.concatenate([np.arange(b-a) for a,b in spans[0]]),valid
+    counted,scored = ([(max(a-skip, 0), b-skip) for a,b in part] for part in spans)
+    train,valid = (np.concatenate([np.arange(a, b) for a,b in part]) for part in (counted, scored))
+    return train,np.concatenate([np.arange(b-a) for a,b in counted]),valid
 
 
 def _witten_bell(p, gram, context, train):

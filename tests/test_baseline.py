@@ -71,3 +71,20 @@ def test_without_text_it_says_so(dls):
 def test_it_beats_chance_and_gzip_class_numbers_on_the_corpus(text):
     b = ngram_baseline(CharDataLoaders.from_text(text, valid="blocks", valid_pct=.1))
     assert 1.3 < b.best.nats < 1.6 and np.argmin([s.nats for s in b.scores]) == 3
+
+
+def test_a_limit_counts_only_the_end_of_the_training_part(text):
+    whole,part = text[:20_000],text[13_000:20_000]
+    dls = CharDataLoaders.from_text(whole, bs=64, valid_pct=.1, device="cpu")
+    same = CharDataLoaders.from_text(part, bs=64, valid_pct=2_000/7_000, vocab=dls.vocab, device="cpu")
+    limited = ngram_baseline(dls, max_chars=5_000)
+    assert (limited.n_train, limited.n_valid) == (5_000, 2_000)
+    assert limited.scores == ngram_baseline(same).scores
+    assert ngram_baseline(dls, max_chars=18_000).scores == ngram_baseline(dls).scores
+    assert limited.best.nats > ngram_baseline(dls).best.nats
+
+
+def test_a_limit_leaves_other_splits_whole_and_must_be_a_count(text):
+    dls = CharDataLoaders.from_text(text[:20_000], bs=64, valid="blocks", device="cpu")
+    assert ngram_baseline(dls, max_chars=100).n_train == ngram_baseline(dls).n_train
+    with pytest.raises(DataError, match="max_chars=0 must be"): ngram_baseline(dls, max_chars=0)
