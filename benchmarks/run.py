@@ -41,7 +41,7 @@ def main():
     p.add_argument("--out", type=Path, help="a folder for BENCHMARKS.md and benchmarks/pictures (the project, where all are run in full; else the screen)")
     args = p.parse_args()
     out = args.out or (None if args.names or args.short else here.parent)
-    names = args.names or sorted(o.stem for o in here.glob("*_speed.py"))
+    names = args.names or sorted(o.stem for o in here.glob("*_*.py"))
     with tempfile.TemporaryDirectory(dir=out, prefix=".bench-") as tmp:
         folder = Path(tmp)/"pictures"
         folder.mkdir()

@@ -1,25 +1,35 @@
-"""What makes the most of a given time: `best_recipe`, by name "best" on the command line.
+"""Two sets of training choices: `default_recipe` for a text of a given size, `best_recipe` for a given time.
 
-    recipe = best_recipe(minutes=5)
+    recipe = default_recipe(len(text))            # what `charrnn train FILE` does
+    learn = recipe.learner(recipe.dls(text))
+    recipe.fit(learn)
+
+    recipe = best_recipe(minutes=5)               # what `charrnn train FILE --recipe best` does
     learn = recipe.learner(recipe.dls(text))
     learn.fit_minutes(recipe.minutes, recipe.lr)
 
-Chosen by measurement on Nietzsche, two CPU cores: trained on its first 81%, compared on the 9% after it. ARCHITECTURE.md has
-what was compared.
+Both were chosen by measurement: trained on the first 81% of a text, compared on the next 9%.
+ARCHITECTURE.md has what was compared for `best_recipe`.
 """
-from dataclasses import dataclass,field
+import inspect
+from dataclasses import dataclass,field,replace
 from functools import partial
+from typing import NamedTuple
 
 import torch
+from fastai.basics import rank_distrib
+from fastai.callback.training import GradientClip
 from fastai.optimizer import OptimWrapper
 from torch import nn
 
+from .archs import get_arch
 from .data import CharDataLoaders
 from .errors import DataError
 from .learner import CharLearner,char_learner
+from .splits import is_count
 from .timed import fast_bf16,time_product
 
-__all__ = ["BestRecipe", "best_recipe", "adamw"]
+__all__ = ["BestRecipe", "best_recipe", "DefaultRecipe", "default_recipe", "adamw"]
 
 
 def adamw(
@@ -63,7 +73,7 @@ class BestRecipe:
         **kwargs # as `CharDataLoaders.from_text`: valid_pct, vocab, device, path
     ) -> CharDataLoaders:
         "Streams, cut elsewhere every epoch; of a short text fewer."
-        bs = max(min(self.bs, int(len(text)*.9)//(4*self.n)), 1)
+        bs = _fitting_streams(len(text), self.n, self.bs)
         return CharDataLoaders.from_text(text, **dict(n=self.n, bs=bs, val_bs=min(self.val_bs, bs), target="every", stateful=True, shift=True, valid_pct=.1) | kwargs)
 
     def learner(self,
@@ -104,3 +114,136 @@ def measured_speed() -> float:
 
 
 _reference = 1.3e-4 # seconds, there
+
+
+@dataclass(frozen=True)
+class DefaultRecipe:
+    "The training choices for a text of a given size. Change them with `but`, which adapts the fields that go together."
+    n_chars:int # size of the text
+    arch:str = "mullstm" # as `char_learner`
+    n_hid:int = 256 # hidden units
+    emb_sz:int = 64 # embedding size
+    config:dict = field(default_factory=dict) # further arguments of the architecture: dropouts, `n_layers`
+    stateful:bool = True # whether the text is read as streams; else in windows
+    target:str = "every" # as `CharDataLoaders.from_text`: "next" or "every"
+    valid:str = "tail" # likewise
+    stride:int|None = None # likewise
+    n:int = 32 # characters between two optimizer steps of a stream, or in a window
+    bs:int = 8 # streams, or windows in a batch
+    val_bs:int|None = 8 # the same for validation; few streams lose little context
+    epochs:int = 10 # times through the training part
+    lr:float = 7e-3 # highest learning rate of the one-cycle schedule
+    wd:float = .1 # weight decay of the matrices between layers
+    clip:float = 1. # largest norm of the gradients
+
+    def __str__(self) -> str:
+        "One line for people."
+        rows = "streams" if self.stateful else f"windows of {self.n} characters"
+        times = "1 epoch" if self.epochs == 1 else f"{self.epochs} epochs"
+        return f"{self.arch}, {self.n_hid} units, {times}, {self.bs} {rows} at a time, for {self.n_chars:,} characters"
+
+    def but(self,
+        **changes # fields and their values; None leaves a field as it is
+    ) -> "DefaultRecipe":
+        """A recipe with other values, and with the fields that go with them unless these are given too.
+
+        another `arch`      keeps the entries of `config` that it takes; plain recurrences get a lower `lr`
+        `config`            is added to that of the recipe
+        windows             `stateful=False`, `target="next"`, a `stride`, a `valid` other than "tail", or an
+                            architecture that reads windows only: `n`, `bs`, `target`, `epochs` and `lr` of windows"""
+        given = {k:v for k,v in changes.items() if v is not None}
+        arch = given.get("arch", self.arch)
+        new = self if arch == self.arch else replace(self, **_other_arch(arch, self.config))
+        if self.stateful and _needs_windows(arch, given): new = replace(new, **_windows_of(arch))
+        if "config" in given: given["config"] = new.config | given["config"]
+        return replace(new, **given)
+
+    def dls(self,
+        text:str, # what to learn
+        **kwargs # as `CharDataLoaders.from_text`: valid_pct, vocab, device, path, seed
+    ) -> CharDataLoaders:
+        "The text as streams or windows. A very short text is cut into fewer streams. Raises `DataError` as `from_text`."
+        names = ("n", "stride", "target", "stateful", "valid")
+        own = {k:getattr(self, k) for k in names} | dict(bs=self.bs, val_bs=self.val_bs, shift=self.stateful)
+        if self.stateful:
+            own["bs"] = _fitting_streams(len(text), self.n, self.bs)
+            own["val_bs"] = min(self.val_bs or own["bs"], own["bs"])
+        return CharDataLoaders.from_text(text, **own | kwargs)
+
+    def learner(self,
+        dls:CharDataLoaders, # as `dls` makes them
+        seed:int|None=42, # fixes the initial weights and the order of training
+        **kwargs # as `char_learner`: prompts, cbs …
+    ) -> CharLearner:
+        "An untrained learner; `fit` trains it. Raises `ArchError` as `char_learner`."
+        return char_learner(dls, self.arch, n_hid=self.n_hid, emb_sz=self.emb_sz, config=self.config, seed=seed,
+                            opt_func=partial(adamw, wd=self.wd), splitter=decaying, **kwargs)
+
+    def fit(self,
+        learn:CharLearner, # as `learner` makes it
+        seed:int=42, # fixes what dropout leaves out
+        cbs:list|None=None # further callbacks
+    ):
+        "Train for `epochs` in one cycle. With the same seeds the result is the same; random numbers outside are not touched."
+        with torch.random.fork_rng():
+            torch.manual_seed(seed + rank_distrib())
+            learn.fit_one_cycle(self.epochs, self.lr, pct_start=.1, moms=(.9, .9, .9),
+                                cbs=[GradientClip(self.clip), *(cbs or [])])
+
+
+
+def default_recipe(
+    n_chars:int # size of the text in characters, the validation part included
+) -> DefaultRecipe:
+    """The training choices for a text of `n_chars` characters; they depend on nothing else.
+
+    The longer the text, the fewer epochs, the less dropout and the more streams. Up to 3 million characters, training takes
+    less than two minutes on two CPU cores; from there on, the time grows with the text. Raises `DataError` for a size below 1."""
+    if not is_count(n_chars): raise DataError(f"n_chars={n_chars!r} must be a whole number from 1 up")
+    size = next((s for s in _text_sizes if n_chars <= s.most), _text_sizes[-1])
+    return DefaultRecipe(n_chars, n_hid=size.n_hid, epochs=size.epochs, bs=size.bs, config=dict(dropout=size.dropout, state_drop=size.state_drop, emb_drop=0.))
+
+
+class _TextSize(NamedTuple):
+    "Choices for texts of up to `most` characters."
+    most:float
+    n_hid:int
+    epochs:int
+    bs:int
+    dropout:float
+    state_drop:float
+
+
+_text_sizes = (
+    _TextSize(most=60_000, n_hid=256, epochs=14, bs=8, dropout=.4, state_drop=.2),
+    _TextSize(most=float("inf"), n_hid=256, epochs=1, bs=32, dropout=0., state_drop=0.))
+
+_plain = ("rnn", "loop", "concat", "char3") # recurrences without gates
+_plain_lr = 4e-3 # the highest learning rate at which they train well
+
+
+def _fitting_streams(n_chars, n, bs):
+    "At most `bs` streams, of at least four steps each where the text allows it."
+    return max(min(bs, int(n_chars*.9)//(4*n)), 1)
+
+
+def _other_arch(arch, config):
+    "Fields for another architecture: the entries of `config` that it takes, and its learning rate."
+    takes = inspect.signature(get_arch(arch).cls).parameters.values()
+    any_name = any(p.kind is p.VAR_KEYWORD for p in takes)
+    names = {p.name for p in takes}
+    kept = {k:v for k,v in config.items() if any_name or k in names}
+    return dict(arch=arch, config=kept, lr=_plain_lr if arch in _plain else DefaultRecipe.lr)
+
+
+def _needs_windows(arch, given):
+    "Whether an architecture or one of the given fields excludes streams."
+    only = getattr(get_arch(arch).cls, "only_window", None)
+    asked = given.get("stateful") is False or given.get("target") == "next" or "stride" in given
+    return only is not None or asked or given.get("valid", "tail") != "tail"
+
+
+def _windows_of(arch):
+    "Fields for windows: those of lesson 6."
+    n = getattr(get_arch(arch).cls, "only_window", None) or 8
+    return dict(stateful=False, target="next", n=n, bs=512, val_bs=None, epochs=4, lr=5e-3)
