@@ -85,7 +85,10 @@ def build_model(
     return model
 
 
-def _numbers(config): return ", ".join(f"{k}={v!r}" for k,v in config.items() if k != "window")
+_sizes = ("n_hid", "emb_sz", "n_layers", "n_models")
+
+
+def _numbers(config): return ", ".join(f"{k}={config[k]!r}" for k in _sizes if k in config)
 
 
 def count_parameters(

@@ -22,6 +22,8 @@ _download_limit = 10
 # seconds between two files of a fit by the clock
 _save_seconds = 60
 _n_samples,_sample_chars = 3,200
+# training characters from which n-grams are counted, the last ones: more take long and much memory
+_most_counted = 5_000_000
 
 
 def train(
@@ -36,7 +38,7 @@ def train(
     check_memory(plan.count_parameters(dls))
     saving = SaveModelFile(out, _save_seconds if plan.minutes else None)
     stopping = StopOnSignal()
-    learn = plan.learner(dls, seed=args.seed, prompts=args.prompt or [], temperature=args.temperature, cbs=[saving, stopping])
+    learn = plan.learner(dls, prompts=args.prompt or [], temperature=args.temperature, cbs=[saving, stopping])
     n_params = sum(p.numel() for p in learn.model.parameters())
     check_room(out, n_params)
     _say(f"{dls}\n{plan}: {n_params:,} parameters")
@@ -107,7 +109,7 @@ def _print_row(values):
 
 def _report(learn, args, plan, text, out):
     "The loss beside that of n-grams, samples, the verdict, and what to type next."
-    ngrams = ngram_baseline(learn.dls).best
+    ngrams = ngram_baseline(learn.dls, max_chars=_most_counted).best
     row = learn.training_log.rows[-1]
     print(f"\n{comparison(row, f'{learn.arch.name}, {plan.length}', ngrams)}\nvalidated on {learn.dls.train_ds.info['split']}")
     prompts = args.prompt or held_out_prompts(learn, text)
