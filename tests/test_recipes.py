@@ -3,8 +3,10 @@ import time
 
 import pytest
 import torch
-from fastai_charrnn.all import CharDataLoaders,DataError,char_learner,human_numbers,python_reference
-from fastai_charrnn.recipes import BestRecipe,adamw,best_recipe,decaying
+from fastai_charrnn.all import ArchError,CharDataLoaders,DataError,char_learner,human_numbers,ngram_baseline,python_reference
+from fastai_charrnn.recipes import BestRecipe,DefaultRecipe,adamw,best_recipe,decaying,default_recipe
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 
@@ -94,3 +96,130 @@ def test_a_learner_of_the_recipe_exports(tmp_path):
     learn = recipe.learner(recipe.dls(human_numbers()[:12000], device="cpu", path=tmp_path))
     learn.export()
     assert (tmp_path/"export.pkl").exists()
+
+
+# by the size of the text
+
+sizes = st.integers(100, 10**8)
+
+
+@given(sizes, sizes)
+def test_a_longer_text_has_fewer_epochs_less_dropout_and_more_streams(a, b):
+    short,long = (default_recipe(n) for n in sorted((a, b)))
+    assert short.epochs >= long.epochs >= 1
+    assert short.bs <= long.bs
+    assert short.config["dropout"] >= long.config["dropout"] >= 0
+    assert short.config["state_drop"] >= long.config["state_drop"] >= 0
+
+
+@given(st.integers(100, 3_000_000))
+def test_training_reads_at_most_so_many_characters_that_two_minutes_are_enough(n):
+    recipe = default_recipe(n)
+    assert recipe.epochs*n <= 3_200_000 and recipe.n_hid <= 384
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, True, "1000"])
+def test_a_size_that_is_no_count_is_an_error(size):
+    with pytest.raises(DataError, match="must be a whole number from 1 up"): default_recipe(size)
+
+
+def _small(n=6000, **changes):
+    "A recipe and an untrained learner of few units."
+    recipe = default_recipe(n).but(**dict(n_hid=16, epochs=1) | changes)
+    return recipe,recipe.learner(recipe.dls(human_numbers()[:n], device="cpu"))
+
+
+def _fit(recipe, learn, **kwargs):
+    with learn.no_bar(), learn.no_logging(): recipe.fit(learn, **kwargs)
+    return learn.training_log.rows[-1]["valid_loss"]
+
+
+@pytest.mark.parametrize("size", [100, 700, 3000])
+def test_a_tiny_text_trains(size):
+    recipe,learn = _small(size)
+    assert learn.dls.train.bs <= recipe.bs
+    assert _fit(recipe, learn) < 10
+
+
+def test_a_text_of_some_characters_is_a_data_error():
+    with pytest.raises(DataError, match="the text has 10 characters"): default_recipe(10).dls("0123456789")
+
+
+def test_the_same_seeds_give_the_same_network_whatever_the_global_state():
+    losses = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        losses.append(_fit(*_small()))
+        assert torch.equal(torch.get_rng_state(), before)
+    assert losses[0] == losses[1]
+    assert _fit(*_small(), seed=7) != losses[0]
+
+
+def test_a_fit_is_one_cycle_of_the_recipes_epochs_and_calls_further_callbacks():
+    recipe,learn = _small(epochs=3)
+    seen = []
+    from fastai.basics import Callback
+    class Count(Callback):
+        def after_epoch(self): seen.append(self.epoch)
+    _fit(recipe, learn, cbs=[Count()])
+    lrs = learn.recorder.lrs
+    assert seen == [0, 1, 2]
+    assert max(lrs) == pytest.approx(recipe.lr, rel=.1) and lrs[0] < .1*recipe.lr and lrs[-1] < .1*recipe.lr
+
+
+def test_a_recipe_is_printed_as_one_line():
+    recipe = default_recipe(30_000).but(arch="gru", n_hid=128, epochs=6)
+    assert str(recipe) == "gru, 128 units, 6 epochs, 8 streams at a time, for 30,000 characters"
+    assert str(recipe.but(stateful=False, epochs=1)) == "gru, 128 units, 1 epoch, 512 windows of 8 characters at a time, for 30,000 characters"
+
+
+@pytest.mark.parametrize("arch", ["loop", "concat", "rnn", "gru", "lstm", "mullstm", "ensemble"])
+def test_another_architecture_keeps_the_dropouts_it_takes(arch):
+    recipe,learn = _small(arch=arch)
+    assert recipe.stateful and learn.arch.name == arch
+    assert recipe.config["dropout"] == default_recipe(6000).config["dropout"]
+    assert ("state_drop" in recipe.config) == (arch in ("mullstm", "ensemble"))
+    assert _fit(recipe, learn) < 10
+
+
+def test_plain_recurrences_get_a_lower_rate_unless_one_is_given():
+    recipe = default_recipe(30_000)
+    assert recipe.but(arch="rnn").lr < recipe.but(arch="gru").lr == recipe.lr
+    assert recipe.but(arch="rnn", lr=.1).lr == .1
+
+
+def test_an_architecture_that_reads_windows_only_gets_them():
+    recipe,learn = _small(arch="char3")
+    assert (recipe.stateful, recipe.target, recipe.n, recipe.bs) == (False, "next", 3, 512)
+    assert _fit(recipe, learn) < 10
+
+
+@pytest.mark.parametrize("changes", [dict(stateful=False), dict(target="next"), dict(stride=2), dict(valid="random"), dict(valid="blocks")])
+def test_what_streams_cannot_do_is_done_in_windows(changes):
+    recipe,learn = _small(**changes)
+    assert (recipe.stateful, recipe.target, recipe.n) == (False, "next", 8)
+    assert not learn.dls.stateful and learn.dls.window == 8
+
+
+def test_given_values_are_kept_and_none_is_not_a_value():
+    recipe = default_recipe(30_000)
+    assert recipe.but(n_hid=None, lr=None) == recipe
+    changed = recipe.but(target="next", n=5, bs=100, lr=1e-3, config=dict(dropout=.1))
+    assert (changed.n, changed.bs, changed.lr, changed.n_hid) == (5, 100, 1e-3, recipe.n_hid)
+    assert changed.config == recipe.config | dict(dropout=.1)
+    assert isinstance(recipe, DefaultRecipe)
+    with pytest.raises(ArchError, match="no architecture"): recipe.but(arch="gur")
+
+
+def test_a_learner_of_the_default_recipe_exports(tmp_path):
+    recipe = default_recipe(6000).but(n_hid=16)
+    recipe.learner(recipe.dls(human_numbers()[:6000], device="cpu", path=tmp_path)).export()
+    assert (tmp_path/"export.pkl").exists()
+
+
+@pytest.mark.slow
+def test_a_short_real_text_is_predicted_better_than_by_counting(small):
+    recipe = default_recipe(len(small))
+    dls = recipe.dls(small, device="cpu")
+    assert _fit(recipe, recipe.learner(dls)) < ngram_baseline(dls).best.nats-.05
