@@ -1,18 +1,25 @@
-# Everything works on a fresh clone with Python 3.11, make and a package index; .venv is made once.
+# Everything works on a fresh clone with a Python that settings.ini names, make and a package index; .venv is made once.
+# INSTALLER=pip installs with pip where uv would be taken.
 PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help setup quickstart test lint notebooks dist pytest bench reproduce leaderboard readme docs clean
+.PHONY: help setup quickstart test lint notebooks dist dist-full constraints release pytest bench reproduce leaderboard readme docs clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-setup: .venv/installed ## make .venv and install through the tested versions
-.venv/installed: constraints.txt settings.ini setup.py pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 10) else "fastai_charrnn needs Python 3.10 or newer, this is " + sys.version.split()[0])'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+setup: .venv/installed ## make .venv with what running needs, in the tested versions
+.venv/installed: constraints.txt settings.ini setup.py pyproject.toml tools/setup_env.py
+	$(PYTHON) tools/setup_env.py
+	touch $@
+
+# what testing and the documentation need on top
+.venv/dev-installed: .venv/installed
+	$(PYTHON) tools/setup_env.py dev
+	touch $@
+.venv/docs-installed: .venv/dev-installed
+	$(PYTHON) tools/setup_env.py dev docs
 	touch $@
 
 quickstart: setup ## train CharRnn on a real text for about a minute, write text, save the model
@@ -20,20 +27,29 @@ quickstart: setup ## train CharRnn on a real text for about a minute, write text
 
 test: lint notebooks dist quickstart pytest ## all that CI runs
 
-lint: setup ## ruff, and notebooks stored clean
+lint: .venv/dev-installed ## ruff, and notebooks stored clean
 	$(BIN)/ruff check .
 	$(BIN)/python tools/check_clean.py
 
-notebooks: setup ## run the notebooks
+notebooks: .venv/dev-installed ## run the notebooks
 	$(BIN)/nbdev-test nbs --n-workers 2
 
-dist: setup ## build sdist and wheel, and try the wheel in an empty environment
+dist: .venv/dev-installed ## build sdist and wheel, and try the wheel in an empty environment
 	$(BIN)/python tools/check_dist.py
 
-pytest: setup ## the tests, slow ones included
+dist-full: .venv/dev-installed ## the same with nothing pinned, at the newest and at the lowest versions: two downloads of PyTorch for CUDA
+	$(BIN)/python tools/check_dist.py --unpinned
+
+constraints: .venv/dev-installed ## write constraints.txt anew, keeping its versions where they still fit (UPGRADE=1: the newest)
+	$(BIN)/python tools/constraints.py $(if $(UPGRADE),--upgrade)
+
+release: .venv/dev-installed ## make release VERSION=1.2.3: set the version, commit, build, check, tag
+	$(BIN)/python tools/release.py $(VERSION)
+
+pytest: .venv/dev-installed ## the tests, slow ones included
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-bench: setup ## measure every performance claim and write BENCHMARKS.md
+bench: .venv/dev-installed ## measure every performance claim and write BENCHMARKS.md
 	$(BIN)/python benchmarks/run.py
 
 reproduce: setup ## train the reference's networks (about 15 minutes), write REPRODUCTION.md and the README's table
@@ -48,10 +64,6 @@ leaderboard: setup ## train every architecture in every mode for the same time, 
 
 clean: ## remove what was built, .venv included
 	rm -rf .venv build dist models *.egg-info .pytest_cache .ruff_cache .hypothesis
-
-.venv/docs-installed: .venv/installed
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
-	touch $@
 
 docs: .venv/docs-installed ## execute all notebooks (about a quarter of an hour), build the site in build/docs/html, check its links, write NOTEBOOKS.md
 	$(BIN)/python tools/docs.py

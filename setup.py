@@ -1,20 +1,43 @@
-"""Packaging: the metadata of settings.ini handed to setuptools; name, description and version are in pyproject.toml."""
+"""Packaging: passes the metadata of settings.ini to setuptools. Name, description, version and URLs are in pyproject.toml."""
+import re
 from configparser import ConfigParser
 from pathlib import Path
 
 from setuptools import find_packages,setup
 
+root = Path(__file__).parent
 cfg = ConfigParser(delimiters=["="])
-cfg.read(Path(__file__).parent/"settings.ini", encoding="utf-8")
+cfg.read(root/"settings.ini", encoding="utf-8")
 cfg = cfg["DEFAULT"]
 lib = cfg["lib_name"]
 
+
+def description():
+    "README.md for a package index. Links to files of the repository become plain text, and pictures are left out: both would be broken there."
+    text = (root/"README.md").read_text(encoding="utf-8")
+    text = re.sub(r"!\[[^\]]*\]\((?!https://)[^)]*\)", "", text)
+    return re.sub(r"\[([^\]]*)\]\((?!https://|#)[^)]*\)", r"\1", text)
+
+
 setup(
-    author=cfg["author"], keywords=cfg["keywords"].split(), license=cfg["license"],
-    classifiers=["Development Status :: 4 - Beta", "Intended Audience :: Education", "Intended Audience :: Science/Research",
-                 "Programming Language :: Python :: 3", "Topic :: Scientific/Engineering :: Artificial Intelligence", "Typing :: Typed"],
-    packages=find_packages(include=[lib, f"{lib}.*"]), package_data={lib: ["py.typed"]},
-    install_requires=cfg["requirements"].split(), extras_require={k: cfg[f"{k}_requirements"].split() for k in ("dev", "docs")},
+    author=cfg["author"],
+    keywords=cfg["keywords"].split(),
+    license=cfg["license"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Education",
+        "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3",
+        *(f"Programming Language :: Python :: {v}" for v in cfg["python_versions"].split()),
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+    packages=find_packages(include=[lib, f"{lib}.*"]),
+    package_data={lib: ["py.typed"]},
+    install_requires=cfg["requirements"].split(),
+    extras_require={k: cfg[f"{k}_requirements"].split() for k in ("dev", "docs")},
     entry_points={"console_scripts": [f"charrnn={lib}.cli:main"]},
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"), long_description_content_type="text/markdown",
+    long_description=description(),
+    long_description_content_type="text/markdown",
 )

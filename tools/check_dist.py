@@ -1,11 +1,14 @@
-"""Build sdist and wheel, then install the wheel into an empty environment and use it there.
+"""Build sdist and wheel, look inside, then install the wheel into empty environments and use it there.
 
-The environment is new and the clone is not on its path: what the wheel forgot cannot be found.
+Tried are the versions of constraints.txt, and the lowest that settings.ini allows, but for torch: its old releases come
+with CUDA, gigabytes of it. `--unpinned` tries the newest and the lowest versions of everything instead, torch included.
+An environment is new and the clone is not on its path: what the wheel forgot cannot be found.
 """
-import os,subprocess,sys,tempfile,zipfile
+import os,re,subprocess,sys,tarfile,tempfile,zipfile
 from pathlib import Path
 
-root = Path(__file__).parent.parent
+from constraints import constraints,root,settings
+
 trial = """
 import fastai_charrnn, sys
 from fastai_charrnn.all import *
@@ -14,28 +17,120 @@ text = human_numbers()[:5000]
 learn = char_learner(CharDataLoaders.from_text(text, bs=64, valid="tail"), seed=0)
 with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-2)
 path = save_model(learn, "trial")
-assert load_model(path).predict_next("one ", n=20) == learn.predict_next("one ", n=20)
+again = load_model(path)
+assert again.predict_next("one ", n=20) == learn.predict_next("one ", n=20)
+assert len(again.generate("one ", n=20, seed=0).text) == 24
 """
+environ = {k:v for k,v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
 
 
-def run(*cmd, **kw): return subprocess.run([str(c) for c in cmd], check=True, **kw)
+# of uv, as words
+uv = (sys.executable, "-m", "uv")
 
 
-def main():
+def run(
+    *cmd, # turned into text
+    **kwargs # passed to subprocess.run
+):
+    "Run a command that must succeed."
+    return subprocess.run([str(c) for c in cmd], check=True, **kwargs)
+
+
+def build(
+    out:Path # folder for the two files
+) -> tuple[Path,Path]: # sdist and wheel
+    "Build both, the wheel from the sdist, and let twine check their metadata."
+    run(sys.executable, "-m", "build", "--installer", "uv", "--outdir", out, root, stdout=subprocess.DEVNULL)
+    sdist, = out.glob("*.tar.gz")
+    wheel, = out.glob("*.whl")
+    run(sys.executable, "-m", "twine", "check", "--strict", sdist, wheel, stdout=subprocess.DEVNULL)
+    return sdist,wheel
+
+
+def check_contents(
+    sdist:Path, # holds all sources
+    wheel:Path # holds the package alone
+):
+    "The wheel holds the package alone, the sdist also the tests and what they need."
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"fastai_charrnn/py.typed", "fastai_charrnn/__main__.py"} <= set(names), names
+    assert {n.split("/")[0] for n in names if ".dist-info/" not in n} == {"fastai_charrnn"}, names
+    with tarfile.open(sdist) as tar: inside = {n.partition("/")[2] for n in tar.getnames()}
+    wanted = {"tests/conftest.py", "tests/oracles.py", "tools/check_dist.py", "constraints.txt", "Makefile", "nbs/index.ipynb"}
+    assert wanted <= inside, wanted-inside
+
+
+def lowest() -> list[str]: # requirements that allow one version each
+    "The runtime requirements at their lower bounds."
+    return [re.sub(r">=([\w.]+).*", r"==\1", r) for r in settings()["requirements"].split()]
+
+
+def constraints_without(
+    names:set[str] # of packages
+) -> str: # the text of a constraints file
+    "The tested versions of all other packages."
+    lines = constraints.read_text(encoding="utf-8").splitlines()
+    return "\n".join(o for o in lines if o.split("==")[0] not in names)
+
+
+def name_of(requirement:str) -> str: return re.split("[<>=]", requirement)[0]
+
+
+def try_wheel(
+    wheel:Path, # to install
+    env:Path, # folder for the environment
+    options:list # of `uv pip install`
+):
+    "Install the wheel with `options` into a new environment, train, save, load and generate there."
+    run(*uv, "venv", "--quiet", "--python", sys.executable, env)
+    run(*uv, "pip", "install", "--quiet", "--python", env/"bin/python", wheel, *options, env=environ)
+    run(env/"bin/python", "-c", trial, root, cwd=env, env=environ)
+    run(env/"bin/charrnn", "info", "trial", cwd=env, env=environ, stdout=subprocess.DEVNULL)
+    run(env/"bin/python", "-m", "fastai_charrnn", "--version", cwd=env, env=environ, stdout=subprocess.DEVNULL)
+    print(f"{wheel.name} trains, saves, loads and generates in an empty environment: {what(env)}")
+
+
+def what(
+    env:Path # folder of an environment
+) -> str: # its versions of our requirements
+    "Name what is installed."
+    code = "from importlib.metadata import version; import sys; print(', '.join(f'{o} {version(o)}' for o in sys.argv[1:]))"
+    names = [name_of(r) for r in settings()["requirements"].split()]
+    return run(env/"bin/python", "-c", code, *names, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def try_pinned(
+    wheel:Path, # to install
+    tmp:Path # folder for the environments
+):
+    "The tested versions; then the lowest, with the tested versions of torch and of all that is not ours to require."
+    try_wheel(wheel, tmp/"tested", ["--constraint", constraints])
+    low = [r for r in lowest() if name_of(r) != "torch"]
+    others = tmp/"others.txt"
+    others.write_text(constraints_without({name_of(r) for r in low}), encoding="utf-8")
+    try_wheel(wheel, tmp/"lowest", [*low, "--constraint", others])
+
+
+def try_unpinned(
+    wheel:Path, # to install
+    tmp:Path # folder for the environments
+):
+    "Whatever the index has now, and the lowest versions of our requirements."
+    try_wheel(wheel, tmp/"newest", [])
+    try_wheel(wheel, tmp/"lowest", lowest())
+
+
+def main(
+    args:list[str] # `--unpinned` or nothing
+):
     "Build, look inside, install, use."
-    with tempfile.TemporaryDirectory() as tmp:
-        tmp = Path(tmp)
-        run(sys.executable, "-m", "build", "--outdir", tmp/"dist", root, stdout=subprocess.DEVNULL)
-        sdist,wheel = next(tmp.glob("dist/*.tar.gz")),next(tmp.glob("dist/*.whl"))
-        names = zipfile.ZipFile(wheel).namelist()
-        assert "fastai_charrnn/py.typed" in names and not any(n.startswith(("tests/", "nbs/", "tools/")) for n in names), names
-        run(sys.executable, "-m", "venv", tmp/"env")
-        python = tmp/"env/bin/python"
-        env = {k:v for k,v in os.environ.items() if k != "PYTHONPATH"}
-        run(python, "-m", "pip", "install", "--quiet", "--constraint", root/"constraints.txt", wheel, env=env)
-        run(python, "-c", trial, root, cwd=tmp, env=env)
-        run(tmp/"env/bin/charrnn", "info", "trial", cwd=tmp, env=env, stdout=subprocess.DEVNULL)
-        print(f"{sdist.name} and {wheel.name} build; the wheel trains, saves and loads in an empty environment")
+    with tempfile.TemporaryDirectory() as folder:
+        tmp = Path(folder)
+        sdist,wheel = build(tmp/"dist")
+        check_contents(sdist, wheel)
+        print(f"{sdist.name} and {wheel.name} build, and twine finds nothing wrong")
+        if "--unpinned" in args: try_unpinned(wheel, tmp)
+        else: try_pinned(wheel, tmp)
 
 
-if __name__ == "__main__": main()
+if __name__ == "__main__": main(sys.argv[1:])
