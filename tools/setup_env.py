@@ -14,7 +14,7 @@ root = Path(__file__).resolve().parent.parent
 constraints = root/"constraints.txt"
 # a small package, asked for to see whether there is an index
 probe = "fastcore"
-# seconds that a check may take
+# seconds that the index may take to answer
 limit = 25
 # pip's options and the variables of uv for the same
 uv_names = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS", "cert": "SSL_CERT_FILE",
@@ -33,10 +33,12 @@ def supported():
 
 
 def version_of(
-    python # path of an interpreter
+    python, # path of an interpreter
+    needs=None # a module it must have
 ):
-    "Its version as a pair of numbers; None if it does not start."
+    "Its version as a pair of numbers; None if it does not start or lacks the module."
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    if needs: code = "import "+needs+"; "+code
     try: out = subprocess.check_output([str(python), "-c", code], stderr=subprocess.DEVNULL, universal_newlines=True)
     except (OSError, subprocess.CalledProcessError): return None
     return tuple(int(o) for o in out.strip().split("."))
@@ -64,9 +66,9 @@ def check_python(
 def make_venv(
     folder # for the environment; kept if its Python works
 ):
-    "Make the environment and return its interpreter."
+    "Make the environment and return its interpreter. One that has no pip was left half made: it is made anew."
     python = folder/"bin"/"python"
-    version = version_of(python)
+    version = version_of(python, needs="pip")
     if version:
         check_python(version, str(folder))
         return python
@@ -81,8 +83,8 @@ def make_venv(
 def has_venv():
     "Debian's python3 lacks ensurepip, which venv needs, until python3-venv is installed."
     try:
-        import ensurepip # noqa: F401
         import venv # noqa: F401
+        from ensurepip import version # noqa: F401
     except ImportError: return False
     return True
 
@@ -96,21 +98,27 @@ def uv_for_venv():
                      % (sys.executable, *sys.version_info[:2]))
 
 
-def attempt(cmd, env=None):
-    "Run a command that may fail. None if it succeeded within `limit` seconds, else what it said last."
+def attempt(
+    cmd, # a command that may fail
+    env=None, # its environment
+    seconds=None # how long it may take
+):
+    "Run the command. None if it succeeded in time, else what went wrong."
     try:
         done = subprocess.run([str(c) for c in cmd], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True,
-                              timeout=limit, env=env)
-    except subprocess.TimeoutExpired: return "no answer within %d seconds" % limit
+                              timeout=seconds, env=env)
+    except subprocess.TimeoutExpired: return "no answer within %d seconds" % seconds
     if done.returncode == 0: return None
+    known = re.search("connection refused|timed out|certificate verify failed|name or service not known|dns error", done.stdout, re.I)
+    if known: return known.group().lower()
     lines = [o.strip() for o in done.stdout.splitlines() if o.strip()]
-    errors = [o for o in lines if re.match("error|caused by|cause", o, re.I)]
-    return (errors or lines or ["exit code %d" % done.returncode])[-1]
+    errors = [o for o in lines if re.match("error|cause", o, re.I)]
+    return (errors or lines or ["exit code %d" % done.returncode])[-1][:200]
 
 
 def pip(python, *args):
     "A command of the environment's pip."
-    return [python, "-m", "pip", *args, "--disable-pip-version-check", "--constraint", constraints]
+    return [python, "-m", "pip", *args, "--disable-pip-version-check"]
 
 
 def pip_settings(python):
@@ -140,7 +148,7 @@ def uv_environ(
 
 def check_index(cmd, env):
     "Ask the index for one small package; raise `SetupError` if that fails."
-    error = attempt(cmd, env)
+    error = attempt(cmd, env, limit)
     if error:
         raise SetupError("no package index can be reached (%s). Check the network and the proxy, or name an index that you can reach "
                          "(PIP_INDEX_URL for pip, UV_DEFAULT_INDEX for uv), and run make again" % error)
@@ -148,7 +156,7 @@ def check_index(cmd, env):
 
 def check_pip_index(python):
     "See whether pip reaches an index."
-    options = ["--dry-run", "--no-deps", "--ignore-installed", "--retries", "0", "--timeout", "10"]
+    options = ["--dry-run", "--no-deps", "--ignore-installed", "--retries", "1", "--timeout", "8"]
     check_index(pip(python, "install", *options, probe), None)
 
 
@@ -158,15 +166,18 @@ def find_uv(python):
     uv = shutil.which("uv") or str(python.with_name("uv"))
     if os.path.exists(uv): return uv
     check_pip_index(python)
-    return None if attempt(pip(python, "install", "--quiet", "uv")) else uv
+    error = attempt(pip(python, "install", "--quiet", "--constraint", constraints, "uv"), seconds=120)
+    return None if error else uv
 
 
 def install(python, what):
     "Install the project, editable, with uv or pip."
     uv = find_uv(python)
-    print("Installing fastai_charrnn with %s. PyTorch is a download of .2 to 3 GB." % ("uv" if uv else "pip"), flush=True)
     if uv: install_by_uv(uv, python, what)
     else: install_by_pip(python, what)
+
+
+def announce(installer): print("Installing with %s. PyTorch is a download of .2 to 3 GB." % installer, flush=True)
 
 
 def install_by_uv(uv, python, what):
@@ -175,15 +186,19 @@ def install_by_uv(uv, python, what):
     cmd = [uv, "pip", "install", "--python", str(python), "--constraint", str(constraints)]
     check = ["--quiet", "--dry-run", "--no-deps", "--reinstall-package", probe, "--refresh-package", probe, probe]
     check_index(cmd+check, dict(env, UV_HTTP_RETRIES="0", UV_HTTP_TIMEOUT="10"))
-    if subprocess.run([*cmd, "--quiet", "--editable", what], env=env).returncode:
+    announce("uv")
+    # on a terminal uv shows bars
+    options = [] if sys.stderr.isatty() else ["--quiet"]
+    if subprocess.run([*cmd, *options, "--editable", what], env=env).returncode:
         raise SetupError("uv could not install the tested versions of constraints.txt; its message is above")
 
 
 def install_by_pip(python, what):
     "pip is stopped as soon as it tries several versions of a package: with everything pinned, that cannot end well."
     check_pip_index(python)
-    cmd = [str(c) for c in pip(python, "install", "--editable", what)]
+    cmd = [str(c) for c in pip(python, "install", "--constraint", constraints, "--editable", what)]
     lines = []
+    announce("pip")
     with subprocess.Popen(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True) as process:
         for line in process.stdout:
             lines.append(line)
