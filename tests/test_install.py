@@ -91,7 +91,8 @@ def test_a_python_without_venv_gets_one_sentence(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("installer", ["pip", "uv"])
 def test_without_an_index_the_setup_gives_up_within_a_minute(installer, tmp_path):
-    done = _setup(tmp_path, INSTALLER=installer, PIP_INDEX_URL=nowhere, PIP_CONFIG_FILE=os.devnull, UV_DEFAULT_INDEX=nowhere)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}" if installer == "uv" else os.environ["PATH"]
+    done = _setup(tmp_path, INSTALLER=installer, PATH=path, PIP_INDEX_URL=nowhere, PIP_CONFIG_FILE=os.devnull, UV_DEFAULT_INDEX=nowhere)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert done.stderr.startswith("setup: no package index can be reached (connection refused).") and done.stderr.count("\n") == 1
 

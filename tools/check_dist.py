@@ -4,10 +4,11 @@ Tried are the versions of constraints.txt, and the lowest that settings.ini allo
 with CUDA, gigabytes of it. `--unpinned` tries the newest and the lowest versions of everything instead, torch included.
 An environment is new and the clone is not on its path: what the wheel forgot cannot be found.
 """
-import os,re,subprocess,sys,tarfile,tempfile,zipfile
+import re,subprocess,sys,tarfile,tempfile,zipfile
 from pathlib import Path
 
 from constraints import constraints,root,settings
+from setup_env import uv_environ
 
 trial = """
 import fastai_charrnn, sys
@@ -21,7 +22,7 @@ again = load_model(path)
 assert again.predict_next("one ", n=20) == learn.predict_next("one ", n=20)
 assert len(again.generate("one ", n=20, seed=0).text) == 24
 """
-environ = {k:v for k,v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+environ = {k: v for k,v in uv_environ(sys.executable).items() if k != "PYTHONPATH"}
 
 
 # of uv, as words
@@ -40,7 +41,7 @@ def build(
     out:Path # folder for the two files
 ) -> tuple[Path,Path]: # sdist and wheel
     "Build both, the wheel from the sdist, and let twine check their metadata."
-    run(sys.executable, "-m", "build", "--installer", "uv", "--outdir", out, root, stdout=subprocess.DEVNULL)
+    run(sys.executable, "-m", "build", "--installer", "uv", "--outdir", out, root, env=environ, stdout=subprocess.DEVNULL)
     sdist, = out.glob("*.tar.gz")
     wheel, = out.glob("*.whl")
     run(sys.executable, "-m", "twine", "check", "--strict", sdist, wheel, stdout=subprocess.DEVNULL)

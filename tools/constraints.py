@@ -2,9 +2,11 @@
 
 Versions that constraints.txt names already are kept where they still fit; `--upgrade` takes the newest.
 """
-import os,subprocess,sys,tempfile
+import subprocess,sys,tempfile
 from configparser import ConfigParser
 from pathlib import Path
+
+from setup_env import uv_environ
 
 root = Path(__file__).parent.parent
 constraints = root/"constraints.txt"
@@ -35,7 +37,7 @@ def resolve(
     **kwargs # passed to subprocess.run
 ) -> subprocess.CompletedProcess: # with the output as text
     "Resolve all requirements with uv."
-    env = {k:v for k,v in os.environ.items() if k not in local}
+    env = {k: v for k,v in uv_environ(sys.executable).items() if k not in local}
     cmd = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-config", "--no-header", "--no-annotate", "-"]
     return subprocess.run([*cmd, *options], input=requirements(), env=env, stdout=subprocess.PIPE, text=True, **kwargs)
 
