@@ -12,11 +12,18 @@ cfg = cfg["DEFAULT"]
 lib = cfg["lib_name"]
 
 
-def description():
-    "README.md for a package index. Links to files of the repository become plain text, and pictures are left out: both would be broken there."
-    text = (root/"README.md").read_text(encoding="utf-8")
+def without_relative_links(text):
+    "Links to files of the repository become plain text, and its pictures are left out: both would be broken on a package index."
+    text = re.sub(r'<img\b[^>]*\bsrc="(?!https://)[^>]*>', "", text)
     text = re.sub(r"!\[[^\]]*\]\((?!https://)[^)]*\)", "", text)
     return re.sub(r"\[([^\]]*)\]\((?!https://|#)[^)]*\)", r"\1", text)
+
+
+def description():
+    "README.md for a package index; code blocks stay as they are."
+    parts = (root/"README.md").read_text(encoding="utf-8").split("```")
+    parts[::2] = [without_relative_links(o) for o in parts[::2]]
+    return "```".join(parts)
 
 
 setup(
@@ -27,7 +34,6 @@ setup(
         "Development Status :: 4 - Beta",
         "Intended Audience :: Education",
         "Intended Audience :: Science/Research",
-        "Operating System :: OS Independent",
         "Programming Language :: Python :: 3",
         *(f"Programming Language :: Python :: {v}" for v in cfg["python_versions"].split()),
         "Topic :: Scientific/Engineering :: Artificial Intelligence",

@@ -52,10 +52,13 @@ def check_contents(
     sdist:Path, # holds all sources
     wheel:Path # holds the package alone
 ):
-    "The wheel holds the package alone, the sdist also the tests and what they need."
+    "The wheel holds the package alone, the sdist also the tests and what they need. The description has no relative links."
     names = zipfile.ZipFile(wheel).namelist()
     assert {"fastai_charrnn/py.typed", "fastai_charrnn/__main__.py"} <= set(names), names
     assert {n.split("/")[0] for n in names if ".dist-info/" not in n} == {"fastai_charrnn"}, names
+    metadata, = (n for n in names if n.endswith(".dist-info/METADATA"))
+    prose = "".join(zipfile.ZipFile(wheel).read(metadata).decode().split("```")[::2])
+    assert not re.search(r'\]\((?!https://|#)|src="(?!https://)', prose), "relative links would be broken on a package index"
     with tarfile.open(sdist) as tar: inside = {n.partition("/")[2] for n in tar.getnames()}
     wanted = {"tests/conftest.py", "tests/oracles.py", "tools/check_dist.py", "constraints.txt", "Makefile", "nbs/index.ipynb"}
     assert wanted <= inside, wanted-inside
