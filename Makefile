@@ -22,8 +22,8 @@ setup: .venv/installed ## make .venv with what running needs, in the tested vers
 	$(PYTHON) tools/setup_env.py dev docs
 	touch $@
 
-quickstart: setup ## train CharRnn on a real text for about a minute, write text, save the model
-	$(BIN)/charrnn train --epochs 4 --out models/quickstart.safetensors --overwrite
+quickstart: setup ## train a network on a real text for about two minutes, show samples, save the model
+	$(BIN)/charrnn train --out models/quickstart.safetensors --overwrite
 
 test: lint notebooks dist quickstart pytest ## all that CI runs
 
