@@ -1,14 +1,37 @@
-"""Fail if a notebook is not stored as `nbdev-clean` would store it. Works on copies, so nothing of yours is changed."""
-import shutil,subprocess,sys,tempfile
+"""Fail if a notebook is not stored as it should be: as `nbdev-clean` stores it, the tutorials and the index with current outputs.
+
+Works on copies, so nothing of yours is changed.
+"""
+import json,shutil,subprocess,sys,tempfile
 from pathlib import Path
 
-nbs = Path(__file__).parent.parent/"nbs"
-notebooks = [o.relative_to(nbs) for o in sorted(nbs.rglob("*.ipynb")) if not any(p.startswith(".") for p in o.relative_to(nbs).parts)]
+from notebooks import complaints,nbs,notebooks,size_complaint
 
-with tempfile.TemporaryDirectory() as tmp:
-    shutil.copy(nbs.parent/"pyproject.toml", tmp)
-    copies = Path(shutil.copytree(nbs, Path(tmp)/"nbs", ignore=shutil.ignore_patterns(".*")))
-    subprocess.run([Path(sys.executable).with_name("nbdev-clean"), "--fname", copies], cwd=tmp, check=True)
-    dirty = [str(o) for o in notebooks if (nbs/o).read_bytes() != (copies/o).read_bytes()]
-if dirty: sys.exit(f"not stored clean: {', '.join(dirty)}; run nbdev-clean")
-print(f"{len(notebooks)} notebooks are stored clean")
+
+def not_clean(
+    folder:Path # with notebooks and, one folder up, pyproject.toml
+): # a sentence for each
+    "Notebooks that `nbdev-clean` would change."
+    with tempfile.TemporaryDirectory() as tmp:
+        shutil.copy(folder.parent/"pyproject.toml", tmp)
+        copies = Path(shutil.copytree(folder, Path(tmp)/"nbs", ignore=shutil.ignore_patterns(".*")))
+        subprocess.run([Path(sys.executable).with_name("nbdev-clean"), "--fname", copies], cwd=tmp, check=True)
+        dirty = [str(o) for o in notebooks(folder) if (folder/o).read_bytes() != (copies/o).read_bytes()]
+    for name in dirty:
+        yield f"{name} is not stored clean: run `nbdev-clean`"
+
+
+def found(
+    folder:Path=nbs # with notebooks
+) -> list[str]: # a sentence for each fault
+    "All that is wrong with the stored notebooks."
+    faults = list(not_clean(folder))
+    for rel in notebooks(folder):
+        faults += complaints(rel, json.loads((folder/rel).read_text(encoding="utf-8")))
+    return faults + list(filter(None, [size_complaint(folder)]))
+
+
+if __name__ == "__main__":
+    if faults := found():
+        sys.exit("\n".join(faults))
+    print(f"{len(notebooks())} notebooks are stored clean, those with outputs with current ones")
