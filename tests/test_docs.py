@@ -6,7 +6,7 @@ import pytest
 from check_clean import found,not_clean
 from docs import conf,directives,shown
 from links import broken_links
-from notebooks import complaints,digest,is_current,key,notebooks,root,size_complaint
+from notebooks import complaints,digest,is_current,key,root,size_complaint
 from outputs import printed,store
 from readme import from_root,readme,with_table
 from tidy import tidied
