@@ -164,6 +164,28 @@ def test_every_public_name_is_used_in_a_notebook():
     assert {n for m in modules for n in getattr(importlib.import_module(f"fastai_charrnn.{m}"), "__all__", [])} - used == set()
 
 
+def _entries(page):
+    "The names that a reference page documents: those of `show_doc`, and constants, which have a heading."
+    cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
+    sources = "\n".join("".join(c["source"]) for c in cells)
+    return re.findall(r"^show_doc\((?:\w+\.)?(\w+)|^### `(\w+)`\n\n\S", sources, re.M)
+
+
+@pytest.mark.parametrize("page", sorted((root/"nbs").glob("[0-9]*.ipynb")), ids=lambda o: o.stem)
+def test_every_public_name_has_an_entry_on_its_page(page):
+    title = json.loads(page.read_text(encoding="utf-8"))["cells"][0]["source"][0]
+    offered = [getattr(importlib.import_module(f"fastai_charrnn.{m}"), "__all__", []) for m in re.findall(r"`(\w+)`", title)]
+    documented = {function or constant for function,constant in _entries(page)}
+    assert set().union(*offered)-documented == set()
+
+
+@pytest.mark.parametrize("path", sorted((root/"nbs").glob("[0-9]*.ipynb")), ids=lambda o: o.stem)
+def test_lines_of_reference_pages_are_short(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    lines = [line for c in cells if c["cell_type"] == "code" for line in "".join(c["source"]).splitlines()]
+    assert [line for line in lines if len(line) > 100] == []
+
+
 def test_the_corpus_is_not_in_the_project():
     tracked = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True).stdout
     assert "nietzsche.txt" not in tracked and ".safetensors" not in tracked

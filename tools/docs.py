@@ -134,6 +134,8 @@ def _shown_cell(c):
     options,code = directives(c.source)
     if c.cell_type != "code":
         return c
+    if code.startswith("show_doc("):
+        return _entry(c)
     c.source = code
     tags = c.metadata.setdefault("tags", [])
     if options.get("echo") == "false":
@@ -143,6 +145,13 @@ def _shown_cell(c):
         prompt = options.get("code-summary", "Show code").strip("\"'")
         c.metadata["mystnb"] = dict(code_prompt_show=prompt, code_prompt_hide=prompt)
     return c
+
+
+def _entry(c):
+    "What `show_doc` gives, as a Markdown cell: so its headings can be linked and listed."
+    import nbformat
+    output = next(o for o in c.outputs if "text/markdown" in o.get("data", {}))
+    return nbformat.v4.new_markdown_cell(output.data["text/markdown"])
 
 
 def directives(
