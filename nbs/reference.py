@@ -1,4 +1,4 @@
-"""What the reference pages show about a public name: nbdev's `show_doc` uses `Entry` here, see [tool.nbdev] in pyproject.toml.
+"""What the reference pages show about a public name: nbdev's `show_doc` uses `Entry`, see [tool.nbdev] in pyproject.toml.
 
 An entry has a heading, the signature, the docstring and a table of the parameters, all taken from the code.
 That of a class goes on with its public methods.
@@ -24,7 +24,9 @@ class Entry:
         parts = [f"{self.h} `{self.name}`", *described(self.sym, self.name)]
         if inspect.isclass(self.sym):
             for name,method in methods(self.sym):
-                parts += [f"{self.h}# `{self.name}.{name}`", *_described_method(self.sym, name, method)]
+                parts += [f"{self.h}# `{self.name}.{name}`", *described(method, name)]
+            if functions := _as_methods(self.sym):
+                parts.append("Functions that are methods, too: " + ", ".join(f"`{o}`" for o in functions) + ".")
         return "\n\n".join(parts)
 
     __repr__ = _repr_markdown_
@@ -36,16 +38,15 @@ def methods(
     "The public methods that a class defines and documents itself."
     for name,o in vars(cls).items():
         o = getattr(o, "__func__", o)
-        is_method = inspect.isfunction(o) or isinstance(o, property)
-        if is_method and not name.startswith("_") and inspect.getdoc(o):
+        is_method = isinstance(o, property) or inspect.isfunction(o) and o.__qualname__.endswith(f"{cls.__name__}.{name}")
+        if is_method and o.__doc__ and not name.startswith("_"):
             yield name,o
 
 
-def _described_method(cls, name, method):
-    "What is said of a method; of a function that a class has as a method only that, for it has an entry of its own."
-    if isinstance(method, property) or method.__qualname__ == f"{cls.__name__}.{name}":
-        return described(method, name)
-    return [f"The function `{method.__qualname__}`, as a method."]
+def _as_methods(cls):
+    "Functions with an entry of their own that a class has as methods."
+    functions = {k: o for k,o in vars(cls).items() if inspect.isfunction(o) and not k.startswith("_")}
+    return [name for name,o in functions.items() if "." not in o.__qualname__ and o.__qualname__ == name]
 
 
 def described(
@@ -91,14 +92,16 @@ def _parameters(o):
     for name,p in params.items():
         p.docment = p.docment or next((b[name].docment for b in bases if name in b and b[name].docment), None)
     own = {k: p for k,p in params.items() if k in here}
-    return own,[k for k in params if k not in here]
+    events = getattr(o, "_methods", ()) # which fastai's callbacks take as arguments
+    return own,[k for k in params if k not in here and k not in events]
 
 
 def _fields(o):
     "The fields of a named tuple, which `docments` does not read."
     comments = dict(re.findall(r"^\s+(\w+):.*?# (.*)$", inspect.getsource(o), re.M))
     params = inspect.signature(o).parameters.values()
-    return {p.name: AttrDict(anno=p.annotation, default=p.default, kind=p.kind, docment=comments.get(p.name)) for p in params}
+    return {p.name: AttrDict(anno=p.annotation, default=p.default, kind=p.kind, docment=comments.get(p.name))
+            for p in params}
 
 
 def _signature(name, params, types):
@@ -116,7 +119,7 @@ def _parts(params, types):
     stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     parts = []
     for name,p in params.items():
-        anno = f": {_type(p.anno)}" if types and p.anno is not empty else ""
+        anno = f": {_type(p.anno)}" if types and _type(p.anno) else ""
         default = "" if p.default is empty else f"={_value(p.default)}"
         starred = any(o.startswith("*") for o in parts)
         if p.kind is inspect.Parameter.KEYWORD_ONLY and not starred:
@@ -127,14 +130,19 @@ def _parts(params, types):
 
 def _table(params):
     head = "| parameter | type | default | |\n| --- | --- | --- | --- |"
-    rows = [[f"`{k}`", _code(_type(p.anno)), _code(_value(p.default)), p.docment or ""] for k,p in params.items()]
+    rows = [[f"`{k}`", _code(_type(p.anno)), _code(_value(p.default)), p.docment or ""]
+            for k,p in params.items() if _says_something(p)]
     return "\n".join([head, *("| " + " | ".join(map(_cell, row)) + " |" for row in rows)])
+
+
+def _says_something(p):
+    return p.docment or p.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def _returns(o):
     if inspect.isclass(o):
         return ""
-    returned = docments(o, full=True).get("return")
+    returned = docments(o, full=True, args_kwargs=True).get("return")
     if returned is None or returned.anno in (empty, None) and not returned.docment:
         return ""
     kind = _code(_type(returned.anno))
@@ -161,4 +169,5 @@ def _value(default):
     if default is empty:
         return ""
     text = getattr(default, "__name__", None) or repr(default)
-    return "…" if text == "<factory>" else re.sub(r" at 0x[0-9a-f]+", "", text)
+    text = re.sub(r"^<(\w+\.\w+): .*>$", r"\1", text) # of an enumeration
+    return "…" if text in ("<factory>", "<lambda>") else re.sub(r" at 0x[0-9a-f]+", "", text)

@@ -51,6 +51,22 @@ Further arguments are passed on: `rate`.
 Returns `list[str]`: the lines"""
 
 
+def test_a_result_does_not_take_the_comment_of_the_line_above():
+    def f(
+        **kwargs # as `other`
+    ) -> str: "Nothing."
+    assert _markdown(f).endswith("| `kwargs` |  |  | as `other` |\n\nReturns `str`")
+
+
+def test_parameters_about_which_nothing_is_said_are_in_the_table_unless_they_are_any_number():
+    def f(
+        a:int, # the first
+        b:int,
+        *args
+    ): "Nothing."
+    assert "| `b` | `int` |  |  |" in _markdown(f) and "`args`" not in _markdown(f)
+
+
 def test_without_comments_types_are_in_the_signature():
     def plain(x:int, *names:str, y=3.): "Nothing is said about them."
     assert "plain(x: int, *names: str, y: float=3.0)" in _markdown(plain) and "| parameter |" not in _markdown(plain)
@@ -93,9 +109,9 @@ def test_an_entry_of_a_class_has_its_documented_methods():
     shown = _markdown(Animal)
     assert "Animal(name)" in shown and "| `name` | `str` |  | what it is called |" in shown
     headings = [line for line in shown.splitlines() if line.startswith("#")]
-    assert headings == ["### `Animal`", *(f"#### `Animal.{o}`" for o in ("speak", "size", "many", "other"))]
+    assert headings == ["### `Animal`", *(f"#### `Animal.{o}`" for o in ("speak", "size", "many"))]
     assert "speak(loud=False)" in shown and "many(n: int)" in shown and "In metres." in shown
-    assert "The function `other`, as a method." in shown and "how fast" not in shown
+    assert "Functions that are methods, too: `other`." in shown and "how fast" not in shown
 
 
 def test_a_parameter_is_described_as_in_the_base_class():

@@ -42,10 +42,27 @@ css = """
 .cell_output img { max-width: 100%; height: auto; }
 .cell_output .output, .cell_output table.dataframe { font-size: .85rem; }
 .cell_output, .cell_output .output.text_html, .table-wrapper { overflow-x: auto; }
-.content table.dataframe td { vertical-align: top; }
-@media (max-width: 46em) { .content img.wide { max-width: none; width: var(--phone); } .content p:has(img.wide) { overflow-x: auto; } } /* on a phone its letters would be too small */
 .content table.dataframe { border-collapse: collapse; border: 0; margin: 0; }
-.content table.dataframe td, .content table.dataframe th { padding: .15rem .6rem; text-align: right; border: 1px solid var(--color-background-border); }
+.content table.dataframe td { vertical-align: top; }
+.content table.dataframe td, .content table.dataframe th {
+  padding: .15rem .6rem; text-align: right; border: 1px solid var(--color-background-border);
+}
+/* the table of parameters is as wide as the text; its last column has no name */
+table.docutils:has(th:nth-child(4):last-child > p:empty) { width: 100%; }
+table.docutils:has(th:nth-child(4):last-child > p:empty) td { vertical-align: top; }
+@media (max-width: 46em) {
+  /* on a phone the letters of a wide picture would be too small */
+  .content img.wide { max-width: none; width: var(--phone); }
+  .content p:has(img.wide) { overflow-x: auto; }
+  /* and a parameter is two lines: name, type and default, then what it means */
+  table.docutils:has(th:nth-child(4):last-child > p:empty) thead { display: none; }
+  table.docutils:has(th:nth-child(4):last-child > p:empty) tr { display: block; padding: .3rem 0; }
+  table.docutils:has(th:nth-child(4):last-child > p:empty) td { display: inline; border: 0; padding: 0 .3rem; }
+  table.docutils:has(th:nth-child(4):last-child > p:empty) td p { display: inline; }
+  table.docutils:has(th:nth-child(4):last-child > p:empty) td:last-child { display: block; }
+}
+/* methods are not in the list of a page's sections */
+.toc-tree ul ul ul ul { display: none; }
 """
 
 
