@@ -47,6 +47,7 @@ css = """
 .content table.dataframe td, .content table.dataframe th {
   padding: .15rem .6rem; text-align: right; border: 1px solid var(--color-background-border);
 }
+.content .cell_output table:not(.dataframe) th, .content .cell_output table:not(.dataframe) td { padding: .15rem .6rem; }
 /* the table of parameters is as wide as the text; its last column has no name */
 table.docutils:has(th:nth-child(4):last-child > p:empty) { width: 100%; }
 table.docutils:has(th:nth-child(4):last-child > p:empty) td { vertical-align: top; }
