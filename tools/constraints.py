@@ -38,7 +38,8 @@ def resolve(
 ) -> subprocess.CompletedProcess: # with the output as text
     "Resolve all requirements with uv."
     env = {k: v for k,v in uv_environ(sys.executable).items() if k not in local}
-    cmd = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-config", "--no-header", "--no-annotate", "-"]
+    # what has no wheel is built with this Python; without the option uv looks for one of the version in question
+    cmd = [sys.executable, "-m", "uv", "pip", "compile", "--python", sys.executable, "--quiet", "--no-config", "--no-header", "--no-annotate", "-"]
     return subprocess.run([*cmd, *options], input=requirements(), env=env, stdout=subprocess.PIPE, text=True, **kwargs)
 
 
