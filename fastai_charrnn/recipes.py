@@ -11,7 +11,7 @@
 Both were chosen by measurement: trained on the first 81% of a text, compared on the next 9%.
 ARCHITECTURE.md has what was compared for `best_recipe`.
 """
-import inspect
+import inspect,math
 from dataclasses import dataclass,field,replace
 from functools import partial
 from typing import NamedTuple
@@ -147,13 +147,13 @@ class DefaultRecipe:
     ) -> "DefaultRecipe":
         """A recipe with other values, and with the fields that go with them unless these are given too.
 
-        another `arch`      keeps the entries of `config` that it takes; plain recurrences get a lower `lr`
+        another `arch`      gets those dropouts for this size that it takes; plain recurrences get a lower `lr`
         `config`            is added to that of the recipe
         windows             `stateful=False`, `target="next"`, a `stride`, a `valid` other than "tail", or an
                             architecture that reads windows only: `n`, `bs`, `target`, `epochs` and `lr` of windows"""
         given = {k:v for k,v in changes.items() if v is not None}
         arch = given.get("arch", self.arch)
-        new = self if arch == self.arch else replace(self, **_other_arch(arch, self.config))
+        new = self if arch == self.arch else _other_arch(self, arch)
         if self.stateful and _needs_windows(arch, given): new = replace(new, **_windows_of(arch))
         if "config" in given: given["config"] = new.config | given["config"]
         return replace(new, **given)
@@ -200,23 +200,26 @@ def default_recipe(
     The longer the text, the fewer epochs, the less dropout and the more streams. Up to 3 million characters, training takes
     less than two minutes on two CPU cores; from there on, the time grows with the text. Raises `DataError` for a size below 1."""
     if not is_count(n_chars): raise DataError(f"n_chars={n_chars!r} must be a whole number from 1 up")
-    size = next((s for s in _text_sizes if n_chars <= s.most), _text_sizes[-1])
-    return DefaultRecipe(n_chars, n_hid=size.n_hid, epochs=size.epochs, bs=size.bs, config=dict(dropout=size.dropout, state_drop=size.state_drop, emb_drop=0.))
+    size = _size_of(n_chars)
+    return DefaultRecipe(n_chars, size.arch, epochs=size.epochs, bs=size.bs, config=_taken(size.arch, size.dropouts))
 
 
 class _TextSize(NamedTuple):
     "Choices for texts of up to `most` characters."
     most:float
-    n_hid:int
+    arch:str
     epochs:int
     bs:int
-    dropout:float
-    state_drop:float
+    dropouts:dict # an architecture gets those that it takes
 
 
 _text_sizes = (
-    _TextSize(most=60_000, n_hid=256, epochs=14, bs=8, dropout=.4, state_drop=.2),
-    _TextSize(most=float("inf"), n_hid=256, epochs=1, bs=32, dropout=0., state_drop=0.))
+    _TextSize(60_000, "mullstm", 14, 8, dict(dropout=.4, state_drop=.2, emb_drop=.05)),
+    _TextSize(150_000, "mullstm", 10, 8, dict(dropout=.3, state_drop=.1, emb_drop=.05)),
+    _TextSize(350_000, "mullstm", 7, 16, dict(dropout=.2, state_drop=.05, emb_drop=.05)),
+    _TextSize(700_000, "mullstm", 4, 16, dict(dropout=.1, state_drop=.05, emb_drop=.05)),
+    _TextSize(1_200_000, "gru", 2, 32, dict(dropout=0., state_drop=0., emb_drop=0.)),
+    _TextSize(math.inf, "gru", 1, 32, dict(dropout=0., state_drop=0., emb_drop=0.)))
 
 _plain = ("rnn", "loop", "concat", "char3") # recurrences without gates
 _plain_lr = 4e-3 # the highest learning rate at which they train well
@@ -227,13 +230,22 @@ def _fitting_streams(n_chars, n, bs):
     return max(min(bs, int(n_chars*.9)//(4*n)), 1)
 
 
-def _other_arch(arch, config):
-    "Fields for another architecture: the entries of `config` that it takes, and its learning rate."
-    takes = inspect.signature(get_arch(arch).cls).parameters.values()
-    any_name = any(p.kind is p.VAR_KEYWORD for p in takes)
-    names = {p.name for p in takes}
-    kept = {k:v for k,v in config.items() if any_name or k in names}
-    return dict(arch=arch, config=kept, lr=_plain_lr if arch in _plain else DefaultRecipe.lr)
+def _size_of(n_chars): return next(size for size in _text_sizes if n_chars <= size.most)
+
+
+def _taken(arch, config):
+    "The entries of `config` that an architecture takes."
+    params = inspect.signature(get_arch(arch).cls).parameters.values()
+    any_name = any(p.kind is p.VAR_KEYWORD for p in params)
+    names = {p.name for p in params}
+    return {k:v for k,v in config.items() if any_name or k in names}
+
+
+def _other_arch(recipe, arch):
+    "The recipe with another architecture, the dropouts and the learning rate that go with it."
+    config = _size_of(recipe.n_chars).dropouts | recipe.config
+    lr = _plain_lr if arch in _plain else DefaultRecipe.lr
+    return replace(recipe, arch=arch, config=_taken(arch, config), lr=lr)
 
 
 def _needs_windows(arch, given):

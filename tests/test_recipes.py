@@ -3,7 +3,7 @@ import time
 
 import pytest
 import torch
-from fastai_charrnn.all import ArchError,CharDataLoaders,DataError,char_learner,human_numbers,ngram_baseline,python_reference
+from fastai_charrnn.all import ArchError,Callback,CharDataLoaders,DataError,char_learner,human_numbers,ngram_baseline,python_reference
 from fastai_charrnn.recipes import BestRecipe,DefaultRecipe,adamw,best_recipe,decaying,default_recipe
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,7 +109,7 @@ def test_a_longer_text_has_fewer_epochs_less_dropout_and_more_streams(a, b):
     assert short.epochs >= long.epochs >= 1
     assert short.bs <= long.bs
     assert short.config["dropout"] >= long.config["dropout"] >= 0
-    assert short.config["state_drop"] >= long.config["state_drop"] >= 0
+    assert short.config.get("state_drop", 0) >= long.config.get("state_drop", 0) >= 0
 
 
 @given(st.integers(100, 3_000_000))
@@ -159,7 +159,6 @@ def test_the_same_seeds_give_the_same_network_whatever_the_global_state():
 def test_a_fit_is_one_cycle_of_the_recipes_epochs_and_calls_further_callbacks():
     recipe,learn = _small(epochs=3)
     seen = []
-    from fastai.basics import Callback
     class Count(Callback):
         def after_epoch(self): seen.append(self.epoch)
     _fit(recipe, learn, cbs=[Count()])
@@ -187,6 +186,14 @@ def test_plain_recurrences_get_a_lower_rate_unless_one_is_given():
     recipe = default_recipe(30_000)
     assert recipe.but(arch="rnn").lr < recipe.but(arch="gru").lr == recipe.lr
     assert recipe.but(arch="rnn", lr=.1).lr == .1
+
+
+@given(sizes)
+def test_every_size_has_dropouts_for_every_architecture(n):
+    recipe = default_recipe(n)
+    there = recipe.but(arch="mullstm")
+    assert set(there.config) == {"dropout", "state_drop", "emb_drop"}
+    assert recipe.but(arch="gru").but(arch="mullstm").config == there.config
 
 
 def test_an_architecture_that_reads_windows_only_gets_them():
