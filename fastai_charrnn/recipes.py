@@ -8,8 +8,7 @@
     learn = recipe.learner(recipe.dls(text))
     learn.fit_minutes(recipe.minutes, recipe.lr)
 
-Both were chosen by measurement: trained on the first 81% of a text, compared on the next 9%.
-ARCHITECTURE.md has what was compared for `best_recipe`.
+Both were chosen by measurement: trained on the first 81% of a text, compared on the next 9% (ARCHITECTURE.md).
 """
 import inspect,math
 from dataclasses import dataclass,field,replace
@@ -130,7 +129,7 @@ class DefaultRecipe:
     stride:int|None = None # likewise
     n:int = 32 # characters between two optimizer steps of a stream, or in a window
     bs:int = 8 # streams, or windows in a batch
-    val_bs:int|None = 8 # the same for validation; few streams lose little context
+    val_bs:int|None = 8 # the same for validation: few streams lose little context
     epochs:int = 10 # times through the training part
     lr:float = 7e-3 # highest learning rate of the one-cycle schedule
     wd:float = .1 # weight decay of the matrices between layers
@@ -162,12 +161,9 @@ class DefaultRecipe:
         text:str, # what to learn
         **kwargs # as `CharDataLoaders.from_text`: valid_pct, vocab, device, path, seed
     ) -> CharDataLoaders:
-        "The text as streams or windows. A very short text is cut into fewer streams. Raises `DataError` as `from_text`."
-        names = ("n", "stride", "target", "stateful", "valid")
-        own = {k:getattr(self, k) for k in names} | dict(bs=self.bs, val_bs=self.val_bs, shift=self.stateful)
-        if self.stateful:
-            own["bs"] = _fitting_streams(len(text), self.n, self.bs)
-            own["val_bs"] = min(self.val_bs or own["bs"], own["bs"])
+        "The text as streams or windows. Raises `DataError` as `from_text`."
+        names = ("n", "stride", "target", "stateful", "valid", "bs", "val_bs")
+        own = {k:getattr(self, k) for k in names} | dict(shift=self.stateful)
         return CharDataLoaders.from_text(text, **own | kwargs)
 
     def learner(self,
@@ -185,11 +181,11 @@ class DefaultRecipe:
         cbs:list|None=None # further callbacks
     ):
         "Train for `epochs` in one cycle. With the same seeds the result is the same; random numbers outside are not touched."
-        with torch.random.fork_rng():
+        device = learn.dls.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(seed + rank_distrib())
             learn.fit_one_cycle(self.epochs, self.lr, pct_start=.1, moms=(.9, .9, .9),
                                 cbs=[GradientClip(self.clip), *(cbs or [])])
-
 
 
 def default_recipe(
@@ -197,11 +193,12 @@ def default_recipe(
 ) -> DefaultRecipe:
     """The training choices for a text of `n_chars` characters; they depend on nothing else.
 
-    The longer the text, the fewer epochs, the less dropout and the more streams. Up to 3 million characters, training takes
-    less than two minutes on two CPU cores; from there on, the time grows with the text. Raises `DataError` for a size below 1."""
+    Up to 3 million characters, training takes less than two minutes on two CPU cores; beyond, time grows with the text.
+    Raises `DataError` for a size below 1."""
     if not is_count(n_chars): raise DataError(f"n_chars={n_chars!r} must be a whole number from 1 up")
     size = _size_of(n_chars)
-    return DefaultRecipe(n_chars, size.arch, epochs=size.epochs, bs=size.bs, config=_taken(size.arch, size.dropouts))
+    bs = _fitting_streams(n_chars, DefaultRecipe.n, size.bs)
+    return DefaultRecipe(n_chars, size.arch, epochs=size.epochs, bs=bs, val_bs=min(bs, 8), config=_taken(size.arch, size.dropouts))
 
 
 class _TextSize(NamedTuple):

@@ -137,8 +137,13 @@ def _fit(recipe, learn, **kwargs):
 @pytest.mark.parametrize("size", [100, 700, 3000])
 def test_a_tiny_text_trains(size):
     recipe,learn = _small(size)
-    assert learn.dls.train.bs <= recipe.bs
+    assert learn.dls.train.bs == recipe.bs <= 8
+    assert len(learn.dls.train) >= 2
     assert _fit(recipe, learn) < 10
+
+
+def test_a_given_number_of_streams_is_not_reduced_silently():
+    with pytest.raises(DataError, match="bs=1000"): default_recipe(500).but(bs=1000).dls(human_numbers()[:500])
 
 
 def test_a_text_of_some_characters_is_a_data_error():
