@@ -4,6 +4,7 @@ from pathlib import Path
 
 import fastai_charrnn
 import pytest
+from fastai_charrnn import archs
 
 root = Path(__file__).parent.parent
 modules = sorted(p.stem for p in (root/"fastai_charrnn").glob("*.py") if not p.stem.startswith("__"))
@@ -47,10 +48,15 @@ def test_imports_go_one_way():
         assert {u for u in used if order.index(u) >= order.index(name)} == set(), name
 
 
-def test_the_readmes_table_is_the_reports():
-    from readme import final_table,with_table
-    readme = (root/"README.md").read_text(encoding="utf-8")
-    assert with_table(readme, final_table((root/"REPRODUCTION.md").read_text(encoding="utf-8"))) == readme and "| `rnn` | 6 | valid | 1.5080 |" in readme
+def test_the_readmes_tables_are_the_reports():
+    from readme import report_tables,with_tables
+    readme,tables = (root/"README.md").read_text(encoding="utf-8"),report_tables()
+    assert with_tables(readme, tables) == readme and all(table in readme for table in tables.values())
+    assert "| `rnn` | 6 | 1.5080 |" in readme and "| `lstm` | 65 | 1.2524 |" in readme
+
+
+def test_the_readme_is_short():
+    assert len((root/"README.md").read_text(encoding="utf-8").splitlines()) <= 120
 
 
 def test_the_readme_is_made_of_the_index():
@@ -58,48 +64,82 @@ def test_the_readme_is_made_of_the_index():
     assert readme(json.loads((root/"nbs/index.ipynb").read_text(encoding="utf-8"))) == (root/"README.md").read_text(encoding="utf-8"), "make readme"
 
 
-@pytest.mark.parametrize("name", ["README.md", "nbs/index.ipynb"])
-def test_links_lead_somewhere_where_a_forge_shows_them(name):
+guides = sorted(str(p.relative_to(root)) for p in (root/"docs").glob("*.md"))
+
+
+def _links(name):
+    "The links of a page within the project, without places in a page."
     text = (root/name).read_text(encoding="utf-8")
-    links = [o for o in re.findall(r"\]\(([^)]+)\)", text) if not o.startswith(("https://", "#"))]
-    assert len(links) > 20 and [o for o in links if not ((root/name).parent/o).exists()] == []
+    return {o.split("#")[0] for o in re.findall(r"\]\((?!https://|#)([^)]+)\)", text)}
+
+
+@pytest.mark.parametrize("name", ["README.md", "nbs/index.ipynb", *guides])
+def test_links_lead_somewhere_where_a_forge_shows_them(name):
+    assert [o for o in _links(name) if not ((root/name).parent/o).exists()] == []
+
+
+def test_the_readme_links_to_every_guide():
+    assert len(guides) > 5 and set(guides) <= _links("README.md")
 
 
 def test_the_site_has_what_its_front_page_links_to():
     "`make docs` says so too, after a quarter of an hour."
     from docs import pages
-    links = {o.split("#")[0] for o in re.findall(r"\]\((?!https://|#)([^)]+)\)", (root/"README.md").read_text(encoding="utf-8"))}
-    assert {o for o in links if not o.startswith("nbs/")} <= {f"{o}.md" for o in pages} | {"LICENSE"} and all((root/f"{o}.md").exists() for o in pages)
+    links = {o for o in _links("README.md") if not o.startswith(("nbs/", "docs/pictures/"))}
+    assert links <= {f"{o}.md" for o in pages} | {"LICENSE"}
+    assert all((root/f"{o}.md").exists() for o in pages)
 
 
-def _blocks(language): return re.findall(rf"```{language}\n(.*?)```", (root/"README.md").read_text(encoding="utf-8"), re.S)
+def _blocks(language, name="README.md"):
+    return re.findall(rf"```{language}\n(.*?)```", (root/name).read_text(encoding="utf-8"), re.S)
 
 
-def test_the_readmes_shell_commands_work_as_written(small, tmp_path):
-    "Those of make are CI itself: here it is held that `make` knows them."
+@pytest.mark.parametrize("name", guides)
+def test_the_python_of_a_guide_runs_as_written(name, small, tmp_path, monkeypatch):
+    (tmp_path/"my.txt").write_text("It was so. "+small, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("fastai_charrnn.archs._archs", dict(archs._archs)) # one guide registers an architecture
+    code = "\n".join(_blocks("python", name))
+    exec(compile(code, name, "exec"), {}) # in an empty namespace: a guide imports what it uses
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/your-own-text.md"])
+def test_shell_commands_work_as_written(name, small, tmp_path):
+    "`make` and `pip install` are tried by CI itself: here it is held that their targets and files exist."
     (tmp_path/"my.txt").write_text("It was so. "+small, encoding="utf-8")
     env = os.environ | dict(PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    for line in "".join(_blocks("sh")).splitlines():
+    for line in "".join(_blocks("sh", name)).splitlines():
         command = line.split("#")[0].strip()
-        if command.startswith("make "): assert f"{shlex.split(command)[1]}:" in (root/"Makefile").read_text()
-        else: assert subprocess.run(command, shell=True, cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
-    for command in re.findall(r"`(charrnn [^`]*--help)`", (root/"README.md").read_text(encoding="utf-8")): subprocess.run(command, shell=True, env=env, check=True, stdout=subprocess.DEVNULL)
+        if command.startswith("make "):
+            assert f"\n{shlex.split(command)[1]}:" in (root/"Makefile").read_text()
+        elif command.startswith("pip install "):
+            assert command == "pip install -c constraints.txt ." and (root/"constraints.txt").exists()
+        else:
+            command = re.sub(r"--minutes [\d.]+", "--minutes .05", command)
+            assert subprocess.run(command, shell=True, cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
+    for command in re.findall(r"`(charrnn [^`]*--help)`", (root/name).read_text(encoding="utf-8")):
+        subprocess.run(command, shell=True, env=env, check=True, stdout=subprocess.DEVNULL)
 
 
 @pytest.mark.corpus
 @pytest.mark.slow
 def test_the_readmes_example_works_as_written(text, tmp_path):
-    example, = _blocks("python")
-    out = subprocess.run([sys.executable, "-c", f"{example.replace('learn.predict_next', 'print(learn.predict_next').replace('n=40)', 'n=40))')}"], cwd=tmp_path, capture_output=True, text=True, check=True, env=os.environ | dict(MPLBACKEND="agg"))
-    assert "for those " in out.stdout and (tmp_path/"nietzsche.safetensors").exists()
+    "Typed into Python, line by line; it prints what README shows."
+    code,shown = "\n".join(_blocks("python")),_blocks("text")
+    run = subprocess.run([sys.executable, "-i", "-q"], input=code, cwd=tmp_path, capture_output=True, text=True, env=os.environ | dict(MPLBACKEND="agg"))
+    assert "Traceback" not in run.stderr, run.stderr
+    ngrams, = (o for o in shown if "n-grams" in o)
+    assert ngrams in run.stdout and "for those " in run.stdout and (tmp_path/"nietzsche.safetensors").exists()
+    losses = [float(re.search(r"([\d.]+) nats per character of held-out", o)[1]) for o in (run.stdout, "".join(shown))]
+    assert abs(losses[0]-losses[1]) < .03
 
 
-def test_architecture_table_of_the_readme_counts_parameters():
+def test_the_table_of_architectures_counts_weights():
     from fastai_charrnn.all import get_arch,list_archs
-    readme = (root/"README.md").read_text(encoding="utf-8")
+    page = (root/"docs/architectures.md").read_text(encoding="utf-8")
     for a in list_archs():
         cls = get_arch(a).cls
-        row = next(line for line in readme.splitlines() if line.startswith(f"| `{a}` | `"))
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{a}` | `"))
         assert f"`{cls.__name__}`" in row and f"{sum(p.numel() for p in cls(85).parameters()):,}" in row
 
 
@@ -150,11 +190,11 @@ def test_notebooks_open_with_a_title_and_one_line_about_them():
         assert re.match(r"# .+\n\n> .+(\n\n|$)", first), path
 
 
-def test_every_module_has_one_reference_page_and_the_readme_links_it():
+def test_every_module_has_one_reference_page_and_the_list_of_them_links_it():
     "The title of a page names its modules."
     pages = {p.name: re.findall(r"`(\w+)`", first.splitlines()[0]) for p,(first,*_) in _cells("markdown").items() if p.name[0].isdigit() and len(p.parts) == 1}
     assert sorted(m for ms in pages.values() for m in ms) == modules
-    links = re.findall(r"\[`(\w+)`\]\(nbs/([\w.]+)\)", (root/"README.md").read_text(encoding="utf-8"))
+    links = re.findall(r"\[`(\w+)`\]\(\.\./nbs/([\w.]+)\)", (root/"docs/reference.md").read_text(encoding="utf-8"))
     assert sorted(links) == sorted((m, page) for page,ms in pages.items() for m in ms)
 
 

@@ -20,7 +20,8 @@ from tidy import tidied
 build = root/"build/docs"
 executed,source,html = build/"executed",build/"source",build/"html"
 pages = ["ARCHITECTURE", "CONTRIBUTING", "CHANGELOG", "REPRODUCTION", "BENCHMARKS", "SAMPLES", "LEADERBOARD", "NOTEBOOKS",
-         "examples/README"]
+         "examples/README", "docs/your-own-text", "docs/text-generation", "docs/sequences", "docs/architectures", "docs/model-files",
+         "docs/gpu-and-many-processes", "docs/results", "docs/reference", "docs/citing"]
 
 conf = """
 project = "fastai_charrnn"
@@ -105,11 +106,11 @@ def write_source(
     (source/"_static").mkdir(parents=True)
     (source/"conf.py").write_text(conf)
     (source/"_static/site.css").write_text(css)
-    for folder in ("benchmarks/pictures", "examples"):
+    for folder in ("benchmarks/pictures", "examples", "docs"):
         shutil.copytree(root/folder, source/folder)
     for name in pages:
         text = (root/f"{name}.md").read_text(encoding="utf-8")
-        (source/f"{name}.md").write_text(text.replace("](nbs/", "]("))
+        (source/f"{name}.md").write_text(re.sub(r"\]\((\.\./)?nbs/", r"](\1", text))
     shutil.copy(root/"LICENSE", source)
     for rel,path in paths.items():
         nb = shown(nbformat.read(path, as_version=4))
