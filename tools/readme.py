@@ -1,6 +1,6 @@
 """README.md, made from nbs/index.ipynb and the committed reports.
 
-    python tools/readme.py   puts the tables of REPRODUCTION.md and LEADERBOARD.md into the notebook, then writes README.md
+    python tools/readme.py   puts the tables of REPRODUCTION.md and LEADERBOARD.md into the notebook, writes README.md
 
 README has the notebook's texts, with links as seen from the root, and its code with what it prints: run
 `tools/outputs.py index.ipynb` first. Cells that begin with `#| hide` are left out.
@@ -44,7 +44,9 @@ def lesson_table(
     leaderboard:str # LEADERBOARD.md
 ) -> str: # Markdown
     "What lesson 6 printed for each of its ten networks, and what its schedule and one cycle give here."
-    rows = [[o["arch"], o["epochs"], o["printed"], _median(o["ours, same schedule"]), o["ours, one cycle"]] for o in rows_after(reproduction)]
+    rows = []
+    for o in rows_after(reproduction):
+        rows.append([o["arch"], o["epochs"], o["printed"], _median(o["ours, same schedule"]), o["ours, one cycle"]])
     for o in rows_after(leaderboard, "## The lesson's other networks"):
         rows.append([o["network"].split(",")[0], o["epochs"], o["printed"], o["ours"], ""])
     return table(["network", "epochs", "lesson 6", "ours", "ours, one cycle"], rows)

@@ -24,7 +24,7 @@ def numbers(
     outputs = [o for c in nb["cells"] if c["cell_type"] == "code" for o in c["outputs"]]
     found = [o["data"]["application/json"] for o in outputs if "application/json" in o.get("data", {})]
     if not found:
-        sys.exit("nbs/index.ipynb is stored without the numbers of the picture: run `python tools/outputs.py index.ipynb`")
+        sys.exit("nbs/index.ipynb has no numbers for the picture: run `python tools/outputs.py index.ipynb`")
     return found[0]
 
 
@@ -87,9 +87,10 @@ def draw_losses(ax, shown:dict):
     ax.set_ylabel("loss, nats per character", size=14, color=grey)
     ax.tick_params(labelsize=14, colors=grey)
     ax.spines[["top", "right"]].set_visible(False)
-    names = (f"training, {losses[-1]:.3f}", blue),(f"validation, {valid[-1]:.3f}", orange),(f"counting n-grams, {ngrams:.3f}", green)
-    for k,(name,colour) in enumerate(names):
-        ax.text(.98, .95-.13*k, name, color=colour, size=15, weight="bold", ha="right", va="top", transform=ax.transAxes)
+    names = dict(training=(losses[-1], blue), validation=(valid[-1], orange)) | {"counting n-grams": (ngrams, green)}
+    for k,(name,(loss,colour)) in enumerate(names.items()):
+        ax.text(.98, .95-.13*k, f"{name}, {loss:.3f}", color=colour, size=15, weight="bold", ha="right", va="top",
+                transform=ax.transAxes)
 
 
 def draw(
@@ -101,7 +102,8 @@ def draw(
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
     fig = plt.figure(figsize=(width/dpi, height/dpi), dpi=dpi)
-    fig.text(10/width, 1-22/height, "How much does unseen text surprise the network?", size=17, weight="bold", color=dark, va="center")
+    title = "How much does unseen text surprise the network?"
+    fig.text(10/width, 1-22/height, title, size=17, weight="bold", color=dark, va="center")
     draw_text(_axes(fig, 45, 34*n_lines), shown)
     draw_legend(_axes(fig, 55+34*n_lines, 26))
     draw_losses(_axes(fig, 265, 290, left=84), shown)
@@ -124,11 +126,15 @@ def badge(
 ) -> str: # an SVG
     "A label and a value side by side."
     left,right = (round(6.6*len(o))+14 for o in (label, value))
+    wide,name = left+right,f"{label}: {value}"
     style = 'font-family="Verdana,DejaVu Sans,sans-serif" font-size="11" fill="#fff" lengthAdjust="spacingAndGlyphs"'
-    return f"""<svg xmlns="http://www.w3.org/2000/svg" width="{left+right}" height="20" role="img" aria-label="{label}: {value}">
-<title>{label}: {value}</title>
-<clipPath id="r"><rect width="{left+right}" height="20" rx="3"/></clipPath>
-<g clip-path="url(#r)"><rect width="{left}" height="20" fill="#444c56"/><rect x="{left}" width="{right}" height="20" fill="#0969da"/></g>
+    return f"""<svg xmlns="http://www.w3.org/2000/svg" width="{wide}" height="20" role="img" aria-label="{name}">
+<title>{name}</title>
+<clipPath id="r"><rect width="{wide}" height="20" rx="3"/></clipPath>
+<g clip-path="url(#r)">
+<rect width="{left}" height="20" fill="#444c56"/>
+<rect x="{left}" width="{right}" height="20" fill="#0969da"/>
+</g>
 <text x="7" y="14" textLength="{left-14}" {style}>{label}</text>
 <text x="{left+7}" y="14" textLength="{right-14}" {style}>{value}</text>
 </svg>
