@@ -24,7 +24,7 @@ class WeightedWindows(WeightedDL, WindowDL): "Windows drawn by weight, with NumP
 
 def data(path, size=6_000, n=8, **kw):
     "Alike in every process but for `bs`: all ranks together have the batches of one process."
-    return CharDataLoaders.from_text(python_reference()[:size], n=n, bs=256//WORLD, val_bs=500//WORLD, valid="tail", device=DEVICE, path=path, **kw)
+    return CharDataLoaders.from_text(python_reference()[:size], n=n, bs=256//WORLD, val_bs=500//WORLD, valid="tail", valid_pct=.2, device=DEVICE, path=path, **kw)
 
 
 def learner(path, arch="rnn", seed=3, metrics=None, size=6_000, **kw):
