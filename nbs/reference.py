@@ -1,4 +1,4 @@
-"""What the reference pages show about a public name: nbdev's `show_doc` uses `Entry`, see [tool.nbdev] in pyproject.toml.
+"""What the reference pages show about a public name: `show_doc` uses `Entry`, see [tool.nbdev] in pyproject.toml.
 
 An entry has a heading, the signature, the docstring and a table of the parameters, all taken from the code.
 That of a class goes on with its public methods.
@@ -38,7 +38,8 @@ def methods(
     "The public methods that a class defines and documents itself."
     for name,o in vars(cls).items():
         o = getattr(o, "__func__", o)
-        is_method = isinstance(o, property) or inspect.isfunction(o) and o.__qualname__.endswith(f"{cls.__name__}.{name}")
+        own = f"{cls.__name__}.{name}"
+        is_method = isinstance(o, property) or inspect.isfunction(o) and o.__qualname__.endswith(own)
         if is_method and o.__doc__ and not name.startswith("_"):
             yield name,o
 

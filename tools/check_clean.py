@@ -1,4 +1,4 @@
-"""Fail if a notebook is not stored as it should be: as `nbdev-clean` stores it, the tutorials and the index with current outputs.
+"""Fail if a notebook is not stored as `nbdev-clean` stores it, or a tutorial or the index lacks current outputs.
 
 Works on copies, so nothing of yours is changed.
 """

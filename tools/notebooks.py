@@ -93,7 +93,8 @@ def complaints(
         yield f"{rel} is stored with execution counts: run `nbdev-clean`"
     if not has_outputs(rel):
         if outputs:
-            yield f"{rel} is stored with outputs, reference pages are not: run `nbdev-clean --clear-all --fname nbs/{rel}`"
+            command = f"nbdev-clean --clear-all --fname nbs/{rel}"
+            yield f"{rel} is stored with outputs, reference pages are not: run `{command}`"
         return
     if code and not outputs:
         yield f"{rel} is stored without outputs: {how}"
@@ -115,4 +116,6 @@ def size_complaint(
 ) -> str: # empty if there is none
     "What is wrong with the size of the notebooks that are stored with outputs."
     mb = sum((folder/o).stat().st_size for o in notebooks(folder) if has_outputs(o))/2**20
-    return f"notebooks with outputs take {mb:.1f} MB, allowed are {max_mb}: draw fewer or smaller pictures" if mb > max_mb else ""
+    if mb <= max_mb:
+        return ""
+    return f"notebooks with outputs take {mb:.1f} MB, allowed are {max_mb}: draw fewer or smaller pictures"

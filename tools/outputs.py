@@ -94,12 +94,15 @@ def record() -> str: # NOTEBOOKS.md
     rows = [_row(rel, nb) for rel,nb in stored.items()]
     wall,cpu = (sum(facts(nb)[k] for nb in stored.values())/60 for k in ("seconds", "cpu_seconds"))
     machines = sorted({facts(nb)["machine"] for nb in stored.values()})
-    head = ("# The notebooks, executed\n\nWritten by `make outputs`, which executes the tutorials and the index in full, "
+    head = ("# The notebooks, executed\n\n"
+            "Written by `make outputs`, which executes the tutorials and the index in full, "
             "each on one thread and two at a time. "
-            f"They took {wall:.0f} minutes one after the other, {cpu:.0f} of processor time, on {' and '.join(machines)}. "
+            f"They took {wall:.0f} minutes one after the other, {cpu:.0f} of processor time, "
+            f"on {' and '.join(machines)}. "
             "Below the times is what the tutorials print about losses.")
     table = "\n".join(["| notebook | seconds | processor time |", "| --- | --- | --- |", *rows])
-    losses = [f"## {title(nb)}\n\n{printed(nb)}" for rel,nb in stored.items() if rel.parent.name == "tutorials"]
+    tutorials = [nb for rel,nb in stored.items() if rel.parent.name == "tutorials"]
+    losses = [f"## {title(nb)}\n\n{printed(nb)}" for nb in tutorials]
     return "\n\n".join([head, table, *losses]) + "\n"
 
 
@@ -121,12 +124,13 @@ def main():
 
 
 def _store_all(rels, jobs):
-    from fastai_charrnn.reproduce import machine
+    os.environ["OMP_NUM_THREADS"] = "1"
     os.environ.pop("IN_TEST", None) # what is stored comes from full runs
+    from fastai_charrnn.reproduce import machine
     with ProcessPoolExecutor(jobs) as pool:
         for done in [pool.submit(_store, rel, machine()) for rel in rels]:
             done.result()
-    print(f"{len(rels)} notebooks executed, the outputs of the others are current" if rels else "all outputs are current")
+    print(f"{len(rels)} notebooks were executed; all other outputs are current")
 
 
 if __name__ == "__main__":
