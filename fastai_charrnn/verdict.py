@@ -1,4 +1,7 @@
 """Whether a network beats counting: the table and the sentence with which `charrnn train` ends."""
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING: from .baseline import NgramScore
 
 __all__ = ["comparison", "verdict"]
 
@@ -10,7 +13,7 @@ _overfit = .15
 def comparison(
     row:dict, # the last row of a training log: valid_loss, bits_per_char, accuracy
     name:str, # of the network and its training
-    ngrams # an `NgramScore`
+    ngrams:"NgramScore" # the best of an `ngram_baseline`
 ) -> str: # three lines
     "The validation numbers of the network above those of counted n-grams."
     rows = [("", "nats", "bits per char", "accuracy"),
