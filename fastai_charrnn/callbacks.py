@@ -20,7 +20,8 @@ def check_has_text(
 ):
     "Raise `DataError` if `dls` hold nothing to train on, as those of a loaded model."
     if not len(dls.train):
-        raise DataError("these dls hold no text to train on; set learn.dls, or pass load_model(path, dls=…), made with vocab=learn.dls.vocab")
+        raise DataError("these dls hold no text to train on; set learn.dls, or pass load_model(path, dls=…), "
+                        "made with vocab=learn.dls.vocab")
 
 
 class EachTrainedEpoch(Callback):
@@ -54,7 +55,8 @@ class FiniteLoss(Callback):
         if self.loss.device.type == "cpu" or self.train_iter % self.gpu_steps == 0: self._check()
 
     def before_validate(self):
-        if self.learn.training_now and hasattr(self.learn, "loss") and not hasattr(self.learn, "lr_finder"): self._check()
+        fits = self.learn.training_now and not hasattr(self.learn, "lr_finder")
+        if fits and getattr(self.learn, "loss", None) is not None: self._check()
 
     def _check(self):
         "Cancel the fit if the loss at hand is not a finite number."
@@ -70,9 +72,9 @@ class FiniteLoss(Callback):
 
 
 class CarryState(Callback):
-    """A model's state is forgotten where an epoch, a validation or a prediction begins, and is training's own again after a validation.
+    """Reset the state of a stateful model before an epoch, validation or prediction; restore it after a validation.
 
-    What fastai's `ModelResetter` does for its own models, and the last part, which it does not. Calls `model.reset()`, if there is one."""
+    fastai's `ModelResetter` does the first part for its own models. Calls `model.reset()`, if there is one."""
     order = -8 # before whatever looks at the model
 
     def _model(self): return getattr(self.model, "module", self.model) # inside DistributedDataParallel

@@ -19,18 +19,22 @@ def check_place(
     path:str|Path, # where a model file is to be written
     overwrite:bool=False # whether an existing file may be replaced
 ) -> Path: # with ".safetensors" if it had no suffix
-    "Make the folder of a model file. Raises `ModelFileError` if the file exists, has another suffix, or cannot be written."
+    """Make the folder of a model file.
+
+    Raises `ModelFileError` if the file exists, has another suffix, or cannot be written."""
     if Path(path).is_dir(): raise ModelFileError(f"cannot write {path}: it is a folder; pass --out with a file name")
     path = with_suffix(path)
     if path.suffix != ".safetensors":
-        raise ModelFileError(f"a model file ends in .safetensors, and {path.name} does not; pass --out {path.with_suffix('.safetensors')}")
+        better = path.with_suffix(".safetensors")
+        raise ModelFileError(f"a model file ends in .safetensors, and {path.name} does not; pass --out {better}")
     if path.exists() and not overwrite:
         raise ModelFileError(f"{path} exists; pass --overwrite to replace it, or another --out")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # as root, permissions tell nothing: write something
         with tempfile.TemporaryFile(dir=path.parent) as f: f.write(b"0")
-    except FileExistsError: raise ModelFileError(f"cannot write {path}: {path.parent} is not a folder; pass another --out") from None
+    except FileExistsError:
+        raise ModelFileError(f"cannot write {path}: {path.parent} is not a folder; pass another --out") from None
     except OSError as e: raise ModelFileError(f"cannot write {path}: {e.strerror}; pass another --out") from None
     return path
 
@@ -43,23 +47,24 @@ def check_room(
     need = 4*n_params + 2**16
     free = shutil.disk_usage(path.parent).free
     if free < need:
-        raise ModelFileError(f"{path} needs {need/2**20:,.1f} MiB and its disk has {free/2**20:,.1f} MiB free; make room, or pass another --out")
+        raise ModelFileError(f"{path} needs {need/2**20:,.1f} MiB and its disk has {free/2**20:,.1f} MiB free; "
+                             "make room, or pass another --out")
 
 
 def check_memory(
     n_params:int # weights of a model
 ):
-    "Raise `ArchError` if training would need more memory than the machine has: weights, gradients and two moments each."
+    "Raise `ArchError` if weights, gradients and two moments of each need more memory than the machine has."
     need,have = 16*n_params,os.sysconf("SC_PHYS_PAGES")*os.sysconf("SC_PAGE_SIZE")
     if need > have:
-        raise ArchError(f"{n_params:,} parameters need {need/2**30:,.0f} GiB of memory to train and this machine has {have/2**30:,.0f} GiB; "
-                        "pass smaller numbers, such as n_hid=256")
+        raise ArchError(f"{n_params:,} parameters need {need/2**30:,.0f} GiB of memory to train and this machine has "
+                        f"{have/2**30:,.0f} GiB; pass smaller numbers, such as n_hid=256")
 
 
 class SaveModelFile(EachTrainedEpoch):
     """Save the model after every epoch of a fit, or with `seconds`, at the end of the batch in which they have passed.
 
-    `saved` counts the files written. Raises `TrainingError` rather than save a model whose validation loss is not finite."""
+    `saved` counts the files written. A model whose validation loss is not finite is not saved: `TrainingError`."""
     # after the epoch's numbers are logged
     order = Recorder.order+2
 
@@ -77,9 +82,9 @@ class SaveModelFile(EachTrainedEpoch):
     def trained_epoch(self):
         "Save the model of this epoch, if files are written by epochs."
         if self.seconds is not None: return
-        row = self.learn.training_log.rows[-1]
-        if not math.isfinite(row.get("valid_loss", 0.)):
-            raise TrainingError(f"the validation loss is {row['valid_loss']} after epoch {self.epoch}, so training stopped; "
+        loss = self.learn.training_log.rows[-1].get("valid_loss", 0.)
+        if not math.isfinite(loss):
+            raise TrainingError(f"the validation loss is {loss} after epoch {self.epoch}, so training stopped; "
                                 "train with a lower learning rate, such as lr_find suggests")
         self.save()
 
@@ -91,9 +96,9 @@ class SaveModelFile(EachTrainedEpoch):
 
 
 class StopOnSignal(Callback):
-    """Between two batches, turn Ctrl-C, SIGTERM or SIGHUP into a `KeyboardInterrupt`, so that no step is left half done.
+    """Turn Ctrl-C, SIGTERM or SIGHUP into a `KeyboardInterrupt` at the end of the batch. No step is left half done.
 
-    Use it as a context manager round a fit. A second signal interrupts at once. Does nothing in one of several
+    Use it as a context manager around a fit. A second signal interrupts at once. Does nothing in one of several
     processes, which wait for each other, and outside the main thread, where signals do not arrive."""
     order = Recorder.order+20
     run_valid = True

@@ -96,9 +96,10 @@ def _add_train(p):
     p.add_argument("--valid", default="tail", choices=("tail", "blocks", "random", "last"),
                    help="how the validation part is chosen (tail: the end of the text)")
     p.add_argument("--prompt", action="append", metavar="TEXT",
-                   help="continue this after every epoch and at the end; repeat for more (three places in the text held out)")
+                   help="continue this after every epoch and at the end; repeat for more (three places held out)")
     p.add_argument("--temperature", type=float, default=.8, metavar="FLOAT", help="of the samples; 0: greedy text (.8)")
-    p.add_argument("--out", default=Path("model.safetensors"), type=Path, metavar="MODEL", help="file to save to (model.safetensors)")
+    p.add_argument("--out", default=Path("model.safetensors"), type=Path, metavar="MODEL",
+                   help="file to save to (model.safetensors)")
     p.add_argument("--overwrite", action="store_true", help="replace MODEL if it exists")
     p.add_argument("--device", help="cpu, cuda … (the GPU if there is one)")
 
@@ -107,15 +108,18 @@ def _add_generate(p):
     p.add_argument("model", metavar="MODEL", type=Path, help="a file that train wrote")
     p.add_argument("--prompt", action="append", metavar="TEXT", help="text to continue; repeat for more")
     p.add_argument("--prompts", metavar="FILE", help="a file of prompts, one a line; - is standard input")
-    p.add_argument("-n", "--n", type=_count, default=200, metavar="INT", help="characters to generate at most; inf with --stream (200)")
+    p.add_argument("-n", "--n", type=_count, default=200, metavar="INT",
+                   help="characters to generate at most; inf with --stream (200)")
     p.add_argument("--temperature", type=float, default=.8, metavar="FLOAT",
                    help="0: the most likely character each time; below 1 safer, above 1 wilder (.8)")
     for name,kind,what in _generate_numbers: _add_number(p, name, kind, what)
     p.add_argument("--num", type=int, default=1, metavar="INT", help="texts for each prompt (1)")
     p.add_argument("--stop", action="append", metavar="TEXT", help="end a text after this; repeat for more")
-    p.add_argument("--stream", action="store_true", help="print characters as they are generated, one prompt after another")
+    p.add_argument("--stream", action="store_true",
+                   help="print characters as they are generated, one prompt after another")
     p.add_argument("--no-prompt", action="store_true", help="print the continuations only")
-    p.add_argument("--json", action="store_true", help="one JSON object a text: prompt, text, log-probabilities, bits per char, seed")
+    p.add_argument("--json", action="store_true",
+                   help="one JSON object a text: prompt, text, log-probabilities, bits per char, seed")
     _add_unk(p)
 
 
@@ -125,7 +129,8 @@ def _add_evaluate(p):
     p.add_argument("--encoding", default="utf-8", help="character encoding of FILE (utf-8)")
     p.add_argument("--all", action="store_true", help="score all of FILE, even the part that the model was trained on")
     p.add_argument("--by", choices=("windows", "chunks", "streams"), help="how to read FILE (as the model was trained)")
-    p.add_argument("--dynamic", action="store_true", help="let the model learn from what it has read, then restore its weights")
+    p.add_argument("--dynamic", action="store_true",
+                   help="let the model learn from what it has read, then restore its weights")
     _add_unk(p)
 
 
@@ -135,7 +140,8 @@ def _add_info(p):
 
 
 def _add_reproduce(p):
-    p.add_argument("--arch", action="append", choices=("char3", "loop", "concat", "rnn"), help="repeat for more (all four)")
+    p.add_argument("--arch", action="append", choices=("char3", "loop", "concat", "rnn"),
+                   help="repeat for more (all four)")
     p.add_argument("--seeds", type=int, default=3, metavar="INT", help="trials of each schedule (3)")
     p.add_argument("--no-one-cycle", action="store_true", help="leave out the comparison with the one-cycle policy")
     p.add_argument("--out", type=Path, metavar="FILE", help="write the report there as well")
@@ -148,7 +154,8 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 def _command(sub, name, what, epilog):
-    return sub.add_parser(name, help=what, description=what[0].upper()+what[1:]+".", epilog=epilog, formatter_class=_Help)
+    description = f"{what[0].upper()}{what[1:]}."
+    return sub.add_parser(name, help=what, description=description, epilog=epilog, formatter_class=_Help)
 
 
 def _add_number(p, name, kind, what): p.add_argument(f"--{name}", type=kind, metavar=kind.__name__.upper(), help=what)
@@ -156,7 +163,7 @@ def _add_number(p, name, kind, what): p.add_argument(f"--{name}", type=kind, met
 
 def _add_unk(p):
     p.add_argument("--unk", default="error", metavar="CHAR",
-                   help="characters that the model does not know: error, skip, or a known character to put in their place (error)")
+                   help="characters that the model does not know: error, skip, or a known one in their place (error)")
 
 
 def _count(s):
@@ -185,7 +192,7 @@ def main(
             _run(args)
             sys.stdout.flush()
         except BrokenPipeError:
-            # the reader of the output left: the work of train and reproduce was cut short, that of the others was enough
+            # the reader of the output left: train and reproduce were cut short, the others had printed enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1 if args.command in ("train", "reproduce") else 0
         except (CharRnnError, OSError, KeyboardInterrupt) as e:

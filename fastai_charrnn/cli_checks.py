@@ -69,7 +69,8 @@ def check_values(
     _check_number(args, "valid_pct", lambda v: 0 < v < 1, "must be between 0 and 1, such as .1")
     _check_number(args, "dropout", lambda v: 0 <= v < 1, "must be from 0 to below 1, such as .2")
     if args.command == "train":
-        _check_number(args, "temperature", lambda v: 0 <= v < math.inf, "must be 0 or more; 0 gives greedy text, .8 is usual")
+        allowed = "must be 0 or more; 0 gives greedy text, .8 is usual"
+        _check_number(args, "temperature", lambda v: 0 <= v < math.inf, allowed)
         _check_number(args, "seed", lambda v: 0 <= v < 2**32, "must be from 0 to 4294967295")
 
 
@@ -83,8 +84,8 @@ def _check_number(args, name, fits, allowed):
 
 
 # what Python's users write -> what is typed on the command line
-_names = ("n bs stride n_hid emb_sz valid_pct seed target stateful n_layers dropout minutes epochs lr temperature top_k "
-          "top_p min_p repetition_penalty num beam stop unk encoding device by valid vocab").split()
+_names = ("n bs stride n_hid emb_sz valid_pct seed target stateful n_layers dropout minutes epochs lr temperature "
+          "top_k top_p min_p repetition_penalty num beam stop unk encoding device by valid vocab").split()
 _phrases = (
     (r"save_model\(learn, [^)]*\) writes one", "charrnn train makes one"),
     (r"save it again", "train it again"),

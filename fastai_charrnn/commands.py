@@ -29,8 +29,8 @@ def evaluate(
 
 def _warn_if_trained_on(learn, text):
     if not is_trained_text(learn, text): return
-    warnings.warn("the model was trained on this text, so the loss below is too low; an honest one is that of another text, "
-                  "or of the part held out by a training with valid=\"tail\"", CharRnnWarning, stacklevel=2)
+    warnings.warn("the model was trained on this text, so the loss below is too low; an honest one is that of another "
+                  "text, or of the part held out by a training with valid=\"tail\"", CharRnnWarning, stacklevel=2)
 
 
 def _what(args, text, spans):
@@ -46,13 +46,15 @@ def _fixed(learn, text, spans, by):
     values = evaluate_spans(learn, text, spans, by=by)
     values = {k.removeprefix(f"{by}_"):v for k,v in values.items()}
     how = f", read in {by}" if by else ""
-    return f"{how}: {values['loss']:.4f} nats, {values['bits_per_char']:.4f} bits per char, accuracy {values['accuracy']:.4f}"
+    loss,bits,accuracy = (values[k] for k in ("loss", "bits_per_char", "accuracy"))
+    return f"{how}: {loss:.4f} nats, {bits:.4f} bits per char, accuracy {accuracy:.4f}"
 
 
 def _dynamic(learn, text, spans):
     "The loss of a model that learns while it reads; the stretches one after another, as one stream."
     values = dynamic_evaluation(learn, "".join(text[a:b] for a,b in spans))
-    return (f", learning while reading: {values['dynamic_loss']:.4f} nats, {values['dynamic_bits_per_char']:.4f} bits per char "
+    loss,bits = (values[k] for k in ("dynamic_loss", "dynamic_bits_per_char"))
+    return (f", learning while reading: {loss:.4f} nats, {bits:.4f} bits per char "
             "(not to be compared with the loss of fixed weights)")
 
 
@@ -63,7 +65,8 @@ def reproduce(
     from .reproduce import RECIPES,report
     if args.seeds < 1: raise CharRnnError(f"--seeds {args.seeds} must be a whole number from 1 up")
     if args.out and not args.out.parent.is_dir():
-        raise CharRnnError(f"there is no folder {args.out.parent} to write {args.out.name} to; make it, or pass another --out")
+        raise CharRnnError(f"there is no folder {args.out.parent} to write {args.out.name} to; "
+                           "make it, or pass another --out")
     text = report(read_text(nietzsche()), args.arch or tuple(RECIPES), args.seeds, not args.no_one_cycle, said=_say)
     print(text)
     if args.out: _write(args.out, text)

@@ -31,7 +31,7 @@ def held_out(
     text:str, # any text
     unk:str="error" # as above
 ) -> list[tuple[int,int]]|None: # (begin, end) of each stretch that validated; None if there are none
-    "The stretches of `text` that validated, if it is the text of `learn` and was split by stretches (\"tail\", \"blocks\")."
+    "The stretches of the text that validated, if it is that of `learn`, split by \"tail\" or \"blocks\"."
     spans = learn.dls.train_ds.info.get("spans")
     if not spans or not is_trained_text(learn, text, unk): return None
     return [(int(a), int(b)) for a,b in spans[1]]

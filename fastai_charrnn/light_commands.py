@@ -55,7 +55,8 @@ def note_long_prompts(
     n = None if carries(learn.model) else learn.dls.window
     long = next((p for p in prompts if n is not None and len(p) > n), None)
     if long is None: return
-    print(f"charrnn: the model reads the last {n} characters of a prompt; of {short_repr(long)} only {long[-n:]!r} counts", file=sys.stderr)
+    print(f"charrnn: the model reads the last {n} characters of a prompt; of {short_repr(long)} only {long[-n:]!r} counts",
+          file=sys.stderr)
 
 
 def short_repr(
@@ -70,28 +71,46 @@ def _prompts_of(args):
     yield from args.prompt or ()
     if args.prompts is None: return
     try: source = sys.stdin.buffer if args.prompts == "-" else open(args.prompts, "rb")
-    except OSError as e: raise CorpusError(f"cannot read {args.prompts}: {e.strerror}; pass a file of prompts, one a line, or -") from None
+    except OSError as e:
+        raise CorpusError(f"cannot read {args.prompts}: {e.strerror}; pass a file of prompts, one a line, or -") from None
     with source:
         for k,line in enumerate(source, 1):
             try: yield line.decode("utf-8-sig" if k == 1 else "utf-8").rstrip("\r\n")
-            except UnicodeDecodeError: raise CorpusError(f"line {k:,} of {args.prompts} is not valid utf-8; convert it, as with iconv -f latin-1 -t utf-8") from None
+            except UnicodeDecodeError:
+                raise CorpusError(f"line {k:,} of {args.prompts} is not valid utf-8; "
+                                  "convert it, as with iconv -f latin-1 -t utf-8") from None
 
 
 def _as_json(o):
     "A result as one line; log-probabilities with the digits they have."
-    return json.dumps(dict(prompt=o.prompt, text=o.text, new=o.new, log_probs=[float(str(v)) for v in o.log_probs], bits_per_char=o.bits_per_char if o.new else None, seed=o.seed))
+    log_probs = [float(str(v)) for v in o.log_probs]
+    bits = o.bits_per_char if o.new else None
+    return json.dumps(dict(prompt=o.prompt, text=o.text, new=o.new, log_probs=log_probs, bits_per_char=bits, seed=o.seed))
 
 
-def info(args):
-    "What a model file says of itself."
+def info(
+    args # parsed arguments
+):
+    "Print what a model file holds."
     d = describe_model(args.model)
     if args.json: return print(json.dumps(d))
     data,log = d["data"],d["training"].get("log", [])
-    last = f", last: train {log[-1]['train_loss']:.4f}, valid {log[-1]['valid_loss']:.4f} nats" if log and "valid_loss" in log[-1] else ""
-    print(f"{args.model}: {d['arch']}, {', '.join(f'{k}={v}' for k,v in d['config'].items())}, format {d['format']}\n"
-          f"  window      {d['window']} characters\n  vocabulary  {len(d['vocab'])} characters: {''.join(d['vocab'][1:])!r}\n"
-          f"  text        {data.get('n_chars', 0):,} characters, validated on {data.get('split', 'nothing')}\n  trained     {epochs(d['training'].get('epochs', 0))}{last}\n"
-          f"  tensors     {', '.join(f'{k} {tuple(v)}' for k,v in d['tensors'].items())}\n  versions    {', '.join(f'{k} {v}' for k,v in d['versions'].items())}")
+    config = ", ".join(f"{k}={v}" for k,v in d["config"].items())
+    rows = dict(
+        window=f"{d['window']} characters",
+        vocabulary=f"{len(d['vocab'])} characters: {''.join(d['vocab'][1:])!r}",
+        text=f"{data.get('n_chars', 0):,} characters, validated on {data.get('split', 'nothing')}",
+        trained=f"{epochs(d['training'].get('epochs', 0))}{_last_losses(log)}",
+        tensors=", ".join(f"{k} {tuple(v)}" for k,v in d["tensors"].items()),
+        versions=", ".join(f"{k} {v}" for k,v in d["versions"].items()))
+    print(f"{args.model}: {d['arch']}, {config}, format {d['format']}")
+    for name,value in rows.items(): print(f"  {name:<11} {value}")
+
+
+def _last_losses(log):
+    "The losses of the last epoch, if it was validated."
+    if not log or "valid_loss" not in log[-1]: return ""
+    return f", last: train {log[-1]['train_loss']:.4f}, valid {log[-1]['valid_loss']:.4f} nats"
 
 
 def epochs(

@@ -29,7 +29,9 @@ _most_counted = 5_000_000
 def train(
     args # parsed arguments
 ):
-    "Train and save a model, then print its loss beside that of n-grams, samples and a verdict. Of several processes, the first prints."
+    """Train and save a model, then print its loss beside that of n-grams, samples and a verdict.
+
+    Of several processes, only the first prints and writes."""
     out = with_suffix(args.out) if rank_distrib() else check_place(args.out, args.overwrite)
     name,text = _corpus(args)
     plan = make_plan(args, len(text))
@@ -42,7 +44,9 @@ def train(
     n_params = sum(p.numel() for p in learn.model.parameters())
     check_room(out, n_params)
     _say(f"{dls}\n{plan}: {n_params:,} parameters")
-    if num_distrib() > 1: _say(f"{num_distrib()} processes, {dls.train.bs} {'streams' if dls.stateful else 'windows'} in a batch on each")
+    if num_distrib() > 1:
+        rows = "streams" if dls.stateful else "windows"
+        _say(f"{num_distrib()} processes, batches of {dls.train.bs} {rows} on each")
     with learn.distrib_ctx(),stopping: _fit(learn, plan, saving)
     if not rank_distrib(): _report(learn, args, plan, text, out)
 
@@ -50,8 +54,9 @@ def train(
 def _corpus(args):
     "The name of the text (None for a file) and the text; where none was asked for, one line says which it is and why."
     if args.file: return None,read_text(args.file, args.encoding or "utf-8")
-    known = dict(nietzsche=lambda: read_text(nietzsche()), python_reference=python_reference, human_numbers=human_numbers)
-    if args.corpus: return args.corpus,known[args.corpus]()
+    if args.corpus:
+        read = dict(nietzsche=lambda: read_text(nietzsche()), python_reference=python_reference, human_numbers=human_numbers)
+        return args.corpus,read[args.corpus]()
     try:
         path = nietzsche(timeout=_download_limit)
         name,text,why = "nietzsche",read_text(path),f"found at {path}"
@@ -69,7 +74,8 @@ def _valid_pct(args, name, text):
 def _check_prompts(args, vocab):
     for prompt in args.prompt or ():
         if odd := [c for c in prompt if c not in vocab]:
-            raise UnknownCharError(f"--prompt {prompt!r}: {odd[0]!r} is not in the text, so the model cannot know it; use only characters of the text")
+            raise UnknownCharError(f"--prompt {prompt!r}: {odd[0]!r} is not in the text, so the model cannot know it; "
+                                   "use only characters of the text")
 
 
 def _say(line):
@@ -111,12 +117,15 @@ def _report(learn, args, plan, text, out):
     "The loss beside that of n-grams, samples, the verdict, and what to type next."
     ngrams = ngram_baseline(learn.dls, max_chars=_most_counted).best
     row = learn.training_log.rows[-1]
-    print(f"\n{comparison(row, f'{learn.arch.name}, {plan.length}', ngrams)}\nvalidated on {learn.dls.train_ds.info['split']}")
+    table = comparison(row, f"{learn.arch.name}, {plan.length}", ngrams)
+    print(f"\n{table}\nvalidated on {learn.dls.train_ds.info['split']}")
     prompts = args.prompt or held_out_prompts(learn, text)
     _print_samples(learn, prompts, args)
     print(f"\n{verdict(row['valid_loss'], row['train_loss'], ngrams.nats, bool(args.recipe))}")
-    program,model = _program(), shlex.quote(str(out))
-    print(f"saved {out}; next, type\n  {program} generate {model} --prompt {shlex.quote(prompts[0])} -n 200\n  {program} info {model}")
+    program,model = _program(),shlex.quote(str(out))
+    print(f"saved {out}; next, type\n"
+          f"  {program} generate {model} --prompt {shlex.quote(prompts[0])} -n 200\n"
+          f"  {program} info {model}")
 
 
 def held_out_prompts(

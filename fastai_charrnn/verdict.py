@@ -35,11 +35,13 @@ def verdict(
     if gain > _close: result = f"The network beats counting by {gain:.3f} ({figures})"
     elif gain < -_close: result = f"Counting beats the network by {-gain:.3f} ({figures})"
     else: result = f"The network predicts as well as counting ({figures})"
-    return f"{result}; {_next(valid_loss-train_loss, best)}."
+    overfits = gain <= _close and valid_loss-train_loss > _overfit
+    return f"{result}; {_next(overfits, best)}."
 
 
-def _next(gap, best):
-    "What to try, by how far validation is behind training."
-    if gap > _overfit: return "it learned the training part by heart, so try a smaller network (--n-hid), dropout (--dropout .3) or more text"
+def _next(overfits, best):
+    "What to try."
+    if overfits:
+        return "it fits the training part far better, so try a smaller network (--n-hid), dropout (--dropout .3) or more text"
     if best: return "for more, give it more time (--minutes) or more text"
     return "for more, try --recipe best --minutes 5, or more epochs"
