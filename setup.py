@@ -1,4 +1,4 @@
-"""Packaging: passes the metadata of settings.ini to setuptools. Name, description, version and URLs are in pyproject.toml."""
+"""Pass the metadata of settings.ini to setuptools. Name, description, version and URLs are in pyproject.toml."""
 import re
 from configparser import ConfigParser
 from pathlib import Path
@@ -13,7 +13,7 @@ lib = cfg["lib_name"]
 
 
 def without_relative_links(text):
-    "Links to files of the repository become plain text, and its pictures are left out: both would be broken on a package index."
+    "Links to files of the repository become plain text, its pictures are left out: an index would show both broken."
     text = re.sub(r'<img\b[^>]*\bsrc="(?!https://)[^>]*>', "", text)
     text = re.sub(r"!\[[^\]]*\]\((?!https://)[^)]*\)", "", text)
     return re.sub(r"\[([^\]]*)\]\((?!https://|#)[^)]*\)", r"\1", text)

@@ -1,4 +1,4 @@
-"""The project can be installed, released and started: requirements resolve, the setup says what is wrong, a release is made."""
+"""Installation and release: requirements resolve, the setup says what is wrong, a release is built and tagged."""
 import ast,os,re,shutil,subprocess,sys
 from pathlib import Path
 
@@ -25,7 +25,8 @@ def test_all_requirements_resolve_from_wheels_on_every_supported_python(python):
     "Of runtime, tests and documentation together, hence of each alone. Needs a package index."
     # docopt never had a wheel; it is pure Python
     only = ["--only-binary", ":all:", "--no-binary", "docopt"]
-    options = ["--constraint", str(constraints.constraints), "--python-version", python, "--python-platform", "x86_64-manylinux_2_28"]
+    target = ["--python-version", python, "--python-platform", "x86_64-manylinux_2_28"]
+    options = [*target, "--constraint", str(constraints.constraints)]
     done = constraints.resolve(*options, *only, stderr=subprocess.PIPE)
     assert done.returncode == 0, done.stderr
     assert "torch==" in done.stdout and "sphinx==" in done.stdout and "pytest==" in done.stdout
@@ -74,7 +75,8 @@ def test_the_setup_can_be_read_by_an_old_python():
 
 @pytest.mark.parametrize("version", [(3, 6), (3, 10), (3, 15)])
 def test_an_unsupported_python_is_named_with_the_supported_ones(version):
-    with pytest.raises(setup_env.SetupError, match=r"needs Python 3\.11 to 3\.14, old is Python 3\.\d+\. .*make PYTHON="):
+    said = r"needs Python 3\.11 to 3\.14, old is Python 3\.\d+\. .*make PYTHON="
+    with pytest.raises(setup_env.SetupError, match=said):
         setup_env.check_python(version, "old")
 
 
@@ -92,9 +94,11 @@ def test_a_python_without_venv_gets_one_sentence(tmp_path):
 @pytest.mark.parametrize("installer", ["pip", "uv"])
 def test_without_an_index_the_setup_gives_up_within_a_minute(installer, tmp_path):
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}" if installer == "uv" else os.environ["PATH"]
-    done = _setup(tmp_path, INSTALLER=installer, PATH=path, PIP_INDEX_URL=nowhere, PIP_CONFIG_FILE=os.devnull, UV_DEFAULT_INDEX=nowhere)
+    index = dict(PIP_INDEX_URL=nowhere, PIP_CONFIG_FILE=os.devnull, UV_DEFAULT_INDEX=nowhere)
+    done = _setup(tmp_path, INSTALLER=installer, PATH=path, **index)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert done.stderr.startswith("setup: no package index can be reached (connection refused).") and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("setup: no package index can be reached (connection refused).")
+    assert done.stderr.count("\n") == 1
 
 
 def test_uv_is_told_what_pip_is_told(monkeypatch, tmp_path):
@@ -113,9 +117,10 @@ def test_uv_is_told_what_pip_is_told(monkeypatch, tmp_path):
 # the package
 
 def test_the_module_is_the_command():
-    done = subprocess.run([sys.executable, "-m", "fastai_charrnn", "--version"], capture_output=True, text=True, check=True)
+    module = [sys.executable, "-m", "fastai_charrnn"]
+    done = subprocess.run([*module, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"charrnn {fastai_charrnn.__version__}\n"
-    wrong = subprocess.run([sys.executable, "-m", "fastai_charrnn", "sing"], capture_output=True, text=True)
+    wrong = subprocess.run([*module, "sing"], capture_output=True, text=True)
     assert wrong.returncode == 2 and "usage: charrnn" in wrong.stderr
 
 
@@ -127,7 +132,8 @@ def _project(folder):
         shutil.copy(root/name, folder/name)
     log = folder/"CHANGELOG.md"
     text = log.read_text(encoding="utf-8")
-    if "## Unreleased" not in text: log.write_text(text.replace("\n## ", "\n## Unreleased\n\n- Something.\n\n## ", 1), encoding="utf-8")
+    if "## Unreleased" not in text:
+        log.write_text(text.replace("\n## ", "\n## Unreleased\n\n- Something.\n\n## ", 1), encoding="utf-8")
     for args in (["init"], ["add", "."], ["commit", "--message", "all"]): _git(folder, *args)
     return folder
 
@@ -138,8 +144,10 @@ def _git(folder, *args):
 
 
 def _release(project, version):
-    env = os.environ|{f"GIT_{o}_{k}": v for o in ("AUTHOR", "COMMITTER") for k,v in (("NAME", "Test"), ("EMAIL", "test@example.org"))}
-    return subprocess.run([sys.executable, "tools/release.py", version], cwd=project, env=env, capture_output=True, text=True)
+    email = "test@example.org"
+    who = dict(GIT_AUTHOR_NAME="Test", GIT_AUTHOR_EMAIL=email, GIT_COMMITTER_NAME="Test", GIT_COMMITTER_EMAIL=email)
+    cmd = [sys.executable, "tools/release.py", version]
+    return subprocess.run(cmd, cwd=project, env=os.environ|who, capture_output=True, text=True)
 
 
 @pytest.mark.slow
@@ -147,10 +155,14 @@ def test_a_release_is_built_checked_committed_and_tagged(tmp_path):
     project = _project(tmp_path)
     done = _release(project, "99.1.0")
     assert done.returncode == 0, done.stderr
-    assert sorted(o.name for o in (project/"dist/99.1.0").iterdir() if o.name[0] != ".") == ["fastai_charrnn-99.1.0-py3-none-any.whl", "fastai_charrnn-99.1.0.tar.gz"]
-    assert "twine upload" in done.stdout and _git(project, "status", "--porcelain") == "" and _git(project, "tag") == "v99.1.0\n"
-    assert "version = 99.1.0" in (project/"settings.ini").read_text() and "## 99.1.0\n" in (project/"CHANGELOG.md").read_text(encoding="utf-8")
-    assert '__version__ = "99.1.0"' in (project/"fastai_charrnn/__init__.py").read_text()
+    assert (project/"dist/99.1.0/fastai_charrnn-99.1.0-py3-none-any.whl").exists()
+    assert (project/"dist/99.1.0/fastai_charrnn-99.1.0.tar.gz").exists()
+    assert "twine upload" in done.stdout
+    assert _git(project, "status", "--porcelain") == ""
+    assert _git(project, "tag") == "v99.1.0\n"
+    assert "version = 99.1.0\n" in (project/"settings.ini").read_text(encoding="utf-8")
+    assert "\n## 99.1.0\n" in (project/"CHANGELOG.md").read_text(encoding="utf-8")
+    assert '__version__ = "99.1.0"' in (project/"fastai_charrnn/__init__.py").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -41,7 +41,8 @@ def build(
     out:Path # folder for the two files
 ) -> tuple[Path,Path]: # sdist and wheel
     "Build both, the wheel from the sdist, and let twine check their metadata."
-    run(sys.executable, "-m", "build", "--installer", "uv", "--outdir", out, root, env=environ, stdout=subprocess.DEVNULL)
+    cmd = [sys.executable, "-m", "build", "--installer", "uv", "--outdir", out, root]
+    run(*cmd, env=environ, stdout=subprocess.DEVNULL)
     sdist, = out.glob("*.tar.gz")
     wheel, = out.glob("*.whl")
     run(sys.executable, "-m", "twine", "check", "--strict", sdist, wheel, stdout=subprocess.DEVNULL)
@@ -52,15 +53,16 @@ def check_contents(
     sdist:Path, # holds all sources
     wheel:Path # holds the package alone
 ):
-    "The wheel holds the package alone, the sdist also the tests and what they need. The description has no relative links."
+    "The wheel holds the package alone, the sdist also the tests. The description has no relative links."
     names = zipfile.ZipFile(wheel).namelist()
     assert {"fastai_charrnn/py.typed", "fastai_charrnn/__main__.py"} <= set(names), names
     assert {n.split("/")[0] for n in names if ".dist-info/" not in n} == {"fastai_charrnn"}, names
     metadata, = (n for n in names if n.endswith(".dist-info/METADATA"))
     prose = "".join(zipfile.ZipFile(wheel).read(metadata).decode().split("```")[::2])
-    assert not re.search(r'\]\((?!https://|#)|src="(?!https://)', prose), "relative links would be broken on a package index"
+    broken = re.findall(r'\]\((?!https://|#)[^)]*|src="(?!https://)[^"]*', prose)
+    assert not broken, broken
     with tarfile.open(sdist) as tar: inside = {n.partition("/")[2] for n in tar.getnames()}
-    wanted = {"tests/conftest.py", "tests/oracles.py", "tools/check_dist.py", "constraints.txt", "Makefile", "nbs/index.ipynb"}
+    wanted = {"tests/conftest.py", "tests/oracles.py", "tools/check_dist.py", "constraints.txt", "nbs/index.ipynb"}
     assert wanted <= inside, wanted-inside
 
 
@@ -98,7 +100,8 @@ def what(
     env:Path # folder of an environment
 ) -> str: # its versions of our requirements
     "Name what is installed."
-    code = "from importlib.metadata import version; import sys; print(', '.join(f'{o} {version(o)}' for o in sys.argv[1:]))"
+    show = "print(*(f'{o} {version(o)}' for o in sys.argv[1:]), sep=', ')"
+    code = f"import sys; from importlib.metadata import version; {show}"
     names = [name_of(r) for r in settings()["requirements"].split()]
     return run(env/"bin/python", "-c", code, *names, stdout=subprocess.PIPE, text=True).stdout.strip()
 

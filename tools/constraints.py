@@ -39,8 +39,9 @@ def resolve(
     "Resolve all requirements with uv."
     env = {k: v for k,v in uv_environ(sys.executable).items() if k not in local}
     # what has no wheel is built with this Python; without the option uv looks for one of the version in question
-    cmd = [sys.executable, "-m", "uv", "pip", "compile", "--python", sys.executable, "--quiet", "--no-config", "--no-header", "--no-annotate", "-"]
-    return subprocess.run([*cmd, *options], input=requirements(), env=env, stdout=subprocess.PIPE, text=True, **kwargs)
+    uv = [sys.executable, "-m", "uv", "pip", "compile", "--python", sys.executable]
+    cmd = [*uv, "--quiet", "--no-config", "--no-header", "--no-annotate", "-", *options]
+    return subprocess.run(cmd, input=requirements(), env=env, stdout=subprocess.PIPE, text=True, **kwargs)
 
 
 def resolved(

@@ -1,7 +1,7 @@
 """Make a release: `python tools/release.py 1.2.3`, which is `make release VERSION=1.2.3`.
 
-Sets the version in the package and in settings.ini, gives the changelog's section "Unreleased" its number, builds and checks
-both files in dist/, then commits and tags. Nothing leaves this machine: the commands that publish are printed.
+Sets the version in the package and in settings.ini, gives the changelog's section "Unreleased" its number, builds and
+checks sdist and wheel in dist/, then commits and tags. Nothing is uploaded: the commands that publish are printed.
 If anything fails before the commit, the files are put back.
 """
 import re,subprocess,sys
@@ -32,8 +32,10 @@ def check(
     version:str # of the release to come
 ):
     "Stop with a sentence if the release cannot be made."
-    if not re.fullmatch(r"\d+\.\d+\.\d+", version): sys.exit(f"release: give the version as three numbers, for instance VERSION=0.2.0, got {version!r}")
-    if number(version) <= number(current()): sys.exit(f"release: {version} must be greater than the present version, {current()}")
+    if not re.fullmatch(r"\d+\.\d+\.\d+", version):
+        sys.exit(f"release: give the version as three numbers, for instance VERSION=0.2.0, got {version!r}")
+    if number(version) <= number(current()):
+        sys.exit(f"release: the version must be greater than the present one, {current()}, got {version}")
     if git("status", "--porcelain"): sys.exit("release: there are uncommitted changes; commit or remove them first")
     if git("tag", "--list", f"v{version}"): sys.exit(f"release: the tag v{version} exists")
     if not re.search(r"^## Unreleased\n+[^#\n]", changelog.read_text(encoding="utf-8"), re.M):

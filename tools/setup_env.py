@@ -17,8 +17,15 @@ probe = "fastcore"
 # seconds that the index may take to answer
 limit = 25
 # pip's options and the variables of uv for the same
-uv_names = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS", "cert": "SSL_CERT_FILE",
-            "trusted-host": "UV_INSECURE_HOST"}
+uv_names = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "cert": "SSL_CERT_FILE",
+    "trusted-host": "UV_INSECURE_HOST",
+}
+# what pip and uv say of an index that does not answer
+unreachable = "connection refused|timed out|certificate verify failed|name or service not known|dns error"
 
 
 class SetupError(Exception):
@@ -73,9 +80,8 @@ def make_venv(
         check_python(version, str(folder))
         return python
     check_python(sys.version_info[:2], sys.executable)
-    if has_venv(): cmd,env = [sys.executable, "-m", "venv", "--clear", folder], None
-    else: cmd,env = [uv_for_venv(), "venv", "--quiet", "--clear", "--seed", "--python", sys.executable, folder], uv_environ(None)
-    error = attempt(cmd, env)
+    if has_venv(): error = attempt([sys.executable, "-m", "venv", "--clear", folder])
+    else: error = attempt([*uv_for_venv(), folder], uv_environ(None))
     if error: raise SetupError("%s cannot make an environment: %s" % (sys.executable, error))
     return python
 
@@ -90,9 +96,9 @@ def has_venv():
 
 
 def uv_for_venv():
-    "A uv on PATH that makes environments in place of the missing module."
+    "The command of a uv on PATH that makes an environment in place of the missing module."
     uv = shutil.which("uv")
-    if uv: return uv
+    if uv: return [uv, "venv", "--quiet", "--clear", "--seed", "--python", sys.executable]
     raise SetupError("%s cannot make environments: its venv or ensurepip module is missing. On Debian and Ubuntu run "
                      "`apt install python%d.%d-venv`; elsewhere install uv, or run make PYTHON=/path/to/another/python"
                      % (sys.executable, *sys.version_info[:2]))
@@ -104,12 +110,11 @@ def attempt(
     seconds=None # how long it may take
 ):
     "Run the command. None if it succeeded in time, else what went wrong."
-    try:
-        done = subprocess.run([str(c) for c in cmd], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True,
-                              timeout=seconds, env=env)
+    output = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+    try: done = subprocess.run([str(c) for c in cmd], timeout=seconds, env=env, **output)
     except subprocess.TimeoutExpired: return "no answer within %d seconds" % seconds
     if done.returncode == 0: return None
-    known = re.search("connection refused|timed out|certificate verify failed|name or service not known|dns error", done.stdout, re.I)
+    known = re.search(unreachable, done.stdout, re.I)
     if known: return known.group().lower()
     lines = [o.strip() for o in done.stdout.splitlines() if o.strip()]
     errors = [o for o in lines if re.match("error|cause", o, re.I)]
@@ -150,8 +155,8 @@ def check_index(cmd, env):
     "Ask the index for one small package; raise `SetupError` if that fails."
     error = attempt(cmd, env, limit)
     if error:
-        raise SetupError("no package index can be reached (%s). Check the network and the proxy, or name an index that you can reach "
-                         "(PIP_INDEX_URL for pip, UV_DEFAULT_INDEX for uv), and run make again" % error)
+        raise SetupError("no package index can be reached (%s). Check the network and the proxy, or name an index "
+                         "you can reach (PIP_INDEX_URL for pip, UV_DEFAULT_INDEX for uv), and run make again" % error)
 
 
 def check_pip_index(python):
