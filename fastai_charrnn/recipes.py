@@ -1,12 +1,10 @@
 """Two sets of training choices: `default_recipe` for a text of a given size, `best_recipe` for a given time.
 
-    recipe = default_recipe(len(text))            # what `charrnn train FILE` does
+    recipe = default_recipe(len(text))
     learn = recipe.learner(recipe.dls(text))
-    recipe.fit(learn)
+    recipe.fit(learn)                                # what `charrnn train FILE` does
 
-    recipe = best_recipe(minutes=5)               # what `charrnn train FILE --recipe best` does
-    learn = recipe.learner(recipe.dls(text))
-    learn.fit_minutes(recipe.minutes, recipe.lr)
+With `best_recipe(minutes=5)`, the last line is `learn.fit_minutes(recipe.minutes, recipe.lr)`.
 
 Both were chosen by measurement: trained on the first 81% of a text, compared on the next 9% (ARCHITECTURE.md).
 """
@@ -193,12 +191,12 @@ def default_recipe(
 ) -> DefaultRecipe:
     """The training choices for a text of `n_chars` characters; they depend on nothing else.
 
-    Up to 3 million characters, training takes less than two minutes on two CPU cores; beyond, time grows with the text.
-    Raises `DataError` for a size below 1."""
+    Up to 3 million characters, training takes less than two minutes on two CPU cores. Raises `DataError` for a size below 1."""
     if not is_count(n_chars): raise DataError(f"n_chars={n_chars!r} must be a whole number from 1 up")
     size = _size_of(n_chars)
     bs = _fitting_streams(n_chars, DefaultRecipe.n, size.bs)
-    return DefaultRecipe(n_chars, size.arch, epochs=size.epochs, bs=bs, val_bs=min(bs, 8), config=_taken(size.arch, size.dropouts))
+    config = _taken(size.arch, size.dropouts)
+    return DefaultRecipe(n_chars, size.arch, epochs=size.epochs, bs=bs, val_bs=min(bs, 8), config=config)
 
 
 class _TextSize(NamedTuple):
@@ -222,11 +220,7 @@ _plain = ("rnn", "loop", "concat", "char3") # recurrences without gates
 _plain_lr = 4e-3 # the highest learning rate at which they train well
 
 
-def _fitting_streams(n_chars, n, bs):
-    "At most `bs` streams, of at least four steps each where the text allows it."
-    return max(min(bs, int(n_chars*.9)//(4*n)), 1)
-
-
+def _fitting_streams(n_chars, n, bs): return max(min(bs, int(n_chars*.9)//(4*n)), 1) # each with four steps or more
 def _size_of(n_chars): return next(size for size in _text_sizes if n_chars <= size.most)
 
 

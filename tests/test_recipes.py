@@ -3,7 +3,8 @@ import time
 
 import pytest
 import torch
-from fastai_charrnn.all import ArchError,Callback,CharDataLoaders,DataError,char_learner,human_numbers,ngram_baseline,python_reference
+from fastai_charrnn.all import (ArchError,Callback,CharDataLoaders,DataError,char_learner,human_numbers,ngram_baseline,
+                                python_reference)
 from fastai_charrnn.recipes import BestRecipe,DefaultRecipe,adamw,best_recipe,decaying,default_recipe
 from hypothesis import given
 from hypothesis import strategies as st
@@ -175,7 +176,8 @@ def test_a_fit_is_one_cycle_of_the_recipes_epochs_and_calls_further_callbacks():
 def test_a_recipe_is_printed_as_one_line():
     recipe = default_recipe(30_000).but(arch="gru", n_hid=128, epochs=6)
     assert str(recipe) == "gru, 128 units, 6 epochs, 8 streams at a time, for 30,000 characters"
-    assert str(recipe.but(stateful=False, epochs=1)) == "gru, 128 units, 1 epoch, 512 windows of 8 characters at a time, for 30,000 characters"
+    windows = recipe.but(stateful=False, epochs=1)
+    assert str(windows) == "gru, 128 units, 1 epoch, 512 windows of 8 characters at a time, for 30,000 characters"
 
 
 @pytest.mark.parametrize("arch", ["loop", "concat", "rnn", "gru", "lstm", "mullstm", "ensemble"])
@@ -207,7 +209,8 @@ def test_an_architecture_that_reads_windows_only_gets_them():
     assert _fit(recipe, learn) < 10
 
 
-@pytest.mark.parametrize("changes", [dict(stateful=False), dict(target="next"), dict(stride=2), dict(valid="random"), dict(valid="blocks")])
+@pytest.mark.parametrize("changes", [
+    dict(stateful=False), dict(target="next"), dict(stride=2), dict(valid="random"), dict(valid="blocks")])
 def test_what_streams_cannot_do_is_done_in_windows(changes):
     recipe,learn = _small(**changes)
     assert (recipe.stateful, recipe.target, recipe.n) == (False, "next", 8)
