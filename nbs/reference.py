@@ -171,4 +171,4 @@ def _value(default):
         return ""
     text = getattr(default, "__name__", None) or repr(default)
     text = re.sub(r"^<(\w+\.\w+): .*>$", r"\1", text) # of an enumeration
-    return "…" if text in ("<factory>", "<lambda>") else re.sub(r" at 0x[0-9a-f]+", "", text)
+    return "..." if text in ("<factory>", "<lambda>") else re.sub(r" at 0x[0-9a-f]+", "", text)

@@ -1,6 +1,7 @@
 """An entry of a reference page says how a name is called, what it does, and what each parameter means."""
+import ast
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass,field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -119,6 +120,16 @@ def test_a_parameter_is_described_as_in_the_base_class():
         "An animal that barks."
         def __init__(self, name:str, age:int=0): super().__init__(name)
     assert "| `name` | `str` |  | what it is called |" in _markdown(Dog)
+
+
+def test_signatures_are_python():
+    @dataclass
+    class Named:
+        names:list=field(default_factory=list) # made anew each time
+        call:Callable=lambda x: x # a function without a name
+
+    signature = _markdown(Named).split("```")[1].removeprefix("python\n")
+    assert signature == "Named(names=..., call=...)\n" and ast.parse(signature)
 
 
 def test_records_show_their_fields():
