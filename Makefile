@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help setup quickstart test lint notebooks dist dist-full constraints release pytest bench reproduce leaderboard readme docs clean
+.PHONY: help setup quickstart test lint notebooks dist dist-full constraints release pytest bench reproduce leaderboard readme outputs docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -56,8 +56,9 @@ reproduce: setup ## train the reference's networks (about 15 minutes), write REP
 	$(BIN)/charrnn reproduce --out REPRODUCTION.md
 	$(BIN)/python tools/readme.py
 
-readme: setup ## make README.md of nbs/index.ipynb
+readme: setup ## write README.md from nbs/index.ipynb, and its pictures
 	$(BIN)/python tools/readme.py
+	$(BIN)/python tools/readme_picture.py
 
 leaderboard: setup ## train every architecture in every mode for the same time, the recipe and the lesson (about three hours), write LEADERBOARD.md
 	$(BIN)/python tools/leaderboard.py
@@ -65,5 +66,8 @@ leaderboard: setup ## train every architecture in every mode for the same time, 
 clean: ## remove what was built, .venv included
 	rm -rf .venv build dist models *.egg-info .pytest_cache .ruff_cache .hypothesis
 
-docs: .venv/docs-installed ## execute all notebooks (about a quarter of an hour), build the site in build/docs/html, check its links, write NOTEBOOKS.md
+outputs: .venv/docs-installed ## execute the tutorials and the front page where their outputs are not current, and store them
+	$(BIN)/python tools/outputs.py
+
+docs: .venv/docs-installed ## execute the reference pages, build the site in build/docs/html, check its links
 	$(BIN)/python tools/docs.py
