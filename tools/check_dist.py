@@ -42,10 +42,11 @@ def build(
 ) -> tuple[Path,Path]: # sdist and wheel
     "Build both, the wheel from the sdist, and let twine check their metadata."
     cmd = [sys.executable, "-m", "build", "--installer", "uv", "--outdir", out, root]
-    run(*cmd, env=environ, stdout=subprocess.DEVNULL)
+    done = subprocess.run(cmd, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode: sys.exit(done.stdout)
     sdist, = out.glob("*.tar.gz")
     wheel, = out.glob("*.whl")
-    run(sys.executable, "-m", "twine", "check", "--strict", sdist, wheel, stdout=subprocess.DEVNULL)
+    run(sys.executable, "-m", "twine", "check", "--strict", sdist, wheel)
     return sdist,wheel
 
 
@@ -71,12 +72,16 @@ def lowest() -> list[str]: # requirements that allow one version each
     return [re.sub(r">=([\w.]+).*", r"==\1", r) for r in settings()["requirements"].split()]
 
 
-def constraints_without(
-    names:set[str] # of packages
-) -> str: # the text of a constraints file
-    "The tested versions of all other packages."
+def lowest_constraints(
+    out:Path # file to write
+):
+    "Resolve our lower bounds, torch as tested. Of what they require in turn the tested versions are preferred."
     lines = constraints.read_text(encoding="utf-8").splitlines()
-    return "\n".join(o for o in lines if o.split("==")[0] not in names)
+    torch = [o for o in lines if name_of(o) == "torch"]
+    low = [o for o in lowest() if name_of(o) != "torch"]
+    out.write_text("\n".join(lines), encoding="utf-8")
+    cmd = [*uv, "pip", "compile", "--quiet", "--python", sys.executable, "--no-header", "--no-annotate"]
+    run(*cmd, "--output-file", out, "-", env=environ, input="\n".join(low+torch), text=True, stdout=subprocess.DEVNULL)
 
 
 def name_of(requirement:str) -> str: return re.split("[<>=]", requirement)[0]
@@ -110,12 +115,10 @@ def try_pinned(
     wheel:Path, # to install
     tmp:Path # folder for the environments
 ):
-    "The tested versions; then the lowest, with the tested versions of torch and of all that is not ours to require."
+    "The tested versions; then the lowest, but for torch."
     try_wheel(wheel, tmp/"tested", ["--constraint", constraints])
-    low = [r for r in lowest() if name_of(r) != "torch"]
-    others = tmp/"others.txt"
-    others.write_text(constraints_without({name_of(r) for r in low}), encoding="utf-8")
-    try_wheel(wheel, tmp/"lowest", [*low, "--constraint", others])
+    lowest_constraints(tmp/"lowest.txt")
+    try_wheel(wheel, tmp/"lowest", ["--constraint", tmp/"lowest.txt"])
 
 
 def try_unpinned(
@@ -135,7 +138,7 @@ def main(
         tmp = Path(folder)
         sdist,wheel = build(tmp/"dist")
         check_contents(sdist, wheel)
-        print(f"{sdist.name} and {wheel.name} build, and twine finds nothing wrong")
+        print(f"{sdist.name} and {wheel.name} build")
         if "--unpinned" in args: try_unpinned(wheel, tmp)
         else: try_pinned(wheel, tmp)
 
