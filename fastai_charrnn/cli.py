@@ -185,6 +185,8 @@ def main(
     # a terminal may lack a character
     if hasattr(sys.stdout, "reconfigure"): sys.stdout.reconfigure(errors="backslashreplace")
     with warnings.catch_warnings():
+        # what other packages say to their developers is not for who types a command
+        for category in (DeprecationWarning, FutureWarning): warnings.simplefilter("ignore", category)
         warnings.simplefilter("always", CharRnnWarning)
         warnings.showwarning = _print_once()
         try:

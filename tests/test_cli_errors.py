@@ -1,5 +1,5 @@
 """Wrong command lines: each error is one line on stderr in the command line's words, printed before work is lost."""
-import gzip,os,re,shutil
+import gzip,os,re,shutil,warnings
 
 import pytest
 from fastai_charrnn.all import CharDataLoaders,char_learner,save_model
@@ -196,3 +196,11 @@ def test_help_fits_the_terminal(command, columns, monkeypatch, capsys):
     assert max(map(len, text.splitlines())) <= columns
     # examples are commands to copy and are not broken
     assert max(map(len, examples.splitlines())) <= 80
+
+
+def test_warnings_of_other_packages_are_not_shown(cli, monkeypatch):
+    from fastai_charrnn import light_commands
+
+    def warn(args): warnings.warn("`torch.jit.script` is deprecated", FutureWarning, stacklevel=1)
+    monkeypatch.setattr(light_commands, "info", warn)
+    assert cli("info m") == (0, "")
