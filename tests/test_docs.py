@@ -59,8 +59,9 @@ def test_a_readme_shows_what_its_code_prints():
 
 def test_a_readme_shows_the_table_of_epochs_as_text_and_no_pictures():
     table = "<style>x</style><table><thead><tr><th>epoch</th><th>loss</th></tr></thead><tr><td>0</td><td>1.5</td></tr></table>"
-    cells = [cell("fit()", result(html=table, plain="<IPython.core.display.HTML object>"), result(plain="<Figure size 6x3>"))]
-    assert readme(dict(cells=cells)) == "```python\nfit()\n```\n\n```text\nepoch  loss\n    0   1.5\n```\n"
+    for plain in ("<IPython.core.display.HTML object>", f"<div>{table}</div>"):
+        cells = [cell("fit()", result(html=table, plain=plain), result(plain="<Figure size 6x3>"))]
+        assert readme(dict(cells=cells)) == "```python\nfit()\n```\n\n```text\nepoch  loss\n    0   1.5\n```\n"
 
 
 _reproduction = """| arch | epochs | final loss | printed | ours, same schedule | ours, one cycle |

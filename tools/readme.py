@@ -142,10 +142,10 @@ def printed(
     if output["output_type"] == "stream":
         return "".join(output["text"]) if output["name"] == "stdout" else ""
     data = {mime: "".join(o) for mime,o in output.get("data", {}).items() if mime.startswith("text/")}
-    if "<table" in data.get("text/html", "") and data["text/plain"].startswith("<IPython"):
-        return table_text(data["text/html"])
     text = data.get("text/plain", "")
-    return "" if text.startswith(("<IPython", "<Figure")) else text
+    if "<table" in data.get("text/html", "") and text.startswith("<"):
+        return table_text(data["text/html"])
+    return "" if text.startswith("<") else text # a picture, or HTML that is no table
 
 
 def readme(
