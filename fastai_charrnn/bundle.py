@@ -49,9 +49,19 @@ def save_model(
 
 def _description(learn):
     log = learn.training_log.rows if hasattr(learn, "training_log") else []
-    return dict(format=FORMAT, arch=learn.arch.name, config=learn.arch_config, window=learn.dls.window, target=learn.dls.target, stateful=learn.dls.stateful, vocab=learn.dls.vocab.itos,
-                data=learn.dls.train_ds.info, training=dict(epochs=len(log), log=log, bs=learn.dls.train.bs, opt=_name(learn.opt_func), loss=_name(learn.loss_func)),
-                versions=dict(fastai_charrnn=__version__, fastai=version("fastai"), torch=torch.__version__))
+    dls = learn.dls
+    training = dict(epochs=len(log), log=log, bs=dls.train.bs, opt=_name(learn.opt_func), loss=_name(learn.loss_func))
+    return dict(
+        format=FORMAT,
+        arch=learn.arch.name,
+        config=learn.arch_config,
+        window=dls.window,
+        target=dls.target,
+        stateful=dls.stateful,
+        vocab=dls.vocab.itos,
+        data=dls.train_ds.info,
+        training=training,
+        versions=dict(fastai_charrnn=__version__, fastai=version("fastai"), torch=torch.__version__))
 
 
 def _name(f): return getattr(getattr(f, "func", f), "__name__", type(f).__name__)
@@ -89,6 +99,8 @@ def _build(d, dls, device, kwargs):
         raise ModelFileError(f"the vocabulary of dls is not the model's ({len(odd)} characters differ, such as {odd[0]!r}); make it with "
                              "CharDataLoaders.from_text(text, vocab=load_model(path).dls.vocab, unk=\"skip\")")
     elif dls.stateful != d["stateful"] or dls.target != d["target"]:
-        raise ModelFileError(f"the model was trained with target={d['target']!r}, stateful={d['stateful']}, and dls have target={dls.target!r}, stateful={dls.stateful}; make them with the model's")
+        raise ModelFileError(
+            f"the model was trained with target={d['target']!r}, stateful={d['stateful']}, "
+            f"and dls have target={dls.target!r}, stateful={dls.stateful}; make them with the model's")
     elif device is not None: dls.to(device)
     return char_learner(dls, arch=record.name, config=d["config"], **kwargs)

@@ -183,7 +183,8 @@ class CharDataLoaders(DataLoaders):
             if len(vocab) > 1001: warn_large(vocab, np.bincount(a, minlength=len(vocab)), stacklevel=3)
             ids = CharIds.from_array(a)
         if shift and not stateful: raise DataError("shift=True moves the cuts of streams: it goes with stateful=True")
-        dss = _streams(ids, vocab, n, stride, bs, valid, valid_pct, seed, val_bs, target, shift) if stateful else _windows(ids, vocab, n, stride, bs, valid, valid_pct, seed, val_bs, target)
+        how = (ids, vocab, n, stride, bs, valid, valid_pct, seed, val_bs, target)
+        dss = _streams(*how, shift) if stateful else _windows(*how)
         return cls.from_datasets(*dss, bs=bs, val_bs=val_bs, device=device, path=path)
 
     @classmethod
@@ -246,7 +247,9 @@ def _streams(ids, vocab, n, stride, bs, valid, valid_pct, seed, val_bs, target, 
     spans = split_streams(len(ids), n, valid, valid_pct)
     _check_bs(spans[0][0][1]-1, len(ids), n, bs, val_bs)
     info = _info(ids, n, describe_split("tail", valid_pct, seed), spans)
-    return [CharStreams(ids, vocab, part, rows, n, carried=True, rest=not train, info=info, shift=shift and train) for part,rows,train in zip(spans, (bs, val_bs or bs), (True, False))]
+    return [
+        CharStreams(ids, vocab, part, rows, n, carried=True, rest=not train, info=info, shift=shift and train)
+        for part,rows,train in zip(spans, (bs, val_bs or bs), (True, False))]
 
 
 def _info(ids, stride, split, spans):

@@ -267,7 +267,9 @@ def _join(learn, seconds):
     if learn.dls.device.type == "cuda":
         here,gpus = int(os.environ.get("LOCAL_WORLD_SIZE", 1)),torch.cuda.device_count()
         if here > gpus and not dist.is_initialized():
-            raise DistribError(f"{here} processes were started here, where there is a GPU for {gpus}: start so many (--nproc-per-node {gpus}), or leave the data on the CPU (device=\"cpu\")")
+            raise DistribError(
+                f"{here} processes were started here, where there is a GPU for {gpus}: "
+                f"start so many (--nproc-per-node {gpus}), or leave the data on the CPU (device=\"cpu\")")
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", rank_distrib())) % gpus)
         torch.cuda.set_device(device)
         learn.dls.to(device)
@@ -289,7 +291,15 @@ def _named(seconds):
     try: yield
     except RuntimeError as e:
         if not _lost.search(f"{type(e).__name__} {e}"): raise
-        line = next((o.strip() for o in str(e).splitlines() if o.strip() and not o.startswith("Exception occured in")), type(e).__name__) # fastai's line names the callback
-        said = re.sub(r"^\[\S*\]\s*", "", line).split(". ")[0][:200] # without the place in PyTorch's source
-        raise DistribError(f"rank {rank_distrib()} of {num_distrib()} lost contact with another ({said}): that process ended, hangs or cannot be reached. Its own error, if it had one, "
-                           f"is the cause; mend that and start all again. Where a rank is rightly busy for longer than timeout={seconds:g} seconds, pass distrib_ctx(timeout=…) or set CHARRNN_TIMEOUT") from e
+        # fastai's line names the callback
+        line = next(
+            (o.strip() for o in str(e).splitlines() if o.strip() and not o.startswith("Exception occured in")),
+            type(e).__name__)
+        # without the place in PyTorch's source
+        said = re.sub(r"^\[\S*\]\s*", "", line).split(". ")[0][:200]
+        raise DistribError(
+            f"rank {rank_distrib()} of {num_distrib()} lost contact with another ({said}): "
+            "that process ended, hangs or cannot be reached. Its own error, if it had one, "
+            "is the cause; mend that and start all again. "
+            f"Where a rank is rightly busy for longer than timeout={seconds:g} seconds, "
+            "pass distrib_ctx(timeout=…) or set CHARRNN_TIMEOUT") from e

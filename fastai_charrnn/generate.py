@@ -44,9 +44,15 @@ def predict_next(
     """The likeliest continuation of `prompt`, one character at a time.
 
     Raises `UnknownCharError` for characters outside the vocabulary, `DataError` for a negative n."""
-    if not (n is None or is_whole(n)): raise DataError(f"n={n} is not a number of characters; pass a whole number from 0 up, or None for the next character alone")
+    if not (n is None or is_whole(n)):
+        raise DataError(
+            f"n={n} is not a number of characters; "
+            "pass a whole number from 0 up, or None for the next character alone")
     encoded,decode = _encode(self, prompt, unk),self.dls.vocab.decode
-    if n is not None and len(encoded)*n > MOST: raise DataError(f"n={n:,} is more than the {MOST:,} characters kept in memory; pass less, or use generate(…, temperature=0, stream=True)")
+    if n is not None and len(encoded)*n > MOST:
+        raise DataError(
+            f"n={n:,} is more than the {MOST:,} characters kept in memory; "
+            "pass less, or use generate(…, temperature=0, stream=True)")
     new = greedy_ids(_bare(self.model), _rows(self, encoded), 1 if n is None else int(n)).cpu()
     texts = [decode(o) if n is None else decode(p)+decode(o) for p,o in zip(encoded, new)]
     return texts[0] if isinstance(prompt, str) else texts

@@ -123,7 +123,8 @@ class CharLearner(Learner):
         streams    every character after the first, from all before it (in its row)
 
         Raises `UnknownCharError`, `DataError` for a text too short or an unknown way, `ArchError` for a way the model cannot read."""
-        ids,n,own = CharIds.from_array(self.dls.vocab.encode(text, unk=unk)),self.dls.window,"streams" if self.dls.stateful else "chunks" if self.dls.target == "every" else "windows"
+        ids,n = CharIds.from_array(self.dls.vocab.encode(text, unk=unk)),self.dls.window
+        own = _trained_way(self.dls)
         way = own if by is None else by
         if way not in ("windows", "chunks", "streams"): raise DataError(f"by={by!r} is not a way to read; take \"windows\", \"chunks\" or \"streams\"")
         need = n+1 if way == "windows" else 2
@@ -187,6 +188,12 @@ class CharLearner(Learner):
             f"Optimizer used: {self.opt_func}", f"Loss function: {self.loss_func}", "", "Callbacks:", *(f"  - {cb}" for cb in self.cbs.sorted("order"))]))
 
 
+def _trained_way(dls):
+    "How the model was trained to read: the value of `by` that `evaluate` takes by default."
+    if dls.stateful: return "streams"
+    return "chunks" if dls.target == "every" else "windows"
+
+
 def _layers(model, prefix=""):
     "Every part of a model that has weights of its own or no parts: (name, module, its own weights)."
     for name,m in model.named_children():
@@ -217,7 +224,8 @@ def _aside(learn):
 def _may_handle(cb, event_name):
     "Whether `cb` has a handler; where its class looks for one in a way of its own, it is asked. `after_fit` resets every callback."
     cls = type(cb)
-    return event_name == "after_fit" or hasattr(cls, event_name) or event_name in cb.__dict__ or any(getattr(cls, o) is not getattr(Callback, o) for o in ("__call__", "__getattr__"))
+    if event_name == "after_fit" or hasattr(cls, event_name) or event_name in cb.__dict__: return True
+    return any(getattr(cls, o) is not getattr(Callback, o) for o in ("__call__", "__getattr__"))
 
 
 _sample_options = set(inspect.signature(PredictNextCallback).parameters) - {"prompts", "seed"}

@@ -37,7 +37,10 @@ def lesson_pct(
     text:str # the lesson's corpus
 ) -> float: # for `CharDataLoaders.from_text(valid_pct=)`
     "The part of the text that the lesson's streams validate on. Raises `DataError` for a text too short for its split."
-    if len(text) <= _n_train+64: raise DataError(f"the text has {len(text):,} characters; the lesson trains on the first {_n_train:,} and validates on the rest: give its corpus, nietzsche()")
+    if len(text) <= _n_train+64:
+        raise DataError(
+            f"the text has {len(text):,} characters; the lesson trains on the first {_n_train:,} "
+            "and validates on the rest: give its corpus, nietzsche()")
     return 1 - (_n_train+.5)/len(text)
 
 

@@ -56,7 +56,10 @@ def describe_model(
         if d["window"] < 1: raise ValueError(f"window={d['window']}")
         if d["format"] <= FORMAT and (d["target"] not in ("next", "every") or not isinstance(d["stateful"], bool)): raise ValueError("target or stateful is not one that is known")
     except (ValueError, KeyError, TypeError) as e: raise ModelFileError(f"{path} has a description that cannot be read ({e}); save it again") from None
-    if d["format"] not in range(1, FORMAT+1): raise ModelFileError(f"{path} has format {d['format']}, this package reads {FORMAT} and below; use fastai_charrnn {d['versions'].get('fastai_charrnn', 'of its time')}")
+    if d["format"] not in range(1, FORMAT+1):
+        writer = d["versions"].get("fastai_charrnn", "of its time")
+        raise ModelFileError(
+            f"{path} has format {d['format']}, this package reads {FORMAT} and below; use fastai_charrnn {writer}")
     return d | dict(tensors={k:shape for k,(shape,_) in tensors.items()}, dtypes={k:t for k,(_,t) in tensors.items()})
 
 

@@ -37,7 +37,8 @@ def adamw(
 ) -> OptimWrapper:
     "PyTorch's AdamW, fused, for fastai; only the first group decays (Loshchilov & Hutter 2019)."
     decays,rest = params
-    return OptimWrapper([dict(params=list(decays), weight_decay=wd), dict(params=list(rest), weight_decay=0.)], opt=torch.optim.AdamW, lr=lr, **dict(betas=(.9, .99), fused=True) | kwargs)
+    groups = [dict(params=list(decays), weight_decay=wd), dict(params=list(rest), weight_decay=0.)]
+    return OptimWrapper(groups, opt=torch.optim.AdamW, lr=lr, **dict(betas=(.9, .99), fused=True) | kwargs)
 
 
 def decaying(

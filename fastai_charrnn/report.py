@@ -36,8 +36,12 @@ class SampleReport:
 
     def __repr__(self) -> str:
         shown = self.copied if len(self.copied) <= 60 else self.copied[:57]+"…"
-        return (f"{self.texts:,} texts, {self.chars:,} characters\n  end in a loop          {self.loop_rate:.1%}\n  distinct 1- to 4-grams {' '.join(f'{o:.1%}' for o in self.distinct)}\n"
-                f"  words in the corpus    {self.known_words:.1%} of {self.words:,}\n  longest copy           {len(self.copied):,} characters, at {self.copied_at:,}: {shown!r}")
+        return (
+            f"{self.texts:,} texts, {self.chars:,} characters\n"
+            f"  end in a loop          {self.loop_rate:.1%}\n"
+            f"  distinct 1- to 4-grams {' '.join(f'{o:.1%}' for o in self.distinct)}\n"
+            f"  words in the corpus    {self.known_words:.1%} of {self.words:,}\n"
+            f"  longest copy           {len(self.copied):,} characters, at {self.copied_at:,}: {shown!r}")
 
 
 def sample_report(

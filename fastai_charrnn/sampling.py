@@ -200,7 +200,10 @@ def check_weights(
 ):
     "Raise `GenerationError` if its weights are not finite."
     if bad := [k for k,p in model.named_parameters() if not torch.isfinite(p).all()]:
-        raise GenerationError(f"the model's predictions are not numbers, for {', '.join(bad)} {'holds' if len(bad) == 1 else 'hold'} NaN or infinity; load an earlier save, or train again with a lower learning rate")
+        holds = "holds" if len(bad) == 1 else "hold"
+        raise GenerationError(
+            f"the model's predictions are not numbers, for {', '.join(bad)} {holds} NaN or infinity; "
+            "load an earlier save, or train again with a lower learning rate")
 
 
 def _context(model, ids, o):

@@ -100,7 +100,9 @@ def fit_minutes(
     on_cpu = self.dls.device.type == "cpu"
     low = (on_cpu and fast_bf16()) if bf16 is None else bf16
     bars = [ClockProgress(clock)] if hasattr(self, "progress") else []
-    with self.no_bar(),self.no_logging() if bars else nullcontext(): self.fit(10**6, lr, cbs=[clock, GradientClip(clip), *([DeviceMixedPrecision(AMPMode.BF16)] if low else []), *bars, *(cbs or [])])
+    mixed = [DeviceMixedPrecision(AMPMode.BF16)] if low else []
+    with self.no_bar(),self.no_logging() if bars else nullcontext():
+        self.fit(10**6, lr, cbs=[clock, GradientClip(clip), *mixed, *bars, *(cbs or [])])
     record = {k:getattr(self.recorder, k) for k in ("lrs", "losses", "iters", "values")}
     train = float(self.recorder.smooth_loss.value)
     with self.no_bar(),self.no_logging(): values = self.validate()
