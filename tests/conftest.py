@@ -6,7 +6,8 @@ import torch
 from fastai.basics import default_device
 from fastai_charrnn.all import CharDataLoaders,char_learner,nietzsche,python_reference,read_text
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN: signal.signal(signal.SIGINT, signal.default_int_handler) # begun in a shell's background, which ignores Ctrl-C; some tests send it
+# A job in a shell's background ignores Ctrl-C, which some tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN: signal.signal(signal.SIGINT, signal.default_int_handler)
 
 default_device(False) # tests are on the CPU where there is a GPU too; those marked gpu name theirs
 

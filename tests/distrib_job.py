@@ -64,7 +64,12 @@ def predictions(path):
     learn = learner(path, metrics=[accuracy, F1Score(average="micro")])
     with learn.no_bar(), learn.distrib_ctx():
         probs,targs,losses = learn.get_preds(with_loss=True)
-        out = dict(validate=torch.tensor(learn.validate()), probs=probs, targs=targs, losses=losses, evaluate=torch.tensor(list(learn.evaluate(python_reference()[:3_001]).values())))
+        out = dict(
+            validate=torch.tensor(learn.validate()),
+            probs=probs,
+            targs=targs,
+            losses=losses,
+            evaluate=torch.tensor(list(learn.evaluate(python_reference()[:3_001]).values())))
         found = learn.lr_find(show_plot=False, num_it=20)
     out |= dict(found=torch.tensor(found.descent), after=weights(learn), inside=len(learn.dls.train))
     out["alone"] = torch.tensor(learn.validate()) # each process for itself: no other is waited for

@@ -66,7 +66,9 @@ def test_what_cannot_be_extended_is_said():
             self.w = nn.Parameter(torch.zeros(50))
         def forward(self, x): return self.w[:19].expand(len(x), 19).log_softmax(-1)
     dls = CharDataLoaders.from_text(NUMBERS, bs=16, device="cpu")
-    with pytest.raises(ArchError, match="Fixed has no embedding"): extend_vocab(char_learner(dls, Fixed), CharDataLoaders.from_text(OTHER, bs=16, vocab=dls.vocab.extended(OTHER), device="cpu"))
+    other = CharDataLoaders.from_text(OTHER, bs=16, vocab=dls.vocab.extended(OTHER), device="cpu")
+    learn = char_learner(dls, Fixed)
+    with pytest.raises(ArchError, match="Fixed has no embedding"): extend_vocab(learn, other)
 
 
 # dynamic evaluation

@@ -29,7 +29,12 @@ def test_help_has_examples(args):
 
 
 def test_help_imports_no_torch():
-    code = "import sys\nfrom fastai_charrnn import cli\ntry: cli.main(['train', '--help'])\nexcept SystemExit: pass\nsys.exit(any(m in sys.modules for m in ('torch', 'fastai', 'numpy')))"
+    code = (
+        "import sys\n"
+        "from fastai_charrnn import cli\n"
+        "try: cli.main(['train', '--help'])\n"
+        "except SystemExit: pass\n"
+        "sys.exit(any(m in sys.modules for m in ('torch', 'fastai', 'numpy')))")
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
 
 
@@ -67,7 +72,9 @@ def test_generate_says_what_python_says(folder):
     flags = [str(o) for k,v in kw.items() for o in (f"--{k.replace('_', '-')}", v)]
     assert run("generate", "my", "--prompt", "the valu", "-n", 80, *flags, cwd=folder).stdout == f"{learn.generate('the valu', 80, **kw)}\n"
     assert run("generate", "my", "--prompt", "the valu", "-n", 80, "--stream", *flags, cwd=folder).stdout == f"{learn.generate('the valu', 80, **kw)}\n"
-    rows = [json.loads(o) for o in run("generate", "my", "--prompt", "the", "--prompt", "a", "-n", 90, "--num", 2, "--stop", ".", "--stop", "\n", "--json", *flags, cwd=folder).stdout.splitlines()]
+    several = ["--prompt", "the", "--prompt", "a", "-n", 90, "--num", 2, "--stop", ".", "--stop", "\n"]
+    lines = run("generate", "my", *several, "--json", *flags, cwd=folder).stdout.splitlines()
+    rows = [json.loads(o) for o in lines]
     want = learn.generate(["the", "a"], 90, num=2, stop=[".", "\n"], **kw)
     assert [(r["prompt"], r["text"], r["new"], r["seed"]) for r in rows] == [(o.prompt, o.text, o.new, 7) for o in want]
     for r,o in zip(rows, want): assert r["log_probs"] == pytest.approx(o.log_probs.tolist(), abs=1e-6) and r["bits_per_char"] == pytest.approx(o.bits_per_char, abs=1e-6)

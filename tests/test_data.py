@@ -146,8 +146,15 @@ def test_a_file_is_read_with_its_encoding(tmp_path):
 
 
 @pytest.mark.parametrize("kw,says", [
-    (dict(text="too short"), "9 characters; .* at least 10: pass n<=7"), (dict(text="a fairly short text to learn", valid_pct=.4), "less than one batch of bs=512; pass bs<="), (dict(bs=0), "bs=0 is not"),
-    (dict(val_bs=-1), "val_bs=-1"), (dict(bs=2.5), "bs=2.5"), (dict(bs=None), "bs=None"), (dict(bs=8, device="warp"), "device='warp' cannot be used here"), (dict(valid="nowhere"), "valid must be one of .* got 'nowhere'")])
+    (dict(text="too short"), "9 characters; .* at least 10: pass n<=7"),
+    (dict(text="a fairly short text to learn", valid_pct=.4), "less than one batch of bs=512; pass bs<="),
+    (dict(bs=0), "bs=0 is not"),
+    (dict(val_bs=-1), "val_bs=-1"),
+    (dict(bs=2.5), "bs=2.5"),
+    (dict(bs=None), "bs=None"),
+    (dict(bs=8, device="warp"), "device='warp' cannot be used here"),
+    (dict(valid="nowhere"), "valid must be one of .* got 'nowhere'"),
+])
 def test_the_preflight_says_what_is_wrong_and_what_would_work(kw, says):
     with pytest.raises(DataError, match=says): CharDataLoaders.from_text(**dict(text="some text of words. "*100) | kw)
 

@@ -7,7 +7,14 @@ from fastai_charrnn.hawk import scan,scan_by_doubling
 from oracles import step_by_step
 from torch import nn
 
-deep = pytest.mark.parametrize("arch,config", [("mullstm", {}), ("mullstm", dict(n_layers=3)), ("hawk", {}), ("hawk", dict(n_layers=1, n_mlp=5)), ("ensemble", {}), ("ensemble", dict(arch="hawk", n_models=2))], ids=str)
+deep = pytest.mark.parametrize("arch,config", [
+    ("mullstm", {}),
+    ("mullstm", dict(n_layers=3)),
+    ("hawk", {}),
+    ("hawk", dict(n_layers=1, n_mlp=5)),
+    ("ensemble", {}),
+    ("ensemble", dict(arch="hawk", n_models=2)),
+], ids=str)
 V = 30
 
 

@@ -15,7 +15,11 @@ from hypothesis import strategies as st
 JOB = str(Path(__file__).with_name("distrib_job.py"))
 EXAMPLE = str(Path(__file__).parent.parent/"examples/train.py")
 TORCHRUN = [str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node", "2", "--master-port"] # then a port, and what is run
-ACCELERATE = [str(Path(sys.executable).with_name("accelerate")), "launch", "--multi_gpu", *"--num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port".split()]
+ACCELERATE = [
+    str(Path(sys.executable).with_name("accelerate")),
+    "launch",
+    "--multi_gpu",
+    *"--num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port".split()]
 ENV = {k:v for k,v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")} | dict(OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="") # on CPUs, also where there are GPUs
 
 
@@ -27,7 +31,9 @@ def torchrun(*args, **kw):
 
 def on(device):
     "What a process's environment says, so that a job's data are there."
-    return dict(JOB_DEVICE=device) | ({} if device == "cpu" else dict(CUDA_VISIBLE_DEVICES=os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count()))))))
+    if device == "cpu": return dict(JOB_DEVICE=device)
+    every_gpu = ",".join(map(str, range(torch.cuda.device_count())))
+    return dict(JOB_DEVICE=device, CUDA_VISIBLE_DEVICES=os.environ.get("CUDA_VISIBLE_DEVICES", every_gpu))
 
 
 def free_port():
@@ -39,7 +45,11 @@ def free_port():
 def ranks(*args, world=2, **env):
     "Processes without a launcher, which would end one when the other does."
     env = ENV | dict(WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port())) | env
-    return [subprocess.Popen([sys.executable, JOB, *map(str, args)], env=env | dict(RANK=str(r), LOCAL_RANK=str(r)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for r in range(world)]
+    cmd = [sys.executable, JOB, *map(str, args)]
+    def start(rank):
+        own = env | dict(RANK=str(rank), LOCAL_RANK=str(rank))
+        return subprocess.Popen(cmd, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return [start(r) for r in range(world)]
 
 
 def found(job, folder, world=1, **env):
@@ -72,7 +82,10 @@ def test_two_shards_are_the_loader_of_twice_the_batch_size(dls, shuffle):
     for r,dl in enumerate(parts): assert dl.shard(r, 2) is dl and len(dl) == len(whole)
     for _ in range(2): # epochs
         seen = [[(b, dl.counts) for b in dl] for dl in (whole, *parts)]
-        for (b,(n,_)),(b0,(n0,_)),(b1,(n1,_)) in zip(*seen): assert torch.equal(b[0], torch.cat([b0[0], b1[0]])) and torch.equal(b[1], torch.cat([b0[1], b1[1]])) and n0+n1 == n == len(b[1])
+        for (b,(n,_)),(b0,(n0,_)),(b1,(n1,_)) in zip(*seen):
+            assert torch.equal(b[0], torch.cat([b0[0], b1[0]]))
+            assert torch.equal(b[1], torch.cat([b0[1], b1[1]]))
+            assert n0+n1 == n == len(b[1])
     assert len(seen[0]) == len(whole) and sum(len(y) for (_,y),_ in seen[1]+seen[2]) == len(dls.train_ds)
     assert len(list(parts[0].shard(0, 1))) == len(parts[0]) == -(-len(dls.train_ds)//250)
 
@@ -167,7 +180,9 @@ def _seeds_and_misfits(first, second, alone):
             _close(first[name][k], alone[name][k], name, k)
     assert not torch.equal(first["unseeded"]["own"], second["unseeded"]["own"]) # the global generators are each rank's own
     assert first["errors"] == second["errors"] and alone["errors"] == {}
-    assert "rank 1 has other windows and batch sizes than rank 0: [(4792, 128), (1193, 250)]" in first["errors"]["text"] and "cannot be divided among 2 processes" in first["errors"]["foreign"]
+    errors = first["errors"]
+    assert "rank 1 has other windows and batch sizes than rank 0: [(4792, 128), (1193, 250)]" in errors["text"]
+    assert "cannot be divided among 2 processes" in errors["foreign"]
 
 
 # a rank that is lost
@@ -194,7 +209,10 @@ def test_a_killed_rank_ends_the_run_under_a_launcher(tmp_path, launcher):
 
 @pytest.mark.slow
 def test_the_example_says_the_same_under_torchrun_and_accelerate_launch(tmp_path):
-    runs = [subprocess.run([*launcher, str(free_port()), EXAMPLE, "--chars", "20000"], cwd=tmp_path, capture_output=True, text=True, env=ENV, timeout=200) for launcher in (TORCHRUN, ACCELERATE)]
+    def run(launcher):
+        cmd = [*launcher, str(free_port()), EXAMPLE, "--chars", "20000"]
+        return subprocess.run(cmd, cwd=tmp_path, capture_output=True, text=True, env=ENV, timeout=200)
+    runs = [run(launcher) for launcher in (TORCHRUN, ACCELERATE)]
     assert [o.returncode for o in runs] == [0, 0], runs
     said = [o.stdout.replace("\n", " ").split(", '00")[0] for o in runs] # up to the time that an epoch took
     assert said[0] == said[1] and said[0].startswith("[0, ")
@@ -208,10 +226,13 @@ def test_charrnn_train_works_under_torchrun(tmp_path, small):
     (tmp_path/"my.txt").write_text(small, encoding="utf-8")
     args = ["train", "my.txt", "--epochs", "1", "--n-hid", "32", "--prompt", "the"]
     out = torchrun("--no-python", Path(sys.executable).with_name("charrnn"), *args, "--bs", 128, "--out", "two", cwd=tmp_path).stdout
-    one = subprocess.run([sys.executable, "-m", "fastai_charrnn.cli", *args, "--bs", "256", "--out", "one"], cwd=tmp_path, env=ENV, capture_output=True, text=True, check=True).stdout
+    def alone(*args):
+        cmd = [sys.executable, "-m", "fastai_charrnn.cli", *args]
+        return subprocess.run(cmd, cwd=tmp_path, env=ENV, capture_output=True, text=True, check=True).stdout
+    one = alone(*args, "--bs", "256", "--out", "one")
     assert "2 processes, batches of 128 windows on each" in out and out.count("train_loss") == out.count("saved two.safetensors") == 1
     def row(s): return next(line.split()[:5] for line in s.splitlines() if line.split()[:1] == ["0"])
     assert [float(v) for v in row(out)] == pytest.approx([float(v) for v in row(one)], abs=2e-4)
     assert sorted(o.name for o in tmp_path.iterdir()) == ["my.txt", "one.safetensors", "two.safetensors"]
-    logs = [json.loads(subprocess.run([sys.executable, "-m", "fastai_charrnn.cli", "info", f, "--json"], cwd=tmp_path, env=ENV, capture_output=True, text=True, check=True).stdout) for f in ("one", "two")]
+    logs = [json.loads(alone("info", f, "--json")) for f in ("one", "two")]
     assert logs[0]["training"]["log"][0]["valid_loss"] == pytest.approx(logs[1]["training"]["log"][0]["valid_loss"], abs=1e-5)

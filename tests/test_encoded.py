@@ -24,7 +24,10 @@ def _state(folder): return {p.name:(p.stat().st_ino, p.stat().st_mtime_ns) for p
 
 
 @settings(deadline=None, max_examples=300)
-@given(st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\r\n\ufeffaé€😀"), max_size=60), st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32-be", "utf-7"]), st.integers(1, 9))
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\r\n\ufeffaé€😀"), max_size=60),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32-be", "utf-7"]),
+    st.integers(1, 9))
 def test_text_in_pieces_is_the_text(tmp_path_factory, text, encoding, size):
     assume("\0" not in text or encoding.startswith(("utf-16", "utf-32")))
     path = tmp_path_factory.getbasetemp()/"pieces.txt"

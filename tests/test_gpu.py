@@ -20,7 +20,10 @@ def exact(monkeypatch):
 
 
 def build(arch, mode, device, calm=True, **kw):
-    dls = CharDataLoaders.from_text(python_reference()[:6_000], n=3 if arch == "char3" else 8, bs=32 if mode == "streams" else 256, valid="tail", seed=1, device=device, **MODES[mode])
+    text = python_reference()[:6_000]
+    n = 3 if arch == "char3" else 8
+    bs = 32 if mode == "streams" else 256
+    dls = CharDataLoaders.from_text(text, n=n, bs=bs, valid="tail", seed=1, device=device, **MODES[mode])
     return char_learner(dls, arch, **dict(n_hid=32, emb_sz=16, seed=0, config=CALM.get(arch) if calm else None) | kw)
 
 
@@ -84,7 +87,8 @@ def test_texts_scores_and_probabilities_are_those_of_a_cpu_and_go_by_file(arch, 
     learn.path = tmp_path
     learn.export()
     for other in (load_model(tmp_path/"m", device="cpu"), load_learner(tmp_path/"export.pkl"), load_model(tmp_path/"m", device="cuda")):
-        for how in (dict(temperature=.8, top_p=.9, seed=3), dict(temperature=.6, top_k=5, seed=4)): assert str(learn.generate("the value", 120, **how)) == str(other.generate("the value", 120, **how))
+        for how in (dict(temperature=.8, top_p=.9, seed=3), dict(temperature=.6, top_k=5, seed=4)):
+            assert str(learn.generate("the value", 120, **how)) == str(other.generate("the value", 120, **how))
         np.testing.assert_allclose(learn.score("the value of it").nll, other.score("the value of it").nll, atol=1e-4)
     assert learn.predict_next("the value", n=40) == other.predict_next("the value", n=40) and next(learn.model.parameters()).is_cuda
 

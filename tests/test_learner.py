@@ -209,7 +209,10 @@ def test_summary_has_a_line_for_every_part_of_a_deep_model(arch, text):
     rows = [line.split() for line in learn.summary().splitlines() if line.endswith((" True", " False"))]
     assert sum(int(r[-2].replace(",", "")) for r in rows) == sum(p.numel() for p in learn.model.parameters())
     modules = dict(learn.model.named_modules())
-    assert all(r[1] == f"({type(modules[r[0]]).__name__})" for r in rows) and {dict(lstm="upper.0.rnn", hawk="blocks.1.mlp", ensemble="members.2.inp.1")[arch], "out" if arch != "ensemble" else "members.0.out"} <= {r[0] for r in rows}
+    assert all(r[1] == f"({type(modules[r[0]]).__name__})" for r in rows)
+    inner = dict(lstm="upper.0.rnn", hawk="blocks.1.mlp", ensemble="members.2.inp.1")[arch]
+    last = "members.0.out" if arch == "ensemble" else "out"
+    assert {inner, last} <= {r[0] for r in rows}
 
 
 # keeping
@@ -260,9 +263,14 @@ def test_bits_per_char_counts_characters_not_batches():
 # wrong input
 
 @pytest.mark.parametrize("kw,error,says", [
-    (dict(arch="transformer"), ArchError, "no architecture is called 'transformer'; known: char3"), (dict(arch="char3"), ArchError, "windows of 3 characters and these dls have 8.*n=3"),
-    (dict(config=dict(layers=3)), ArchError, "CharRnn takes no argument layers; it takes vocab_sz"), (dict(prompts=["漢"]), UnknownCharError, "'漢'"), (dict(arch=3), ArchError, "neither"),
-    (dict(n_hid=0), ArchError, "n_hid=0 is not a whole number"), (dict(emb_sz="big"), ArchError, "emb_sz='big'")])
+    (dict(arch="transformer"), ArchError, "no architecture is called 'transformer'; known: char3"),
+    (dict(arch="char3"), ArchError, "windows of 3 characters and these dls have 8.*n=3"),
+    (dict(config=dict(layers=3)), ArchError, "CharRnn takes no argument layers; it takes vocab_sz"),
+    (dict(prompts=["漢"]), UnknownCharError, "'漢'"),
+    (dict(arch=3), ArchError, "neither"),
+    (dict(n_hid=0), ArchError, "n_hid=0 is not a whole number"),
+    (dict(emb_sz="big"), ArchError, "emb_sz='big'"),
+])
 def test_wrong_arguments_are_typed_errors_before_any_work(dls, kw, error, says):
     with pytest.raises(error, match=says): char_learner(dls, **kw)
 

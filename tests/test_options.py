@@ -9,8 +9,20 @@ from small_models import Whole,build,lively
 
 
 @pytest.mark.parametrize("kw,says", [
-    (dict(n=-1), "n=-1"), (dict(n=2.5), "n=2.5"), (dict(n=None), "stream=True"), (dict(n="5"), "n='5'"), (dict(n=True), "n=True"), (dict(n=10**12), "pass stream=True"), (dict(num=10**9), "kept in memory"), (dict(num=2, stream=True), "one text"),
-    (dict(prompt=["a"], stream=True), "one prompt"), (dict(beam=2, stream=True), "leave out num and beam"), (dict(prompt=3), "a prompt is a str"), (dict(prompt=None), "a prompt is a str"), (dict(stop="漢"), "never written")])
+    (dict(n=-1), "n=-1"),
+    (dict(n=2.5), "n=2.5"),
+    (dict(n=None), "stream=True"),
+    (dict(n="5"), "n='5'"),
+    (dict(n=True), "n=True"),
+    (dict(n=10**12), "pass stream=True"),
+    (dict(num=10**9), "kept in memory"),
+    (dict(num=2, stream=True), "one text"),
+    (dict(prompt=["a"], stream=True), "one prompt"),
+    (dict(beam=2, stream=True), "leave out num and beam"),
+    (dict(prompt=3), "a prompt is a str"),
+    (dict(prompt=None), "a prompt is a str"),
+    (dict(stop="漢"), "never written"),
+])
 def test_impossible_requests_say_what_is_possible(trained, kw, says):
     with pytest.raises(GenerationError, match=says): trained.generate(**(dict(prompt="a", n=3) | kw))
 
@@ -32,23 +44,66 @@ def test_weights_that_are_no_numbers_are_an_error_that_names_them(small, bad, wh
     learn = build(small, "rnn")
     learn.model.out.bias.data[3] = bad
     if whole: learn.model = Whole(learn.model)
-    for call in (lambda: learn.generate("the", 5), lambda: learn.generate("the", 5, temperature=0), lambda: list(learn.generate("the", 5, stream=True)), lambda: learn.generate("the", 5, beam=2), lambda: learn.score("the"),
-                 lambda: learn.next_probs("the"), lambda: learn.predict_next("the", n=5)):
+    for call in (
+        lambda: learn.generate("the", 5),
+        lambda: learn.generate("the", 5, temperature=0),
+        lambda: list(learn.generate("the", 5, stream=True)),
+        lambda: learn.generate("the", 5, beam=2),
+        lambda: learn.score("the"),
+        lambda: learn.next_probs("the"),
+        lambda: learn.predict_next("the", n=5),
+    ):
         with pytest.raises(GenerationError, match=r"out\.bias holds NaN or infinity"): call()
 
 
 def test_nothing_asked_for_is_nothing(trained):
-    assert trained.generate([], 5) == [] and trained.generate("the", 0).new == "" and trained.generate(["the", ""], 0)[1].text == "" and [*trained.generate("the", 0, stream=True)] == ["t", "h", "e"]
+    assert trained.generate([], 5) == []
+    assert trained.generate("the", 0).new == ""
+    assert trained.generate(["the", ""], 0)[1].text == ""
+    assert [*trained.generate("the", 0, stream=True)] == ["t", "h", "e"]
 
 
 numbers = st.none()|st.integers(-2, 5)|st.floats()|st.sampled_from([0, 1, .5, 1e-320, 1e308, 10**400, -1, True, "1", 2**64])
-anything = st.fixed_dictionaries(dict(prompt=st.text(max_size=12)|st.lists(st.text("the valu\0é", max_size=4), max_size=3)|st.text("the valu", max_size=50)|st.sampled_from([None, 3, b"x", "\ud800"]), n=st.integers(-1, 6)|st.sampled_from([None, 1.5, 10**18, "x"])),
-                                 optional=dict(temperature=numbers, top_k=numbers, top_p=numbers, min_p=numbers, repetition_penalty=numbers, seed=numbers, num=numbers, beam=numbers, unk=st.sampled_from(["skip", "e", "error", "\0", "ee", None, 3]),
-                                               stop=st.none()|st.text("te \0", max_size=2)|st.lists(st.text("the", max_size=2), max_size=2)|st.sampled_from([3, lambda text: len(text) > 2]), stream=st.booleans(), return_prompt=st.booleans()))
+any_prompt = (
+    st.text(max_size=12)
+    |st.lists(st.text("the valu\0é", max_size=4), max_size=3)
+    |st.text("the valu", max_size=50)
+    |st.sampled_from([None, 3, b"x", "\ud800"]))
+any_stop = (
+    st.none()
+    |st.text("te \0", max_size=2)
+    |st.lists(st.text("the", max_size=2), max_size=2)
+    |st.sampled_from([3, lambda text: len(text) > 2]))
+anything = st.fixed_dictionaries(
+    dict(prompt=any_prompt, n=st.integers(-1, 6)|st.sampled_from([None, 1.5, 10**18, "x"])),
+    optional=dict(
+        temperature=numbers,
+        top_k=numbers,
+        top_p=numbers,
+        min_p=numbers,
+        repetition_penalty=numbers,
+        seed=numbers,
+        num=numbers,
+        beam=numbers,
+        unk=st.sampled_from(["skip", "e", "error", "\0", "ee", None, 3]),
+        stop=any_stop,
+        stream=st.booleans(),
+        return_prompt=st.booleans()))
 
-sensible = st.fixed_dictionaries(dict(prompt=st.text("the valu.", max_size=50)|st.lists(st.text("the valu", max_size=12), max_size=3), n=st.integers(0, 6)), optional=dict(
-    temperature=st.floats(0, 1e308)|st.sampled_from([0, 5e-324, 1e308, 1]), top_k=st.integers(1, 2**70), top_p=st.floats(0, 1), min_p=st.floats(0, 1), repetition_penalty=st.floats(0, 1e308, exclude_min=True)|st.just(5e-324),
-    seed=st.integers(0, 2**64-1), num=st.integers(1, 3), unk=st.sampled_from(["skip", "e"]), stop=st.sampled_from(["e", ["t", "he"], lambda text: len(text) > 2]), return_prompt=st.booleans()))
+sensible_prompt = st.text("the valu.", max_size=50)|st.lists(st.text("the valu", max_size=12), max_size=3)
+sensible = st.fixed_dictionaries(
+    dict(prompt=sensible_prompt, n=st.integers(0, 6)),
+    optional=dict(
+        temperature=st.floats(0, 1e308)|st.sampled_from([0, 5e-324, 1e308, 1]),
+        top_k=st.integers(1, 2**70),
+        top_p=st.floats(0, 1),
+        min_p=st.floats(0, 1),
+        repetition_penalty=st.floats(0, 1e308, exclude_min=True)|st.just(5e-324),
+        seed=st.integers(0, 2**64-1),
+        num=st.integers(1, 3),
+        unk=st.sampled_from(["skip", "e"]),
+        stop=st.sampled_from(["e", ["t", "he"], lambda text: len(text) > 2]),
+        return_prompt=st.booleans()))
 calls = sensible|anything
 
 

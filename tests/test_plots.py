@@ -34,7 +34,12 @@ def test_a_rolled_drawing_has_one_step_and_no_start(arch):
 
 
 def test_drawings_go_where_they_are_told(trained):
-    for draw in (lambda ax: plot_arch("loop", ax=ax), lambda ax: plot_embeddings(trained, ax=ax), lambda ax: plot_next(trained, "the", ax=ax), lambda ax: plot_over_text([0, 1], "ab", ax=ax)):
+    for draw in (
+        lambda ax: plot_arch("loop", ax=ax),
+        lambda ax: plot_embeddings(trained, ax=ax),
+        lambda ax: plot_next(trained, "the", ax=ax),
+        lambda ax: plot_over_text([0, 1], "ab", ax=ax),
+    ):
         ax = plt.subplots()[1]
         assert draw(ax) is ax and len(plt.get_fignums()) == 1
         ax.figure.canvas.draw()

@@ -157,7 +157,8 @@ def test_public_names_are_documented_and_typed(name):
             try: sig = inspect.signature(o)
             except ValueError: continue
             for p in sig.parameters.values():
-                if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and p.name not in ("args", "self"): assert p.annotation is not p.empty or name in ("data", "commands"), f"{public}({p.name})"
+                if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) or p.name in ("args", "self"): continue
+                assert p.annotation is not p.empty or name in ("data", "commands"), f"{public}({p.name})"
 
 
 @pytest.mark.parametrize("path", sources, ids=lambda p: f"{p.parent.name}/{p.name}")
@@ -182,7 +183,10 @@ def test_reference_pages_are_stored_without_outputs():
 
 def _cells(kind):
     "The cells of every notebook, by its path."
-    return {p.relative_to(root/"nbs"): ["".join(c["source"]) for c in json.loads(p.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == kind] for p in sorted((root/"nbs").rglob("*.ipynb"))}
+    def of(path):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        return ["".join(c["source"]) for c in cells if c["cell_type"] == kind]
+    return {p.relative_to(root/"nbs"): of(p) for p in sorted((root/"nbs").rglob("*.ipynb"))}
 
 
 def test_notebooks_open_with_a_title_and_one_line_about_them():

@@ -34,7 +34,17 @@ def test_a_chance_equality_of_hashes_is_no_copy(monkeypatch, small):
     assert sample_report(["xyzthe valu"], corpus=small[:500]).copied == plain_longest(["xyzthe valu"], small[:500])
 
 
-@pytest.mark.parametrize("text,period", [("the "*9, 4), ("x"+"ab"*12, 2), ("ab"*11, None), ("", None), ("aaaa", None), ("a"*24, 1), ("for those who "*2, None), ("it was "+"for those who "*3, 14), ("for those who "*3+"x", None)])
+@pytest.mark.parametrize("text,period", [
+    ("the "*9, 4),
+    ("x"+"ab"*12, 2),
+    ("ab"*11, None),
+    ("", None),
+    ("aaaa", None),
+    ("a"*24, 1),
+    ("for those who "*2, None),
+    ("it was "+"for those who "*3, 14),
+    ("for those who "*3+"x", None),
+])
 def test_a_loop_is_three_equal_passages_at_the_end(text, period): assert loop_period(text) == period
 
 
@@ -81,5 +91,12 @@ def test_it_takes_what_generate_gives_and_prints_as_a_table(trained):
 
 
 def test_without_texts_or_a_corpus_it_says_what_to_pass(trained, tmp_path):
-    for args,says in ((([], trained), "no texts"), ((["a"],), "pass corpus="), ((["a"], None, ""), "corpus=''"), (([3], trained), "not int"), ((["a"], load_model(save_model(trained, tmp_path/"m"))), "a loaded model carries none")):
+    loaded = load_model(save_model(trained, tmp_path/"m"))
+    for args,says in (
+        (([], trained), "no texts"),
+        ((["a"],), "pass corpus="),
+        ((["a"], None, ""), "corpus=''"),
+        (([3], trained), "not int"),
+        ((["a"], loaded), "a loaded model carries none"),
+    ):
         with pytest.raises(GenerationError, match=says): sample_report(*args)

@@ -64,10 +64,19 @@ def test_every_nth_epoch(dls):
     with pytest.raises(DataError, match="every=0"): PredictNextCallback(every=0)
 
 
-def test_the_method_stays_reachable_beside_the_callback(learn): assert callable(learn.predict_next) and len(learn.predict_next("the")) == 1 and isinstance(learn.predict_next_cb, PredictNextCallback)
+def test_the_method_stays_reachable_beside_the_callback(learn):
+    assert callable(learn.predict_next)
+    assert len(learn.predict_next("the")) == 1
+    assert isinstance(learn.predict_next_cb, PredictNextCallback)
 
 
-@pytest.mark.parametrize("options", [dict(), dict(temperature=0), dict(temperature=.8, top_p=.9, num=2, repetition_penalty=1.1), dict(beam=3), dict(temperature=1, seed=None)], ids=str)
+@pytest.mark.parametrize("options", [
+    dict(),
+    dict(temperature=0),
+    dict(temperature=.8, top_p=.9, num=2, repetition_penalty=1.1),
+    dict(beam=3),
+    dict(temperature=1, seed=None),
+], ids=str)
 def test_training_gives_the_same_weights_bit_for_bit_with_and_without_it(small, options):
     def run(prompts):
         dls = CharDataLoaders.from_text(small, bs=512, valid="tail", device="cpu")
@@ -106,7 +115,8 @@ def test_every_option_of_generate_reaches_the_text(dls):
 def test_samples_carry_the_epochs_losses(dls):
     learn = with_callback(dls, "the valu", 20, .8)
     fit(learn, 2)
-    assert [(s.epoch, s.train_loss, s.valid_loss, s.seed) for s in learn.predict_next_cb.samples] == [(i, r["train_loss"], r["valid_loss"], 42) for i,r in enumerate(learn.training_log.rows)]
+    found = [(s.epoch, s.train_loss, s.valid_loss, s.seed) for s in learn.predict_next_cb.samples]
+    assert found == [(i, r["train_loss"], r["valid_loss"], 42) for i,r in enumerate(learn.training_log.rows)]
     last = learn.predict_next_cb.samples[-1]
     assert last.bits_per_char == learn.generate("the valu", 20, seed=42).bits_per_char
 

@@ -62,9 +62,19 @@ def test_window_numbers_from_the_user():
 
 
 @pytest.mark.parametrize("kw,says", [
-    (dict(n_chars=5), "5 characters.*at least 10: pass n<=3"), (dict(n_chars=1), "give a longer text"), (dict(n=0), "n=0 is not a whole number"), (dict(stride=1.5), "stride=1.5"),
-    (dict(valid_pct=1.), "valid_pct=1.0 is not between"), (dict(valid_pct=0), "not between"), (dict(valid="middle"), "valid must be one of 'random', 'tail'.*got 'middle'"),
-    (dict(valid=[1000]), "window 1000 does not exist: there are 992 windows"), (dict(valid=[]), "no validation windows"), (dict(valid=range(992)), "no training windows"),
-    (dict(valid=[.5]), "integers"), (dict(valid="tail", valid_pct=.005), "no validation windows.*larger valid_pct"), (dict(n_chars=50, valid="blocks"), "no validation windows.*smaller n")])
+    (dict(n_chars=5), "5 characters.*at least 10: pass n<=3"),
+    (dict(n_chars=1), "give a longer text"),
+    (dict(n=0), "n=0 is not a whole number"),
+    (dict(stride=1.5), "stride=1.5"),
+    (dict(valid_pct=1.), "valid_pct=1.0 is not between"),
+    (dict(valid_pct=0), "not between"),
+    (dict(valid="middle"), "valid must be one of 'random', 'tail'.*got 'middle'"),
+    (dict(valid=[1000]), "window 1000 does not exist: there are 992 windows"),
+    (dict(valid=[]), "no validation windows"),
+    (dict(valid=range(992)), "no training windows"),
+    (dict(valid=[.5]), "integers"),
+    (dict(valid="tail", valid_pct=.005), "no validation windows.*larger valid_pct"),
+    (dict(n_chars=50, valid="blocks"), "no validation windows.*smaller n"),
+])
 def test_impossible_splits_say_what_would_work(kw, says):
     with pytest.raises(DataError, match=says): split_windows(**dict(n_chars=1000) | kw)

@@ -63,8 +63,16 @@ def test_padding_in_a_text_is_refused_with_its_position():
     with pytest.raises(UnknownCharError, match="it is the padding character"): CharVocab.from_text("abc").encode("a\0b")
 
 
-@pytest.mark.parametrize("make,says", [(lambda: CharVocab.from_text(""), "text is empty"), (lambda: CharVocab.from_text(b"abc"), "not bytes; decode it"), (lambda: CharVocab.from_text("a").encode(5), "not int"), (lambda: CharVocab("abc"), "starts with the padding"), (lambda: CharVocab([]), "starts with the padding"),
-    (lambda: CharVocab(["\0", "ab"]), "not a single character"), (lambda: CharVocab("\0aba"), "'a' stands twice"), (lambda: CharVocab.from_text("a").encode("b", unk="?"), "neither 'error', 'skip' nor")])
+@pytest.mark.parametrize("make,says", [
+    (lambda: CharVocab.from_text(""), "text is empty"),
+    (lambda: CharVocab.from_text(b"abc"), "not bytes; decode it"),
+    (lambda: CharVocab.from_text("a").encode(5), "not int"),
+    (lambda: CharVocab("abc"), "starts with the padding"),
+    (lambda: CharVocab([]), "starts with the padding"),
+    (lambda: CharVocab(["\0", "ab"]), "not a single character"),
+    (lambda: CharVocab("\0aba"), "'a' stands twice"),
+    (lambda: CharVocab.from_text("a").encode("b", unk="?"), "neither 'error', 'skip' nor"),
+])
 def test_what_is_no_vocabulary_is_a_typed_error(make, says):
     with pytest.raises(VocabError, match=says): make()
 
