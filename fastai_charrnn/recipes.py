@@ -227,17 +227,15 @@ def _size_of(n_chars): return next(size for size in _text_sizes if n_chars <= si
 
 def _taken(arch, config):
     "The entries of `config` that an architecture takes."
-    params = inspect.signature(get_arch(arch).cls).parameters.values()
-    any_name = any(p.kind is p.VAR_KEYWORD for p in params)
-    names = {p.name for p in params}
-    return {k:v for k,v in config.items() if any_name or k in names}
+    params = inspect.signature(get_arch(arch).cls).parameters
+    any_name = any(p.kind is p.VAR_KEYWORD for p in params.values())
+    return {k:v for k,v in config.items() if any_name or k in params}
 
 
 def _other_arch(recipe, arch):
     "The recipe with another architecture, the dropouts and the learning rate that go with it."
     config = _size_of(recipe.n_chars).dropouts | recipe.config
-    lr = _plain_lr if arch in _plain else DefaultRecipe.lr
-    return replace(recipe, arch=arch, config=_taken(arch, config), lr=lr)
+    return replace(recipe, arch=arch, config=_taken(arch, config), lr=_plain_lr if arch in _plain else DefaultRecipe.lr)
 
 
 def _needs_windows(arch, given):
