@@ -2,6 +2,7 @@
 import json,subprocess,sys
 from pathlib import Path
 
+import nbformat
 import pytest
 from check_clean import found,not_clean
 from docs import conf,directives,shown
@@ -64,13 +65,12 @@ def test_large_outputs_are_noticed(tmp_path):
 
 
 def _tidy(*outputs):
-    nbformat = pytest.importorskip("nbformat")
     one, = tidied(nbformat.from_dict(stored(cell("a", *outputs, count=7)))).cells
     assert one.execution_count is None
     return one.outputs
 
 
-@pytest.mark.parametrize("text,kept", [
+@pytest.mark.parametrize("printed,kept", [
     (f"saved {root}/models/a.pt and {root}", "saved models/a.pt and ."),
     (f"{Path.home()}/x.txt", "~/x.txt"),
     ("/tmp/tmpab12_x/my.txt", "/tmp/…/my.txt"),
@@ -79,8 +79,8 @@ def _tidy(*outputs):
     ("/usr/lib/a.py:12: CharRnnWarning: shared\n  warn(x)\nnext\n", "CharRnnWarning: shared\nnext\n"),
     ("valid 1.5080 at 12:30: fine\n", "valid 1.5080 at 12:30: fine\n"),
 ])
-def test_outputs_are_stored_without_what_belongs_to_one_machine(text, kept):
-    output, = _tidy(stream(text))
+def test_outputs_are_stored_without_what_belongs_to_one_machine(printed, kept):
+    output, = _tidy(stream(printed))
     assert output.text == kept
 
 
@@ -100,8 +100,6 @@ def test_consecutive_texts_are_stored_as_one():
 
 @pytest.mark.slow
 def test_an_executed_notebook_is_stored_clean_and_current(tmp_path):
-    nbformat = pytest.importorskip("nbformat")
-    pytest.importorskip("nbclient")
     (tmp_path/"nbs").mkdir()
     (tmp_path/"pyproject.toml").write_bytes((root/"pyproject.toml").read_bytes())
     path = tmp_path/"nbs/index.ipynb"
@@ -131,8 +129,7 @@ def test_directives_are_read_from_the_start_of_a_cell():
 
 
 def _show(*sources):
-    v4 = pytest.importorskip("nbformat").v4
-    return shown(v4.new_notebook(cells=[v4.new_code_cell(o) for o in sources])).cells
+    return shown(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(o) for o in sources])).cells
 
 
 def test_hidden_cells_are_not_shown():
@@ -153,14 +150,13 @@ def test_folded_cells_and_hidden_code_are_marked():
 def test_sphinx_folds_and_hides(tmp_path):
     pytest.importorskip("myst_nb")
     pytest.importorskip("furo")
-    v4 = pytest.importorskip("nbformat").v4
     sources = ['#| code-fold: true\n#| code-summary: "Answer 1"\nfolded', "#| hide\nhidden", "#| echo: false\nquiet"]
-    cells = [v4.new_code_cell(o, outputs=[v4.new_output("stream", text=f"{o[-6:]}!")]) for o in sources]
-    cells.insert(0, v4.new_markdown_cell("# Title"))
+    cells = [nbformat.v4.new_code_cell(o, outputs=[nbformat.v4.new_output("stream", text=f"{o[-6:]}!")]) for o in sources]
+    cells.insert(0, nbformat.v4.new_markdown_cell("# Title"))
     (tmp_path/"conf.py").write_text(conf)
     (tmp_path/"_static").mkdir()
     (tmp_path/"_static/site.css").write_text("")
-    (tmp_path/"index.ipynb").write_text(json.dumps(shown(v4.new_notebook(cells=cells))))
+    (tmp_path/"index.ipynb").write_text(json.dumps(shown(nbformat.v4.new_notebook(cells=cells))))
     subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", tmp_path, tmp_path/"html"], check=True)
     page = (tmp_path/"html/index.html").read_text(encoding="utf-8")
     details = page[page.index("<details"):page.index("</details>")]
