@@ -32,5 +32,8 @@ def measure(short:bool=False) -> list[Row]:
         ours.append(_seconds(dls.train, 1000))
         stock.append(_seconds(items, 5 if short else 30))
         step.append(_seconds(steps(), 20))
-    return [Row("batches of 512 windows, shuffled", [1/s for s in ours], "{:,.0f}", " a second"), Row("against fastai's per-item `DataLoader` over the same windows", ratios(stock, ours), "{:.0f}", "x", 50, 100),
-            Row("share of a training step of `rnn`", [a/b*100 for a,b in zip(ours, step)], "{:.2f}", "%", 1, None, True)]
+    against = "against fastai's per-item `DataLoader` over the same windows"
+    return [
+        Row("batches of 512 windows, shuffled", [1/s for s in ours], "{:,.0f}", " a second"),
+        Row(against, ratios(stock, ours), "{:.0f}", "x", 50, 100),
+        Row("share of a training step of `rnn`", [a/b*100 for a,b in zip(ours, step)], "{:.2f}", "%", 1, None, True)]

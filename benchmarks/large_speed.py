@@ -1,7 +1,8 @@
 """Claim: a text of 1 GB is trained on for 2,000 steps, in windows and in streams, in the memory that a text of 1 MB takes: within the 100 MB that drawing batches may take.
 
-The texts are those of "scale speed", encoded to disk beforehand. A process of one thread trains an `rnn` of 256 (batches of 512 windows of 8, or 64 streams of 64); memory is the peak
-above what the imports left in use: `dls`, network, optimizer, activations, and what glibc's heap keeps of them.
+The texts are those of "scale speed", encoded to disk beforehand. A process of one thread trains an `rnn` of 256
+(batches of 512 windows of 8, or 64 streams of 64); memory is the peak above what the imports left in use:
+`dls`, network, optimizer, activations, and what glibc's heap keeps of them.
 """
 import json,tempfile
 from pathlib import Path
@@ -36,6 +37,10 @@ def measure(short:bool=False) -> list[Row]:
             _text(path, size)
             for mode,kw in _modes.items():
                 found = [measured(_train, path, 20 if short else 2000, json.dumps(kw)) for _ in range(1 if short else 2)]
-                rows += [Row(f"{name}, {mode}: a step", [1e3*o["step"] for o in found], "{:.1f}", " ms"), Row(f"{name}, {mode}: training loss at the end", [o["loss"] for o in found], "{:.3f}", " nats"),
-                         Row(f"{name}, {mode}: memory at the first step", [o["early"] for o in found], "{:,.0f}", " MB"), Row(f"{name}, {mode}: memory at its peak", [o["peak"] for o in found], "{:,.0f}", " MB", 100, 50, True)]
+                peaks = [o["peak"] for o in found]
+                rows += [
+                    Row(f"{name}, {mode}: a step", [1e3*o["step"] for o in found], "{:.1f}", " ms"),
+                    Row(f"{name}, {mode}: training loss at the end", [o["loss"] for o in found], "{:.3f}", " nats"),
+                    Row(f"{name}, {mode}: memory at the first step", [o["early"] for o in found], "{:,.0f}", " MB"),
+                    Row(f"{name}, {mode}: memory at its peak", peaks, "{:,.0f}", " MB", 100, 50, True)]
     return rows

@@ -45,9 +45,12 @@ def main():
     with tempfile.TemporaryDirectory(dir=out, prefix=".bench-") as tmp:
         folder = Path(tmp)/"pictures"
         folder.mkdir()
-        head = (f"# Benchmarks\n\nWritten by `make bench`. Medians of rounds in turn (one round warms up), smallest and largest round in brackets; ratios carry over to other machines, "
-                f"seconds do not.\n\nMachine: {machine()}. PyTorch {torch.__version__}, Python {platform.python_version()}; {torch.get_num_threads()} threads unless said otherwise. "
-                f"Nothing here was measured on a GPU.")
+        head = (
+            "# Benchmarks\n\n"
+            "Written by `make bench`. Medians of rounds in turn (one round warms up), "
+            "smallest and largest round in brackets; ratios carry over to other machines, seconds do not.\n\n"
+            f"Machine: {machine()}. PyTorch {torch.__version__}, Python {platform.python_version()}; "
+            f"{torch.get_num_threads()} threads unless said otherwise. Nothing here was measured on a GPU.")
         found = {o.replace("_", " "):section(o, args.short, folder) for o in names}
         if out is None: return print("\n\n".join([head, *found.values()]))
         found = (_sections(out/"BENCHMARKS.md") if args.names else {}) | found

@@ -65,10 +65,14 @@ def measure(short:bool=False) -> list[Row]:
                     for k,v in measured(code, path, 20 if short else 1000).items(): _found.setdefault((k, name), []).append(v)
             for o in Path(tmp).glob(f"{size}.txt*"): o.unlink()
     for name,size in sizes.items():
-        at,large = lambda k, name=name: _found[k, name],size >= 10**8
-        rows += [Row(f"{name}: encoding", [size/1e6/s for s in at("encode")], "{:,.0f}", " MB/s", 100 if large else None), Row(f"{name}: memory while encoding", at("encoding"), "{:,.0f}", " MB", 200, 100, True),
-                 Row(f"{name}: first batch", [1e3*s for s in at("first")], "{:,.0f}", " ms", 1000, None, True), Row(f"{name}: a batch", [1e3*s for s in at("batch")], "{:.3f}", " ms"),
-                 Row(f"{name}: memory while drawing", at("drawing"), "{:,.0f}", " MB", 100, 50, True)]
+        def at(k, name=name): return _found[k, name]
+        must = 100 if size >= 10**8 else None
+        rows += [
+            Row(f"{name}: encoding", [size/1e6/s for s in at("encode")], "{:,.0f}", " MB/s", must),
+            Row(f"{name}: memory while encoding", at("encoding"), "{:,.0f}", " MB", 200, 100, True),
+            Row(f"{name}: first batch", [1e3*s for s in at("first")], "{:,.0f}", " ms", 1000, None, True),
+            Row(f"{name}: a batch", [1e3*s for s in at("batch")], "{:.3f}", " ms"),
+            Row(f"{name}: memory while drawing", at("drawing"), "{:,.0f}", " MB", 100, 50, True)]
     return rows
 
 

@@ -14,5 +14,7 @@ def measure(short:bool=False) -> list[Row]:
     for name,(ours,loop) in pairs.items():
         assert list(ours()) == list(loop())
         t = in_turn(dict(ours=ours, loop=loop), 2 if short else 9)
-        rows += [Row(f"`CharVocab.{name}`", [mb/s for s in t["ours"]], "{:,.0f}", " MB/s", 50), Row(f"`CharVocab.{name}` against a Python loop", ratios(t["loop"], t["ours"]), "{:.1f}", "x", 20, 100)]
+        rows += [
+            Row(f"`CharVocab.{name}`", [mb/s for s in t["ours"]], "{:,.0f}", " MB/s", 50),
+            Row(f"`CharVocab.{name}` against a Python loop", ratios(t["loop"], t["ours"]), "{:.1f}", "x", 20, 100)]
     return rows

@@ -35,15 +35,29 @@ def _of(arch, text, short):
         with torch.no_grad(): return ORACLES[arch](model, x)
     def products():
         for _ in range(20*(2 if arch == "concat" else 1)): torch.mm(a, w)
-    t = in_turn(dict(ours=lambda: learn.predict_next(prompt, n=n), each=lambda: greedy_ids(model, ids, n, loops=False), hand=lambda: get_next_n(plain, learn.dls.vocab.itos, prompt, few),
-                     preds=lambda: _per_character(learn, prompt, fewest), many=lambda: greedy_ids(model, many, 20, loops=False), products=products), 1 if short else 7)
-    ours,each,hand,preds = ([s/m for s in t[key]] for key,m in (("ours", n), ("each", n), ("hand", few), ("preds", fewest)))
-    rows = [Row(f"`{arch}`: `predict_next(n=2000)`", [1/s for s in ours], "{:,.0f}", " a second"), Row(f"`{arch}`: against `get_next_n`", ratios(hand, ours), "{:.1f}", must=4, aim=8),
-            Row(f"`{arch}`: against `get_next_n`, each computed", ratios(hand, each), "{:.1f}", must=4, aim=8), Row(f"`{arch}`: against `get_preds` a character", ratios(preds, ours), "{:.0f}", must=30, aim=60),
-            Row(f"`{arch}`: against `get_preds`, each computed", ratios(preds, each), "{:.0f}", must=30, aim=60)]
+    t = in_turn(dict(
+        ours=lambda: learn.predict_next(prompt, n=n),
+        each=lambda: greedy_ids(model, ids, n, loops=False),
+        hand=lambda: get_next_n(plain, learn.dls.vocab.itos, prompt, few),
+        preds=lambda: _per_character(learn, prompt, fewest),
+        many=lambda: greedy_ids(model, many, 20, loops=False),
+        products=products,
+    ), 1 if short else 7)
+    written = dict(ours=n, each=n, hand=few, preds=fewest)
+    rows = _rates(arch, **{key: [s/m for s in t[key]] for key,m in written.items()})
     if k == 8: rows.append(Row(f"`{arch}`: {n_prompts} prompts, share of the rate of their products", [100*p/m for p,m in zip(t["products"], t["many"])], "{:.0f}", "%", 40, 70))
     if any(r.verdict == "**miss**" for r in rows): _profiles[arch] = _profile(lambda: greedy_ids(model, ids, few, loops=False), few)
     return rows
+
+
+def _rates(arch, ours, each, hand, preds):
+    "The rows of one prompt, from seconds a character."
+    return [
+        Row(f"`{arch}`: `predict_next(n=2000)`", [1/s for s in ours], "{:,.0f}", " a second"),
+        Row(f"`{arch}`: against `get_next_n`", ratios(hand, ours), "{:.1f}", must=4, aim=8),
+        Row(f"`{arch}`: against `get_next_n`, each computed", ratios(hand, each), "{:.1f}", must=4, aim=8),
+        Row(f"`{arch}`: against `get_preds` a character", ratios(preds, ours), "{:.0f}", must=30, aim=60),
+        Row(f"`{arch}`: against `get_preds`, each computed", ratios(preds, each), "{:.0f}", must=30, aim=60)]
 
 
 def _profile(run, n):
@@ -53,7 +67,11 @@ def _profile(run, n):
     run()
     total,of = (perf_counter()-start)/n*1e6,{e.key.removeprefix("aten::"):e.self_cpu_time_total/n for e in p.key_averages() if e.key.startswith("aten::")}
     top = sorted(of, key=of.get, reverse=True)[:6]
-    return f"{total:.0f} µs, of which (under the profiler, which adds to each) " + ", ".join(f"`{k}` {of[k]:.1f}" for k in top) + f", {len(of)-len(top)} smaller ones {sum(of.values())-sum(of[k] for k in top):.1f}"
+    named = ", ".join(f"`{k}` {of[k]:.1f}" for k in top)
+    rest = sum(of.values())-sum(of[k] for k in top)
+    return (
+        f"{total:.0f} µs, of which (under the profiler, which adds to each) {named}, "
+        f"{len(of)-len(top)} smaller ones {rest:.1f}")
 
 
 def more(folder:Path) -> str:

@@ -162,7 +162,10 @@ def main():
         if args.only not in (None, name): continue
         learn = char_learner(recipe.dls(text[:int(len(text)*.9)], device="cpu"), arch, opt_func=partial(adamw, wd=recipe.wd), splitter=decaying, seed=42, **kw)
         row = learn.fit_minutes(args.minutes, args.lr)
-        print(f"| {name}, {sum(p.numel() for p in learn.model.parameters()):,} weights | {args.minutes*60:g} | {row['epochs']:.1f} | {row['train_loss']:.4f} | {row['valid_loss']:.4f} |", flush=True)
+        weights = sum(p.numel() for p in learn.model.parameters())
+        losses = f"{row['train_loss']:.4f} | {row['valid_loss']:.4f}"
+        trained = f"{args.minutes*60:g} | {row['epochs']:.1f}"
+        print(f"| {name}, {weights:,} weights | {trained} | {losses} |", flush=True)
 
 
 if __name__ == "__main__": main()

@@ -129,30 +129,90 @@ def jobs(seconds):
 def _size(v): return f"{v['n_models']} x {v['n_hid']}" if v.get("n_models", 1) > 1 else str(v["n_hid"])
 
 
+_about = (
+    f"Written by `make leaderboard`, seed {seed}. "
+    "Nietzsche; the last tenth is held out, all characters kept as they are. "
+    "Losses in nats a character; one nat is 1.4427 bits.\n"
+    "*Windows* predict one character from 8 before it; *chunks* each of 64 from a state of zeros at the first; "
+    "*streams* carry the state from batch to batch. "
+    "A loss in its own way and one in streams are different measurements, so both are given. "
+    "Networks have 256 hidden units unless said otherwise, one cycle by the clock "
+    "with a highest rate of 5e-3 (the picture has a cycle in a quarter of the time too); "
+    "`best` is `charrnn train --recipe best`, whose numbers were chosen on the first 90%; "
+    "that a network learns by heart after some ten readings was also seen on the last tenth, "
+    "with an earlier recipe (ARCHITECTURE.md).")
+_about_speed = (
+    "Such machines differ; *speed* is that of the recurrent product when the row was measured "
+    "(`recipes.measured_speed`: 1 is two cores of an EPYC with AVX512-BF16).")
+_about_texts = (
+    "`best`, chosen on Nietzsche alone. Python's reference and the numbers (*one*, *two* … to 9,999) "
+    "validate on their last tenth; the lesson's text as the lesson's own networks below, "
+    "of which the best printed 1.2524 after 65 epochs on a GPU. "
+    "The numbers' last tenth begins with *nine thousand*, of which the rest has nothing: one network of 768 units, "
+    "which had learnt the rest by heart, had .3882 there, more than counting.")
+_about_lessons = (
+    "On the lesson's own terms (`lesson6`), by its schedules, seed 0: "
+    "the text lower-cased with rare characters merged, its first 493,747 characters for training "
+    "(in batches of 8 from each stream, where the lesson drew lengths about 8); "
+    "`seq` and `seq-identity` on chunks of the text as it is, a random fifth of which validates.")
+
+
+def _note(v):
+    "What a row adds to its name, in brackets."
+    if "dynamic" in v:
+        return f" ({_size(v)} hidden units, {v['epochs']} epochs; learning while reading {v['dynamic']:.4f})"
+    return f" (contexts to {v['context']})" if "context" in v else ""
+
+
+def _row(k, v):
+    "A network, or n-grams, which have neither streams nor weights."
+    both = f" {v['streams_nats']:.4f} | {v['weights']:,} " if "weights" in v else " | "
+    return f"| {k}{_note(v)} | {v['seconds']:g} | {v['nats']:.4f} |{both}| {v['speed']:g} |"
+
+
+def _lesson_row(k, v):
+    name = f"`{k[8:]}`{', products in bf16' if v['bf16'] else ''}"
+    losses = f"{v['printed']:.4f} | {v['nats']:.4f} | {v['nats']-v['printed']:+.4f}"
+    return f"| {name} | {v['epochs']} | {v['seconds']:g} | {losses} |"
+
+
+def _text_row(k, v):
+    name,_,time = k[6:].rpartition(", ")
+    made = f"{time}, {_size(v)}, {v['epochs']}"
+    return f"| {name} | {v['chars']:,} | {made} | {v['ngrams']:.4f} | {v['nats']:.4f} | {v['speed']:g} |"
+
+
 def page(found):
     "LEADERBOARD.md."
     own = {k:v for k,v in found.items() if not k.startswith(("lesson6", "text: "))}
-    rows = ["| what | seconds of training | nats, in its own way | nats, in streams | weights | speed |", "| --- | --- | --- | --- | --- | --- |"]
-    for k,v in sorted(own.items(), key=lambda o: o[1]["nats"]):
-        note = f" ({_size(v)} hidden units, {v['epochs']} epochs; learning while reading {v['dynamic']:.4f})" if "dynamic" in v else f" (contexts to {v['context']})" if "context" in v else ""
-        rows.append(f"| {k}{note} | {v['seconds']:g} | {v['nats']:.4f} | {v['streams_nats']:.4f} | {v['weights']:,} | {v['speed']:g} |" if "weights" in v else f"| {k}{note} | {v['seconds']:g} | {v['nats']:.4f} | | | {v['speed']:g} |")
+    rows = [
+        "| what | seconds of training | nats, in its own way | nats, in streams | weights | speed |",
+        "| --- | --- | --- | --- | --- | --- |"]
+    rows += [_row(k, v) for k,v in sorted(own.items(), key=lambda o: o[1]["nats"])]
     lessons = ["| network | epochs | seconds | printed | ours | |", "| --- | --- | --- | --- | --- | --- |"]
-    lessons += [f"| `{k[8:]}`{', products in bf16' if v['bf16'] else ''} | {v['epochs']} | {v['seconds']:g} | {v['printed']:.4f} | {v['nats']:.4f} | {v['nats']-v['printed']:+.4f} |" for k,v in found.items() if k.startswith("lesson6")]
-    others = ["| text | characters | time, hidden units, epochs | n-grams | ours | speed |", "| --- | --- | --- | --- | --- | --- |"]
-    others += [f"| {k[6:].rpartition(', ')[0]} | {v['chars']:,} | {k.rpartition(', ')[2]}, {_size(v)}, {v['epochs']} | {v['ngrams']:.4f} | {v['nats']:.4f} | {v['speed']:g} |" for k,v in found.items() if k.startswith("text: ")]
-    return "\n\n".join(["# Leaderboard", f"Written by `make leaderboard`, seed {seed}. Nietzsche; the last tenth is held out, all characters kept as they are. Losses in nats a character; one nat is 1.4427 bits.\n"
-        "*Windows* predict one character from 8 before it; *chunks* each of 64 from a state of zeros at the first; *streams* carry the state from batch to batch. A loss in its own way and one in streams are different measurements, "
-        "so both are given. Networks have 256 hidden units unless said otherwise, one cycle by the clock with a highest rate of 5e-3 (the picture has a cycle in a quarter of the time too); `best` is `charrnn train --recipe best`, whose numbers were chosen on the first 90%; that a network learns by heart after some ten readings was also seen on the last tenth, with an earlier recipe (ARCHITECTURE.md).",
-        f"Machine: {machine()}. Such machines differ; *speed* is that of the recurrent product when the row was measured (`recipes.measured_speed`: 1 is two cores of an EPYC with AVX512-BF16).", "![loss against training time](benchmarks/pictures/leaderboard.png)", "\n".join(rows), "## The recipe on other texts",
-        "`best`, chosen on Nietzsche alone. Python's reference and the numbers (*one*, *two* … to 9,999) validate on their last tenth; the lesson's text as the lesson's own networks below, of which the best printed 1.2524 after 65 epochs on a GPU. The numbers' last tenth begins with *nine thousand*, of which the rest has nothing: one network of 768 units, which had learnt the rest by heart, had .3882 there, more than counting.",
-        "\n".join(others), "## The lesson's other networks",
-        "On the lesson's own terms (`lesson6`), by its schedules, seed 0: the text lower-cased with rare characters merged, its first 493,747 characters for training (in batches of 8 from each stream, where the lesson drew lengths about 8); `seq` and `seq-identity` on chunks of the text as it is, a random fifth of which validates.",
+    lessons += [_lesson_row(k, v) for k,v in found.items() if k.startswith("lesson6")]
+    others = [
+        "| text | characters | time, hidden units, epochs | n-grams | ours | speed |",
+        "| --- | --- | --- | --- | --- | --- |"]
+    others += [_text_row(k, v) for k,v in found.items() if k.startswith("text: ")]
+    return "\n\n".join([
+        "# Leaderboard",
+        _about,
+        f"Machine: {machine()}. {_about_speed}",
+        "![loss against training time](benchmarks/pictures/leaderboard.png)",
+        "\n".join(rows),
+        "## The recipe on other texts",
+        _about_texts,
+        "\n".join(others),
+        "## The lesson's other networks",
+        _about_lessons,
         "\n".join(lessons)])+"\n"
 
 
 def picture(found, path):
     "A panel for each mode, and one for the recipe; names stand beside their points, pushed apart where they would meet."
-    panels = {m:[(k.rpartition(", ")[0],v) for k,v in found.items() if k.endswith(f", {m}")] for m in modes} | {"the recipe":[(k[6:],v) for k,v in found.items() if k.startswith("best")]}
+    panels = {m: [(k.rpartition(", ")[0], v) for k,v in found.items() if k.endswith(f", {m}")] for m in modes}
+    panels["the recipe"] = [(k[6:], v) for k,v in found.items() if k.startswith("best")]
     fig,axs = plt.subplots(2, 2, figsize=(8, 8), sharey=True, layout="constrained")
     low,high = (f(n for rows in panels.values() for _,v in rows for n in (v["nats"], *v.get("early", [])[1:])) for f in (min, max))
     names = sorted({k for m in modes for k,_ in panels[m]})
@@ -162,7 +222,9 @@ def picture(found, path):
             colour = f"C{names.index(k)}" if k in names else "k"
             at = max(v["nats"], at+(high-low)/22)
             ax.plot(*zip(*([v["early"]] if "early" in v else []), (v["seconds"], v["nats"])), "o-" if k in names else "*", ms=6, lw=.8, color=colour)
-            ax.annotate(k, (v["seconds"], v["nats"]), xytext=(max(secs)*1.15 if k in names else v["seconds"]*1.1, at), va="center", fontsize=8, arrowprops=dict(arrowstyle="-", color=colour, lw=.5, shrinkB=4))
+            x = max(secs)*1.15 if k in names else v["seconds"]*1.1
+            arrow = dict(arrowstyle="-", color=colour, lw=.5, shrinkB=4)
+            ax.annotate(k, (v["seconds"], v["nats"]), xytext=(x, at), va="center", fontsize=8, arrowprops=arrow)
         if counts := found.get("n-grams"):
             ax.axhline(counts["nats"], ls=":", color="grey")
             if ax is axs[0, 0]: ax.annotate("n-grams", (0, counts["nats"]), xycoords=("axes fraction", "data"), textcoords="offset points", xytext=(4, 3), fontsize=8, color="grey")

@@ -30,13 +30,19 @@ def page(
 ) -> str: # SAMPLES.md
     "The texts with their numbers."
     text = read_text(nietzsche())
-    text,parts = text[:len(text)*9//10],[f"# Samples\n\nWritten by `python tools/samples.py`: what models of 256 hidden units write after {prompt!r} with `learn.generate({prompt!r}, {n}, temperature=…, seed={seed})`. "
-                                         "The tables are of `sample_report` over 20 such texts (`num=20`)."]
+    text = text[:len(text)*9//10]
+    parts = [
+        "# Samples\n\nWritten by `python tools/samples.py`: what models of 256 hidden units write "
+        f"after {prompt!r} with `learn.generate({prompt!r}, {n}, temperature=…, seed={seed})`. "
+        "The tables are of `sample_report` over 20 such texts (`num=20`)."]
     for arch,path in paths.items():
         learn,course = load_model(path, device="cpu"),courses[arch]
         last,stride = learn.training_log.rows[-1],course["stride"]
-        parts.append(f"## `{arch}`\n\nOne cycle of {course['epochs']} epochs, {'every window' if stride == 1 else f'one window in {stride}'}, some minutes; validated on the last tenth: "
-                     f"{last['valid_loss']:.4f} nats, {last['bits_per_char']:.4f} bits per char.")
+        windows = "every window" if stride == 1 else f"one window in {stride}"
+        parts.append(
+            f"## `{arch}`\n\n"
+            f"One cycle of {course['epochs']} epochs, {windows}, some minutes; validated on the last tenth: "
+            f"{last['valid_loss']:.4f} nats, {last['bits_per_char']:.4f} bits per char.")
         rows = ["| temperature | end in a loop | distinct 4-grams | words in the corpus | longest copy |", "| --- | --- | --- | --- | --- |"]
         for t in temperatures:
             texts = learn.generate([prompt], n, temperature=t or 1e-9, seed=seed, num=20) # all but greedy, without its warning
