@@ -224,7 +224,7 @@ def test_the_example_says_the_same_under_torchrun_and_accelerate_launch(tmp_path
 @pytest.mark.slow
 def test_charrnn_train_works_under_torchrun(tmp_path, small):
     (tmp_path/"my.txt").write_text(small, encoding="utf-8")
-    args = ["train", "my.txt", "--epochs", "1", "--n-hid", "32", "--prompt", "the"]
+    args = ["train", "my.txt", "--arch", "rnn", "--target", "next", "--epochs", "1", "--n-hid", "32", "--prompt", "the"]
     out = torchrun("--no-python", Path(sys.executable).with_name("charrnn"), *args, "--bs", 128, "--out", "two", cwd=tmp_path).stdout
     def alone(*args):
         cmd = [sys.executable, "-m", "fastai_charrnn.cli", *args]

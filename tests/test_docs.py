@@ -5,7 +5,7 @@ import pytest
 from links import broken_links
 from notebook_cells import cell,result,stream
 from notebooks import root
-from readme import budget_table,from_root,lesson_table,readme,rows_after,table_text,with_tables
+from readme import budget_table,folded,from_root,lesson_table,readme,rows_after,table_text,with_tables
 from readme_picture import badges,digest as digest_of_picture,draw,folder,numbers,picture,wrapped
 from readme_picture import key as picture_key
 
@@ -113,6 +113,11 @@ def test_an_html_table_is_aligned_to_the_right():
 @pytest.mark.parametrize("link,there", [("01_corpus.ipynb", "nbs/01_corpus.ipynb"), ("../LICENSE", "LICENSE"), ("tutorials/01.ipynb#x", "nbs/tutorials/01.ipynb#x"),
                                         ("https://docs.fast.ai", "https://docs.fast.ai"), ("#top", "#top")])
 def test_links_start_from_the_root_in_a_readme(link, there): assert from_root(f"see [this]({link}), f(x)") == f"see [this]({there}), f(x)"
+
+
+def test_long_lines_of_a_text_are_folded_and_columns_are_kept():
+    assert folded("a b\n" + "word "*20 + "end", 50) == "a b\n" + "\n".join(["word "*9 + "word", "word "*9 + "word", "end"])
+    assert folded("  a   b\n\n") == "  a   b\n\n"
 
 
 # the pictures of README

@@ -81,7 +81,7 @@ def test_mixed_precision_trains_on_a_gpu(small, arch, mode):
 def test_a_compiled_model_has_the_same_outputs_gradients_and_training(small, arch, backend):
     learn,plain = (build(small, arch, 2_000, n_hid=16, emb_sz=8) for _ in range(2))
     learn.model = torch.compile(learn.model, backend=backend)
-    x,y = plain.dls.valid_ds.batch(torch.arange(256))
+    x,y = plain.dls.train_ds.batch(torch.arange(256))
     for a,b in zip(gradients(learn, x, y), gradients(plain, x, y)): torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(fit(learn), fit(plain), atol=1e-5, rtol=1e-5)
     for a,b in zip(learn.model.parameters(), plain.model.parameters()): torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)

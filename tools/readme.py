@@ -5,7 +5,7 @@
 README has the notebook's texts, with links as seen from the root, and its code with what it prints: run
 `tools/outputs.py index.ipynb` first. Cells that begin with `#| hide` are left out.
 """
-import json,os,re
+import json,os,re,textwrap
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -148,6 +148,14 @@ def printed(
     return "" if text.startswith("<") else text # a picture, or HTML that is no table
 
 
+def folded(
+    text:str, # what a cell prints
+    width:int=90 # characters in a line, at most
+) -> str:
+    "Text whose long lines go on in the next, as in a terminal, but broken at spaces."
+    return "\n".join("\n".join(textwrap.wrap(line, width)) if len(line) > width else line for line in text.split("\n"))
+
+
 def readme(
     nb:dict # nbs/index.ipynb
 ) -> str: # README.md
@@ -163,7 +171,7 @@ def readme(
             continue
         code.append(source)
         if text := "\n".join(filter(None, (printed(o).strip("\n") for o in c["outputs"]))):
-            parts += [*_block("python", code), *_block("text", [text])]
+            parts += [*_block("python", code), *_block("text", [folded(text)])]
             code = []
     return "\n\n".join([*parts, *_block("python", code)]) + "\n"
 

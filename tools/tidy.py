@@ -57,9 +57,9 @@ def _plain(text):
     data = os.environ.get("CHARRNN_DATA")
     if data:
         text = text.replace(data, "data")
-    text = text.replace(f"{root}/", "").replace(str(root), ".")
+    text = text.replace(f"{root}/", "").replace(str(root), ".").replace(str(Path.home()), "~")
     text = re.sub(rf"{re.escape(tempfile.gettempdir())}/[\w.-]+", "/tmp/…", text)
-    return _address.sub("", text.replace(str(Path.home()), "~"))
+    return _address.sub("", text)
 
 
 def _shows(o):
