@@ -145,7 +145,7 @@ class DefaultRecipe:
     ) -> "DefaultRecipe":
         """A recipe with other values, and with the fields that go with them unless these are given too.
 
-        another `arch`      gets those dropouts for this size that it takes; plain recurrences get a lower `lr`
+        another `arch`      gets those dropouts for this size that it takes
         `config`            is added to that of the recipe
         windows             `stateful=False`, `target="next"`, a `stride`, a `valid` other than "tail", or an
                             architecture that reads windows only: `n`, `bs`, `target`, `epochs` and `lr` of windows"""
@@ -217,9 +217,6 @@ _text_sizes = (
     _TextSize(1_200_000, "gru", 2, 32, dict(dropout=0., state_drop=0., emb_drop=0.)),
     _TextSize(math.inf, "gru", 1, 32, dict(dropout=0., state_drop=0., emb_drop=0.)))
 
-_plain = ("rnn", "loop", "concat", "char3") # recurrences without gates
-_plain_lr = 4e-3 # the highest learning rate at which they train well
-
 
 def _fitting_streams(n_chars, n, bs): return max(min(bs, int(n_chars*.9)//(4*n)), 1) # each with four steps or more
 def _size_of(n_chars): return next(size for size in _text_sizes if n_chars <= size.most)
@@ -233,9 +230,9 @@ def _taken(arch, config):
 
 
 def _other_arch(recipe, arch):
-    "The recipe with another architecture, the dropouts and the learning rate that go with it."
+    "The recipe with another architecture and the dropouts that go with it."
     config = _size_of(recipe.n_chars).dropouts | recipe.config
-    return replace(recipe, arch=arch, config=_taken(arch, config), lr=_plain_lr if arch in _plain else DefaultRecipe.lr)
+    return replace(recipe, arch=arch, config=_taken(arch, config))
 
 
 def _needs_windows(arch, given):

@@ -189,12 +189,6 @@ def test_another_architecture_keeps_the_dropouts_it_takes(arch):
     assert _fit(recipe, learn) < 10
 
 
-def test_plain_recurrences_get_a_lower_rate_unless_one_is_given():
-    recipe = default_recipe(30_000)
-    assert recipe.but(arch="rnn").lr < recipe.but(arch="gru").lr == recipe.lr
-    assert recipe.but(arch="rnn", lr=.1).lr == .1
-
-
 @given(sizes)
 def test_every_size_has_dropouts_for_every_architecture(n):
     recipe = default_recipe(n)
