@@ -52,7 +52,7 @@ pytest: .venv/dev-installed ## the tests, slow ones included
 bench: .venv/dev-installed ## measure every performance claim and write BENCHMARKS.md
 	$(BIN)/python benchmarks/run.py
 
-reproduce: setup ## train the reference's networks (about 15 minutes), write REPRODUCTION.md and the README's table
+reproduce: setup ## train lesson 6's networks (about 15 minutes), write REPRODUCTION.md and the README's table
 	$(BIN)/charrnn reproduce --out REPRODUCTION.md
 	$(BIN)/python tools/readme.py
 
@@ -62,6 +62,7 @@ readme: setup ## write README.md from nbs/index.ipynb, and its pictures
 
 leaderboard: setup ## train every architecture in every mode for the same time, the recipe and the lesson (about three hours), write LEADERBOARD.md
 	$(BIN)/python tools/leaderboard.py
+	$(BIN)/python tools/readme.py
 
 clean: ## remove what was built, .venv included
 	rm -rf .venv build dist models *.egg-info .pytest_cache .ruff_cache .hypothesis
