@@ -148,7 +148,7 @@ class DefaultRecipe:
         another `arch`      gets those dropouts for this size that it takes
         `config`            is added to that of the recipe
         windows             `stateful=False`, `target="next"`, a `stride`, a `valid` other than "tail", or an
-                            architecture that reads windows only: `n`, `bs`, `target`, `epochs` and `lr` of windows"""
+                            architecture that reads windows only: `n`, `bs`, `target`, `epochs`, `lr` of windows, no dropout"""
         given = {k:v for k,v in changes.items() if v is not None}
         arch = given.get("arch", self.arch)
         new = self if arch == self.arch else _other_arch(self, arch)
@@ -245,4 +245,4 @@ def _needs_windows(arch, given):
 def _windows_of(arch):
     "Fields for windows: those of lesson 6."
     n = getattr(get_arch(arch).cls, "only_window", None) or 8
-    return dict(stateful=False, target="next", n=n, bs=512, val_bs=None, epochs=4, lr=5e-3)
+    return dict(stateful=False, target="next", n=n, bs=512, val_bs=None, epochs=4, lr=5e-3, config={})
