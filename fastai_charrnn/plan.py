@@ -80,6 +80,8 @@ def make_plan(
     config = {k: v for k in ("n_layers", "dropout") if (v := getattr(args, k)) is not None}
     _check_takes(arch, config)
     changes = {k: getattr(args, k) for k in _fields}
+    # a target is that of windows, unless streams are asked for
+    if args.target and not args.stateful: changes["stateful"] = False
     valid = None if args.valid == "tail" else args.valid
     return Plan(recipe.but(arch=arch, config=config, valid=valid, **changes), args.seed, args.minutes)
 

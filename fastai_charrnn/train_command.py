@@ -24,6 +24,8 @@ _save_seconds = 60
 _n_samples,_sample_chars = 3,200
 # training characters from which n-grams are counted, the last ones: more take long and much memory
 _most_counted = 5_000_000
+# characters that are trained on within two minutes
+_quick = 3_000_000
 
 
 def train(
@@ -44,6 +46,8 @@ def train(
     n_params = sum(p.numel() for p in learn.model.parameters())
     check_room(out, n_params)
     _say(f"{dls}\n{plan}: {n_params:,} parameters")
+    if len(text) > _quick and not (args.minutes or args.recipe):
+        _say("a text of this size takes more than two minutes; --minutes 2 limits the time")
     if num_distrib() > 1:
         rows = "streams" if dls.stateful else "windows"
         _say(f"{num_distrib()} processes, batches of {dls.train.bs} {rows} on each")
@@ -115,16 +119,19 @@ def _print_row(values):
 
 def _report(learn, args, plan, text, out):
     "The loss beside that of n-grams, samples, the verdict, and what to type next."
-    ngrams = ngram_baseline(learn.dls, max_chars=_most_counted).best
-    row = learn.training_log.rows[-1]
+    counted = ngram_baseline(learn.dls, max_chars=_most_counted)
+    ngrams,row = counted.best,learn.training_log.rows[-1]
     table = comparison(row, f"{learn.arch.name}, {plan.length}", ngrams)
     print(f"\n{table}\nvalidated on {learn.dls.train_ds.info['split']}")
+    if counted.n_train == _most_counted: print(f"n-grams: only the last {_most_counted:,} training characters were counted")
     prompts = args.prompt or held_out_prompts(learn, text)
     _print_samples(learn, prompts, args)
     print(f"\n{verdict(row['valid_loss'], row['train_loss'], ngrams.nats, bool(args.recipe))}")
     program,model = _program(),shlex.quote(str(out))
+    # a command of one line, if there is a prompt of one line
+    prompt = next((p for p in prompts if "\n" not in p), prompts[0])
     print(f"saved {out}; next, type\n"
-          f"  {program} generate {model} --prompt {shlex.quote(prompts[0])} -n 200\n"
+          f"  {program} generate {model} --prompt {shlex.quote(prompt)} -n 200\n"
           f"  {program} info {model}")
 
 

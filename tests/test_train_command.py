@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 from fastai_charrnn.all import CharDataLoaders,TrainingError,char_learner,load_model
 from fastai_charrnn.checkpoint import SaveModelFile,StopOnSignal
+from fastai_charrnn.cli import _parser
 from fastai_charrnn.held_out import evaluate_spans,held_out,is_trained_text
+from fastai_charrnn.plan import make_plan
+from fastai_charrnn.recipes import default_recipe
 from fastai_charrnn.train_command import held_out_prompts
 from fastai_charrnn.verdict import verdict
 
@@ -163,3 +166,37 @@ def test_a_model_file_remembers_its_text(learn, small, tmp_path):
     again = load_model(save_model(learn, tmp_path/"m"))
     assert is_trained_text(again, small)
     assert held_out(again, small) == [(27000, 30000)]
+
+
+# what is trained
+
+def _plan(*args, n_chars=30_000):
+    parsed = _parser().parse_args(["train", "my.txt", *args])
+    return make_plan(parsed, n_chars)
+
+
+def test_the_size_of_the_text_decides_where_nothing_is_said():
+    assert _plan().recipe == default_recipe(30_000).but(config={})
+    assert _plan(n_chars=3_000_000).recipe.arch == "gru"
+
+
+def test_options_change_single_choices():
+    recipe = _plan("--epochs", "3", "--n-hid", "99", "--dropout", ".1").recipe
+    assert (recipe.epochs, recipe.n_hid, recipe.config["dropout"]) == (3, 99, .1)
+    assert recipe.arch == "mullstm" and recipe.stateful
+
+
+@pytest.mark.parametrize("args,target", [(["--target", "every"], "every"), (["--target", "next"], "next")])
+def test_a_target_is_that_of_windows(args, target):
+    recipe = _plan(*args).recipe
+    assert (recipe.stateful, recipe.target, recipe.n) == (False, target, 8)
+
+
+def test_streams_can_be_asked_for_with_a_target():
+    assert _plan("--stateful", "--target", "every").recipe.stateful
+
+
+def test_the_best_recipe_trains_by_the_clock():
+    plan = _plan("--recipe", "best", "--minutes", ".5")
+    assert plan.minutes == .5
+    assert plan.length == "0.5 minutes"
