@@ -4,7 +4,7 @@ Each text is trained on by `default_recipe`, and its last tenth is the validatio
 Python language reference, of the standard library's sources in random order, and of the English docstrings of the installed packages.
 Seconds are of making the data, training, validating after every epoch, and counting; importing PyTorch and fastai takes some more.
 
-There is no promise for 300 KB of the Python reference. Its last tenth repeats long passages of the rest word for word. Contexts of
+There is no promise for 300 KB of the Python reference: 88% of the 50-character strings of its last tenth occur in the rest. Contexts of
 six characters reproduce them, and counting wins.
 """
 import ast,random,sysconfig
