@@ -1,15 +1,15 @@
 """The errors a user can meet. Each is a `ValueError` that says what was found, what is allowed, and what to do.
 
-    CharRnnError           everything below; what the command line turns into one line on stderr
-    ├─ CorpusError         text that cannot be read or used
-    │  └─ DownloadError    a corpus that cannot be fetched, or is not the one expected
-    ├─ VocabError          characters outside the vocabulary (`UnknownCharError`), or a vocabulary that is none
-    ├─ DataError           windows, batches and splits that a text cannot give
-    ├─ ArchError           architectures: unknown, taken, or unfit for the data
-    ├─ ModelFileError      a model file that is damaged, foreign, or does not fit
+    CharRnnError           all of the below; the command line prints it as one line on stderr
+    ├─ CorpusError         a text that cannot be read or used
+    │  └─ DownloadError    a text that cannot be downloaded, or is not the expected one
+    ├─ VocabError          an invalid vocabulary, or characters outside it (`UnknownCharError`)
+    ├─ DataError           windows, batches and splits that a text is too short for, or invalid arguments of the data
+    ├─ ArchError           architectures: unknown, already registered, or not made for the data
+    ├─ ModelFileError      a model file that is damaged, of another program, or does not fit
     ├─ TrainingError       training that cannot go on: the loss is not a finite number
-    ├─ GenerationError     what cannot be generated: options without sense, or a model whose numbers are none
-    └─ DistribError        several processes that do not fit each other, or of which one is lost
+    ├─ GenerationError     invalid options of generation, or a model that predicts NaN
+    └─ DistribError        processes that cannot train together, or one that is lost
 """
 
 __all__ = ["CharRnnError", "CorpusError", "DownloadError", "VocabError", "UnknownCharError", "DataError",
@@ -29,7 +29,7 @@ class DownloadError(CorpusError):
 
 
 class VocabError(CharRnnError):
-    "A vocabulary that is not one, or indices and characters outside it."
+    "An invalid vocabulary, or indices and characters outside it."
 
 
 class UnknownCharError(VocabError):
@@ -47,15 +47,15 @@ class UnknownCharError(VocabError):
 
 
 class DataError(CharRnnError):
-    "Windows, batches or a split that the text at hand cannot give."
+    "Windows, batches or a split that the text is too short for, or invalid arguments of the data."
 
 
 class ArchError(CharRnnError):
-    "An architecture that is unknown, already taken, or unfit for the data."
+    "An architecture that is unknown, already registered, or not made for the data."
 
 
 class ModelFileError(CharRnnError):
-    "A model file that is missing, damaged, foreign, or unfit for what is asked of it."
+    "A model file that is missing, damaged, of another program, or does not fit."
 
 
 class TrainingError(CharRnnError):
@@ -63,7 +63,7 @@ class TrainingError(CharRnnError):
 
 
 class GenerationError(CharRnnError):
-    "Text that cannot be generated as asked, or not by this model."
+    "Invalid options of generation, or a model that cannot generate."
 
 
 class DistribError(CharRnnError):
@@ -71,4 +71,4 @@ class DistribError(CharRnnError):
 
 
 class CharRnnWarning(UserWarning):
-    "Something was changed or looks wrong, and the work goes on."
+    "Something was changed or looks wrong; the work continues."
