@@ -144,7 +144,8 @@ def shown(
     nb # a notebook of nbformat
 ):
     "The same notebook, changed: without hidden cells, with folded ones marked for MyST-NB, and without directives."
-    nb.metadata["language_info"] = dict(name="python") # nbdev-clean removes it
+    # nbdev-clean removes it; the lexer also knows `!command`
+    nb.metadata["language_info"] = dict(name="python", pygments_lexer="ipython3")
     nb.cells = [_shown_cell(c) for c in nb.cells if not re.match(r"#\|\s*hide\s*$", c.source, re.M)]
     return nb
 
