@@ -245,4 +245,4 @@ def _needs_windows(arch, given):
 def _windows_of(arch):
     "Fields for windows: those of lesson 6."
     n = getattr(get_arch(arch).cls, "only_window", None) or 8
-    return dict(stateful=False, target="next", n=n, bs=512, val_bs=None, epochs=4, lr=5e-3, config={})
+    return dict(stateful=False, target="next", n=n, bs=512, val_bs=None, epochs=4, lr=5e-3, emb_sz=42, config={})
