@@ -148,7 +148,7 @@ class DefaultRecipe:
         another `arch`      gets those dropouts for this size that it takes
         `config`            is added to that of the recipe
         windows             `stateful=False`, `target="next"`, a `stride`, a `valid` other than "tail", or an
-                            architecture that reads windows only: `n`, `bs`, `target`, `epochs`, `lr` of windows, no dropout"""
+                            architecture that reads windows only: all that lesson 6's windows have but `n_hid`"""
         given = {k:v for k,v in changes.items() if v is not None}
         arch = given.get("arch", self.arch)
         new = self if arch == self.arch else _other_arch(self, arch)
