@@ -124,7 +124,7 @@ class CharLearner(Learner):
 
         Raises `UnknownCharError`, `DataError` for a text too short or an unknown way, `ArchError` for a way the model cannot read."""
         ids,n = CharIds.from_array(self.dls.vocab.encode(text, unk=unk)),self.dls.window
-        own = _trained_way(self.dls)
+        own = trained_way(self.dls)
         way = own if by is None else by
         if way not in ("windows", "chunks", "streams"): raise DataError(f"by={by!r} is not a way to read; take \"windows\", \"chunks\" or \"streams\"")
         need = n+1 if way == "windows" else 2
@@ -188,7 +188,9 @@ class CharLearner(Learner):
             f"Optimizer used: {self.opt_func}", f"Loss function: {self.loss_func}", "", "Callbacks:", *(f"  - {cb}" for cb in self.cbs.sorted("order"))]))
 
 
-def _trained_way(dls):
+def trained_way(
+    dls:CharDataLoaders # those of a model
+) -> str: # "windows", "chunks" or "streams"
     "How the model was trained to read: the value of `by` that `evaluate` takes by default."
     if dls.stateful: return "streams"
     return "chunks" if dls.target == "every" else "windows"
