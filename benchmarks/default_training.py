@@ -14,7 +14,7 @@ from time import perf_counter
 
 import torch
 from fastai_charrnn.all import default_recipe,ngram_baseline,nietzsche,python_reference,read_text
-from fastai_charrnn.reproduce import machine
+from fastai_charrnn.recipes.reproduce import machine
 from figures import Row
 
 _repeats = "Python reference, 300 KB"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import torch
 from fastai_charrnn.all import CharDataLoaders,char_learner,descent,human_numbers,nietzsche,python_reference,read_text,valley
-from fastai_charrnn.reproduce import machine
+from fastai_charrnn.recipes.reproduce import machine
 from figures import Row
 
 GRID = [5e-4*2**k for k in range(8)]

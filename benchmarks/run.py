@@ -7,7 +7,7 @@ import argparse,importlib,os,platform,sys,tempfile
 from pathlib import Path
 
 import torch
-from fastai_charrnn.reproduce import machine
+from fastai_charrnn.recipes.reproduce import machine
 
 here = Path(__file__).parent
 sys.path[:0] = [str(here), str(here.parent/"tests")] # figures; oracles

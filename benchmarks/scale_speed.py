@@ -15,8 +15,8 @@ _start = """
 import json,sys
 from itertools import islice
 from time import perf_counter as now
-from fastai_charrnn.data import CharDataLoaders
-from fastai_charrnn.encoded import encode_file
+from fastai_charrnn.data.loaders import CharDataLoaders
+from fastai_charrnn.data.encoded import encode_file
 def mb(what): return int(next(l for l in open("/proc/self/status") if l.startswith(what)).split()[1])/1024
 fname,n = sys.argv[1],int(sys.argv[2])
 open("/proc/self/clear_refs", "w").write("5") # the peak begins anew

@@ -9,7 +9,7 @@ from time import perf_counter
 
 import torch
 from fastai_charrnn.all import CharDataLoaders,char_learner,nietzsche,read_text
-from fastai_charrnn.sampling import greedy_ids
+from fastai_charrnn.generation.sampling import greedy_ids
 from figures import Row,in_turn,ratios
 from oracles import ORACLES,get_next_n
 

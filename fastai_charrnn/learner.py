@@ -13,21 +13,21 @@ from operator import attrgetter
 import fastai.callback.all # noqa: F401 (puts fit_one_cycle, lr_find, no_bar and the like on Learner)
 from fastai.basics import Adam,Callback,Learner,PrettyString,Recorder,Tensor,TrainEvalCallback,delegates,event,nn,noop,torch
 
-from .archs import get_arch
-from .callbacks import CarryState,EachTrainedEpoch,FiniteLoss,check_has_text
-from .data import CharDataLoaders
-from .distrib import detach_distributed,distrib_ctx,to_distributed
+from .models.registry import get_arch
+from .callback.core import CarryState,EachTrainedEpoch,FiniteLoss,check_has_text
+from .data.loaders import CharDataLoaders
+from .callback.distributed import detach_distributed,distrib_ctx,to_distributed
 from .errors import ArchError,CharRnnWarning,DataError
-from .generate import generate,next_probs,predict_next,score
-from .lr_find import lr_find
+from .generation.text import generate,next_probs,predict_next,score
+from .callback.lr_find import lr_find
 from .metrics import BitsPerChar,CharAccuracy,CharLoss,CharNLLLoss,SmoothLoss
-from .modelfile import build_model
-from .precision import to_bf16,to_fp16
-from .samples import PredictNextCallback
-from .splits import is_count
-from .streams import CharStreams
-from .timed import fit_minutes
-from .windows import CharIds,CharWindows
+from .io.format import build_model
+from .callback.fp16 import to_bf16,to_fp16
+from .callback.samples import PredictNextCallback
+from .data.splits import is_count
+from .data.streams import CharStreams
+from .callback.time_budget import fit_minutes
+from .data.windows import CharIds,CharWindows
 
 __all__ = ["CharLearner", "char_learner", "TrainingLog"]
 

@@ -10,7 +10,7 @@ from fastai.callback.all import minimum,slide,steep,valley
 from fastai.interpret import Interpretation
 from fastai_charrnn.all import BitsPerChar,CharDataLoaders,CharNLLLoss,char_learner,to_bits
 from fastai_charrnn.errors import ArchError,CharRnnWarning,DataError,UnknownCharError
-from fastai_charrnn.reproduce import reference_adam
+from fastai_charrnn.recipes.reproduce import reference_adam
 
 matplotlib.use("Agg")
 

@@ -12,10 +12,10 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from fastai_charrnn.all import CharHawk,char_learner,nietzsche,read_text
-from fastai_charrnn.hawk import HawkBlock,scan
-from fastai_charrnn.models import CharModel
-from fastai_charrnn.recipes import adamw,best_recipe,decaying
-from fastai_charrnn.recurrence import look_up
+from fastai_charrnn.models.hawk import HawkBlock,scan
+from fastai_charrnn.models.rnn import CharModel
+from fastai_charrnn.recipes.best import adamw,best_recipe,decaying
+from fastai_charrnn.models.recurrence import look_up
 from torch import nn
 
 

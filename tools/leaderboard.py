@@ -19,11 +19,11 @@ from torch import nn
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from fastai_charrnn.all import CharDataLoaders,char_learner,list_archs,human_numbers,ngram_baseline,nietzsche,python_reference,read_text
-from fastai_charrnn.adapting import dynamic_evaluation
-from fastai_charrnn.lessons import LESSONS,lesson6,lesson_pct,merge_rare
-from fastai_charrnn.recipes import best_recipe,measured_speed
-from fastai_charrnn.reproduce import machine
-from fastai_charrnn.timed import fast_bf16
+from fastai_charrnn.adapt import dynamic_evaluation
+from fastai_charrnn.recipes.lesson6 import LESSONS,lesson6,lesson_pct,merge_rare
+from fastai_charrnn.recipes.best import best_recipe,measured_speed
+from fastai_charrnn.recipes.reproduce import machine
+from fastai_charrnn.callback.time_budget import fast_bf16
 
 root = Path(__file__).parent.parent
 kept,seed = root/"benchmarks/leaderboard.json",42
