@@ -18,6 +18,7 @@ from .learner import *
 from .recipes.lesson6 import *
 from .callback.lr_find import *
 from .metrics import *
+from .models.base import *
 from .models.rnn import *
 from .models.mullstm import *
 from .generation.options import *

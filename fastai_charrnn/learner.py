@@ -21,10 +21,10 @@ from .errors import ArchError,CharRnnWarning,DataError
 from .generation.text import generate,next_probs,predict_next,score
 from .callback.lr_find import lr_find
 from .metrics import BitsPerChar,CharAccuracy,CharLoss,CharNLLLoss,SmoothLoss
-from .io.format import build_model
+from .models.build import build_model
 from .callback.fp16 import to_bf16,to_fp16
 from .callback.samples import PredictNextCallback
-from .data.splits import is_count
+from ._utils import is_count
 from .data.streams import CharStreams
 from .callback.time_budget import fit_minutes
 from .data.windows import CharIds,CharWindows

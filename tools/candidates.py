@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from fastai_charrnn.all import CharHawk,char_learner,nietzsche,read_text
 from fastai_charrnn.models.hawk import HawkBlock,scan
-from fastai_charrnn.models.rnn import CharModel
+from fastai_charrnn.models.base import CharModel
 from fastai_charrnn.recipes.best import adamw,best_recipe,decaying
 from fastai_charrnn.models.recurrence import look_up
 from torch import nn

@@ -15,7 +15,7 @@ import numpy as np
 from ..data.loaders import CharDataLoaders
 from ..errors import DataError
 from ..metrics import to_bits
-from ..data.splits import is_count
+from .._utils import is_count
 from ..data.windows import MappedIds
 
 __all__ = ["ngram_baseline", "NgramBaseline", "NgramScore"]

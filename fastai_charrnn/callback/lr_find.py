@@ -17,7 +17,7 @@ from fastai.callback.progress import CSVLogger
 
 from .core import check_has_text
 from ..errors import DataError
-from ..data.splits import is_count
+from .._utils import is_count
 
 __all__ = ["lr_find", "descent"]
 

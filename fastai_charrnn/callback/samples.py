@@ -12,7 +12,7 @@ from .core import EachTrainedEpoch
 from ..errors import DataError
 from ..generation.text import check_request,continue_texts
 from ..generation.options import Options
-from ..data.splits import is_count
+from .._utils import is_count
 
 __all__ = ["PredictNextCallback", "Sample"]
 

@@ -7,7 +7,7 @@ from ..data.loaders import CharDataLoaders
 from ..errors import ArchError
 from ..learner import CharLearner
 from .generate import epochs
-from ..io.format import count_parameters
+from ..models.build import count_parameters
 from ..recipes.best import BestRecipe,DefaultRecipe,best_recipe,default_recipe
 
 __all__ = ["Plan", "make_plan"]

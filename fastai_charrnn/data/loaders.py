@@ -18,7 +18,7 @@ from fastcore.imports import IN_NOTEBOOK
 from torch import Tensor
 
 from .corpus import read_text
-from ..callback.distributed import agreed,gathered,my_rows
+from .sharding import agreed,gathered,my_rows
 from .encoded import EncodedFile,encode_file
 from ..errors import DataError
 from .permutation import MANY,Shuffle

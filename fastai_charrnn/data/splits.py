@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._utils import is_count
 from ..errors import DataError
 from .permutation import MANY,DrawnStarts,OtherStarts,Shuffle,SpanStarts,Starts
 
@@ -103,11 +104,6 @@ def _many(n_windows, n_chars, n, stride, valid, valid_pct, seed):
         return Split(DrawnStarts(shuffle, cut, n_windows-1, True, stride), DrawnStarts(shuffle, 0, cut, False, stride))
     spans = _spans(n_chars, valid, valid_pct)
     return Split(*(SpanStarts(s, n, stride) for s in spans), spans)
-
-
-def is_count(v:object) -> bool:
-    "Whether `v` is a whole number from 1 up."
-    return isinstance(v, (int, np.integer)) and not isinstance(v, bool) and v >= 1
 
 
 def _check(n_chars, n, stride, valid_pct, seed):

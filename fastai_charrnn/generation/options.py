@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from numbers import Integral,Real
 
 from ..errors import GenerationError
-from ..data.splits import is_count
+from .._utils import is_count,is_whole
 
 __all__ = ["Options"]
 
@@ -78,13 +78,6 @@ def _between(name, v, low, high, way, above=False):
     if isinstance(v, Real) and not isinstance(v, bool) and low <= v <= (sys.float_info.max if high is None else high) and not (above and v == low): return
     allowed = f"from {low} to {high}" if high is not None else f"above {low}" if above else f"from {low} up"
     raise GenerationError(f"{name}={v!r} is not a number {allowed}; {way}")
-
-
-def is_whole(
-    v:object # anything
-) -> bool:
-    "Whether `v` is a whole number from 0 up, 3.0 included."
-    return isinstance(v, Real) and not isinstance(v, bool) and v >= 0 and v%1 == 0
 
 
 class Stops:

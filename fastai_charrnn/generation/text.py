@@ -23,10 +23,11 @@ from torch import nn
 from .beam import beam_ids
 from .decoders import carries,next_log_probs
 from ..errors import CharRnnWarning,DataError,GenerationError
-from .options import MOST,Options,Stops,is_whole
+from .._utils import is_whole
+from .options import MOST,Options,Stops
 from .sampling import check_weights,greedy_ids,sample_ids,score_ids,stream_ids
 from .scored import ScoredText
-from ..data.splits import is_count
+from .._utils import is_count
 
 if TYPE_CHECKING: from fastai.basics import Learner # a command that only writes does without fastai
 

@@ -7,22 +7,21 @@ The file is `.safetensors`: the weights, and in its header's metadata, under "ch
     window, target, stateful         how it reads: `CharDataLoaders.from_text` has the words
     data, training, versions         how it was trained: text, split, every epoch's losses, packages
 """
-import inspect,json
-from collections.abc import Callable,Iterator
-from contextlib import contextmanager,nullcontext
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError,safe_open
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
-from ..models import ensemble,hawk,mullstm,rnn # noqa: F401 (register the architectures)
-from ..models.registry import Arch,check_takes,get_arch
-from ..errors import ArchError,CharRnnError,ModelFileError
 from ..data.vocab import CharVocab
+from ..errors import CharRnnError,ModelFileError
+from ..models.build import build_model,without_init
+from ..models.registry import Arch,get_arch
 
-__all__ = ["describe_model", "build_model", "build_described", "count_parameters", "checked", "opening", "with_suffix", "FORMAT"]
+__all__ = ["describe_model", "build_described", "checked", "opening", "with_suffix", "FORMAT"]
 
 FORMAT = 2
 
@@ -63,50 +62,6 @@ def describe_model(
     return d | dict(tensors={k:shape for k,(shape,_) in tensors.items()}, dtypes={k:t for k,(_,t) in tensors.items()})
 
 
-def build_model(
-    cls:Callable, # a class or function: cls(vocab_sz, **config)
-    vocab_sz:int, # characters in the vocabulary, padding included
-    config:dict, # its further arguments
-    window:int|None, # characters it reads; None: it carries its state
-    seed:int|None=None, # what the weights are drawn with; None: the global random state
-    target:str="next" # what it predicts: the character after a window, or, with "every", the one after each of its characters
-) -> nn.Module:
-    """A model by its class, on the CPU so that a seed gives the same weights everywhere; told its window if it takes one.
-
-    Raises `ArchError` for arguments it does not take, and for a target it does not know."""
-    if "window" in inspect.signature(cls).parameters: config = config | dict(window=window)
-    check_takes(cls, config)
-    with nullcontext() if seed is None else torch.random.fork_rng():
-        if seed is not None: torch.manual_seed(seed)
-        try: model = cls(vocab_sz, **config)
-        except (MemoryError, RuntimeError) as e:
-            if not (isinstance(e, MemoryError) or "alloc" in str(e) or "overflow" in str(e)): raise
-            raise ArchError(f"there is not enough memory for {cls.__name__} with {_numbers(config)}; pass smaller numbers, such as n_hid=256") from None
-    if hasattr(model, "target"): model.target = target
-    if window is None and getattr(model, "window", 0) is not None:
-        raise ArchError(f"{cls.__name__} cannot carry its state from batch to batch: derive it from CharModel, with an argument window, or leave out stateful=True")
-    return model
-
-
-_sizes = ("n_hid", "emb_sz", "n_layers", "n_models")
-
-
-def _numbers(config): return ", ".join(f"{k}={config[k]!r}" for k in _sizes if k in config)
-
-
-def count_parameters(
-    arch:str, # a registered name
-    vocab_sz:int, # characters in the vocabulary, padding included
-    config:dict, # arguments of the architecture, as `char_learner` has them
-    window:int|None=None # characters it reads; None: it carries its state
-) -> int:
-    "How many numbers the weights of a model are, counted without memory for them. Raises `ArchError` for arguments it does not take."
-    record = get_arch(arch)
-    with torch.device("meta"),_Unfilled():
-        model = build_model(record.cls, vocab_sz, dict(record.config) | config, window)
-    return sum(p.numel() for p in model.parameters())
-
-
 def build_described(
     d:dict, # as `describe_model` gives it
     record:Arch, # its architecture
@@ -114,15 +69,6 @@ def build_described(
 ) -> nn.Module:
     "The model that a description calls for, untrained."
     return build_model(record.cls, vocab_sz, d["config"], None if d["stateful"] else d["window"], target=d["target"])
-
-
-class _Unfilled(TorchFunctionMode):
-    "Leaves initial values out: nobody asks for them on the meta device, where drawing them makes PyTorch import its compiler, a second long."
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if getattr(func, "__module__", None) == "torch.nn.init": return args[0] if args else kwargs["tensor"]
-        return func(*args, **kwargs)
 
 
 @contextmanager
@@ -141,7 +87,7 @@ def checked(
     "Compare the tensors of a file with those of the model it describes, built without memory for weights. Raises `ModelFileError`."
     vocab,record = CharVocab(d["vocab"]),get_arch(d["arch"])
     try:
-        with torch.device("meta"),_Unfilled(): model = build_described(d, record, len(vocab))
+        with torch.device("meta"),without_init(): model = build_described(d, record, len(vocab))
     except CharRnnError: raise
     except Exception as e: raise ModelFileError(f"{record.name} cannot be built from {d['config']} ({type(e).__name__}: {e})") from None
     want = {k:list(v.shape) for k,v in model.state_dict().items()}

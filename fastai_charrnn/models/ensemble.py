@@ -15,8 +15,8 @@ from torch import Tensor,nn
 
 from .registry import check_takes,get_arch,register_arch
 from ..errors import ArchError
-from .rnn import CharModel
-from ..data.splits import is_count
+from .base import CharModel
+from .._utils import is_count
 
 __all__ = ["CharEnsemble"]
 

@@ -15,7 +15,7 @@ from torch.compiler import is_compiling
 from .registry import register_arch
 from .gated import lstm_steps
 from .layers import check_parts
-from .rnn import CharModel
+from .base import CharModel
 from .recurrence import look_up
 
 __all__ = ["CharMulLstm"]

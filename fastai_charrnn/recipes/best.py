@@ -23,7 +23,7 @@ from ..models.registry import get_arch
 from ..data.loaders import CharDataLoaders
 from ..errors import DataError
 from ..learner import CharLearner,char_learner
-from ..data.splits import is_count
+from .._utils import is_count
 from ..callback.time_budget import fast_bf16,time_product
 
 __all__ = ["BestRecipe", "best_recipe", "DefaultRecipe", "default_recipe", "adamw"]

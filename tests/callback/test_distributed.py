@@ -7,7 +7,7 @@ import pytest
 import torch
 from fastai_charrnn.all import CharDataLoaders,char_learner
 from fastai_charrnn.data.loaders import WindowDL
-from fastai_charrnn.callback.distributed import my_rows
+from fastai_charrnn.data.sharding import my_rows
 from fastai_charrnn.errors import DistribError
 from hypothesis import given,settings
 from hypothesis import strategies as st

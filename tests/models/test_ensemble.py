@@ -3,7 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from fastai_charrnn.all import ArchError,CharDataLoaders,CharEnsemble,char_learner,get_arch,human_numbers,plot_embeddings
-from fastai_charrnn.io.format import build_model
+from fastai_charrnn.models.build import build_model
 from fastai_charrnn.recipes.best import decaying
 from oracles import step_by_step
 

@@ -6,7 +6,7 @@ import torch
 from fastai_charrnn.all import char_learner
 from fastai_charrnn.models.registry import _archs,get_arch,list_archs,register_arch
 from fastai_charrnn.errors import ArchError
-from fastai_charrnn.models.rnn import CharModel
+from fastai_charrnn.models.base import CharModel
 from oracles import ORACLES
 from torch import nn
 

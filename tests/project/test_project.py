@@ -47,7 +47,7 @@ def test_every_package_is_in_the_architecture(name): assert f"| `{name}/` |" in 
 
 
 def test_the_architectures_step_protocol_names_methods_that_exist():
-    from fastai_charrnn.models.rnn import CharModel
+    from fastai_charrnn.models.base import CharModel
     names = re.findall(r"^\| `(\w+)\(", (root/"ARCHITECTURE.md").read_text(encoding="utf-8"), re.M)
     assert {"layers", "table", "step"} <= set(names) and [n for n in names if not hasattr(CharModel, n)] == []
 

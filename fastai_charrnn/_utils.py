@@ -1,0 +1,69 @@
+"""Small helpers that several packages share. Imports nothing of the project, and no torch."""
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Integral,Real
+from pathlib import Path
+from tempfile import mkstemp
+
+__all__ = ["is_count", "is_whole", "unwrap_model", "atomic_path", "atomic_write"]
+
+
+def is_count(
+    v:object # anything
+) -> bool:
+    "Whether `v` is an integer from 1 up. NumPy integers count, `True` does not."
+    return isinstance(v, Integral) and not isinstance(v, bool) and v >= 1
+
+
+def is_whole(
+    v:object # anything
+) -> bool:
+    "Whether `v` is a whole number from 0 up, 3.0 included."
+    return isinstance(v, Real) and not isinstance(v, bool) and v >= 0 and v%1 == 0
+
+
+def unwrap_model(
+    model # a module
+): # the model itself
+    "The model inside `nn.DataParallel` or `DistributedDataParallel`, or the model as it is."
+    from torch import nn
+    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    return model.module if isinstance(model, wrappers) else model
+
+
+@contextmanager
+def atomic_path(
+    path:str|Path # the file to write
+) -> Iterator[Path]: # where to write it
+    """A temporary path in the same folder, renamed to `path` at the end of the block.
+
+    The temporary file is removed if the block raises, and `path` stays as it was."""
+    path = Path(path)
+    handle,name = mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        part.chmod(_file_mode(path))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _file_mode(path):
+    "The permissions of an existing file, or those that `open` gives a new one."
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
+
+
+def atomic_write(
+    path:str|Path, # the file to write
+    text:str # its content
+):
+    "Write a text file in UTF-8 under a temporary name, then rename it."
+    with atomic_path(path) as part:
+        part.write_text(text, encoding="utf-8")
