@@ -1,13 +1,14 @@
 """Pass the metadata of settings.ini to setuptools. Name, description, version and URLs are in pyproject.toml."""
+
 import re
 from configparser import ConfigParser
 from pathlib import Path
 
-from setuptools import find_packages,setup
+from setuptools import find_packages, setup
 
 root = Path(__file__).parent
 cfg = ConfigParser(delimiters=["="])
-cfg.read(root/"settings.ini", encoding="utf-8")
+cfg.read(root / "settings.ini", encoding="utf-8")
 cfg = cfg["DEFAULT"]
 lib = cfg["lib_name"]
 
@@ -21,7 +22,7 @@ def without_relative_links(text):
 
 def description():
     "README.md for a package index; code blocks stay as they are."
-    parts = (root/"README.md").read_text(encoding="utf-8").split("```")
+    parts = (root / "README.md").read_text(encoding="utf-8").split("```")
     parts[::2] = [without_relative_links(o) for o in parts[::2]]
     return "```".join(parts)
 

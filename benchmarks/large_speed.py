@@ -4,14 +4,21 @@ The texts are those of "scale speed", encoded to disk beforehand. A process of o
 (batches of 512 windows of 8, or 64 streams of 64); memory is the peak above what the imports left in use:
 `dls`, network, optimizer, activations, and what glibc's heap keeps of them.
 """
-import json,tempfile
+
+import json
+import tempfile
 from pathlib import Path
 
 from figures import Row
-from scale_speed import _start,_text,measured
+from scale_speed import _start, _text, measured
 
-_modes = {"windows": dict(n=8, bs=512, valid="random", valid_pct=.2), "streams": dict(n=64, bs=64, target="every", stateful=True)}
-_train = _start+"""
+_modes = {
+    "windows": dict(n=8, bs=512, valid="random", valid_pct=0.2),
+    "streams": dict(n=64, bs=64, target="every", stateful=True),
+}
+_train = (
+    _start
+    + """
 import torch
 from fastai_charrnn.all import CharDataLoaders,Callback,CancelFitException,char_learner
 kw,base = json.loads(sys.argv[3]),mb("VmRSS")
@@ -26,21 +33,25 @@ class Steps(Callback):
         raise CancelFitException
 with learn.no_bar(): learn.fit(10**6, 2e-3, cbs=Steps())
 """
+)
 
 
-def measure(short:bool=False) -> list[Row]:
+def measure(short: bool = False) -> list[Row]:
     "Both sizes, both ways, in turn."
-    sizes,rows = {"1 MB": 10**6} if short else {"1 MB": 10**6, "1 GB": 10**9},[]
+    sizes, rows = {"1 MB": 10**6} if short else {"1 MB": 10**6, "1 GB": 10**9}, []
     with tempfile.TemporaryDirectory() as tmp:
-        for name,size in sizes.items():
-            path = Path(tmp)/f"{size}.txt"
+        for name, size in sizes.items():
+            path = Path(tmp) / f"{size}.txt"
             _text(path, size)
-            for mode,kw in _modes.items():
-                found = [measured(_train, path, 20 if short else 2000, json.dumps(kw)) for _ in range(1 if short else 2)]
+            for mode, kw in _modes.items():
+                found = [
+                    measured(_train, path, 20 if short else 2000, json.dumps(kw)) for _ in range(1 if short else 2)
+                ]
                 peaks = [o["peak"] for o in found]
                 rows += [
-                    Row(f"{name}, {mode}: a step", [1e3*o["step"] for o in found], "{:.1f}", " ms"),
+                    Row(f"{name}, {mode}: a step", [1e3 * o["step"] for o in found], "{:.1f}", " ms"),
                     Row(f"{name}, {mode}: training loss at the end", [o["loss"] for o in found], "{:.3f}", " nats"),
                     Row(f"{name}, {mode}: memory at the first step", [o["early"] for o in found], "{:,.0f}", " MB"),
-                    Row(f"{name}, {mode}: memory at its peak", peaks, "{:,.0f}", " MB", 100, 50, True)]
+                    Row(f"{name}, {mode}: memory at its peak", peaks, "{:,.0f}", " MB", 100, 50, True),
+                ]
     return rows

@@ -6,9 +6,10 @@
 
 `bs` is each process's: two with 256 train as one with 512 does. README.md beside this file has the command for several hosts.
 """
+
 import argparse
 
-from fastai_charrnn.all import CharDataLoaders,char_learner,python_reference,rank_distrib,read_text,save_model
+from fastai_charrnn.all import CharDataLoaders, char_learner, python_reference, rank_distrib, read_text, save_model
 
 p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 p.add_argument("file", nargs="?", help="a text file (the Python language reference)")
@@ -19,8 +20,10 @@ p.add_argument("--out", default="model.safetensors")
 args = p.parse_args()
 
 text = read_text(args.file) if args.file else python_reference()
-dls = CharDataLoaders.from_text(text[:args.chars], bs=args.bs, valid="tail", valid_pct=.1)
+dls = CharDataLoaders.from_text(text[: args.chars], bs=args.bs, valid="tail", valid_pct=0.1)
 learn = char_learner(dls, "rnn", seed=42)
-with learn.no_bar(), learn.distrib_ctx(): learn.fit_one_cycle(args.epochs, 5e-3)
-save_model(learn, args.out) # the first process alone writes
-if not rank_distrib(): print(learn.generate(dls.vocab.decode(dls.valid_ds[0][0]), 100, seed=1))
+with learn.no_bar(), learn.distrib_ctx():
+    learn.fit_one_cycle(args.epochs, 5e-3)
+save_model(learn, args.out)  # the first process alone writes
+if not rank_distrib():
+    print(learn.generate(dls.vocab.decode(dls.valid_ds[0][0]), 100, seed=1))

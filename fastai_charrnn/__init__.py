@@ -2,4 +2,5 @@
 
 Holds the version and nothing else, so that the light parts (`corpus`, `vocab`, `charrnn --help`) import without torch.
 """
+
 __version__ = "0.1.0"

@@ -1,8 +1,9 @@
 """Small helpers that several packages share. Imports nothing of the project, and no torch."""
+
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from numbers import Integral,Real
+from numbers import Integral, Real
 from pathlib import Path
 from tempfile import mkstemp
 
@@ -10,37 +11,38 @@ __all__ = ["is_count", "is_whole", "unwrap_model", "atomic_path", "atomic_write"
 
 
 def is_count(
-    v:object # anything
+    v: object,  # anything
 ) -> bool:
     "Whether `v` is an integer from 1 up. NumPy integers count, `True` does not."
     return isinstance(v, Integral) and not isinstance(v, bool) and v >= 1
 
 
 def is_whole(
-    v:object # anything
+    v: object,  # anything
 ) -> bool:
     "Whether `v` is a whole number from 0 up, 3.0 included."
-    return isinstance(v, Real) and not isinstance(v, bool) and v >= 0 and v%1 == 0
+    return isinstance(v, Real) and not isinstance(v, bool) and v >= 0 and v % 1 == 0
 
 
 def unwrap_model(
-    model # a module
-): # the model itself
+    model,  # a module
+):  # the model itself
     "The model inside `nn.DataParallel` or `DistributedDataParallel`, or the model as it is."
     from torch import nn
+
     wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
     return model.module if isinstance(model, wrappers) else model
 
 
 @contextmanager
 def atomic_path(
-    path:str|Path # the file to write
-) -> Iterator[Path]: # where to write it
+    path: str | Path,  # the file to write
+) -> Iterator[Path]:  # where to write it
     """A temporary path in the same folder, renamed to `path` at the end of the block.
 
     The temporary file is removed if the block raises, and `path` stays as it was."""
     path = Path(path)
-    handle,name = mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    handle, name = mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     os.close(handle)
     part = Path(name)
     try:
@@ -61,8 +63,8 @@ def _file_mode(path):
 
 
 def atomic_write(
-    path:str|Path, # the file to write
-    text:str # its content
+    path: str | Path,  # the file to write
+    text: str,  # its content
 ):
     "Write a text file in UTF-8 under a temporary name, then rename it."
     with atomic_path(path) as part:

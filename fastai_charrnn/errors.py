@@ -1,19 +1,30 @@
 """The errors a user can meet. Each is a `ValueError` that says what was found, what is allowed, and what to do.
 
-    CharRnnError           all of the below; the command line prints it as one line on stderr
-    ├─ CorpusError         a text that cannot be read or used
-    │  └─ DownloadError    a text that cannot be downloaded, or is not the expected one
-    ├─ VocabError          an invalid vocabulary, or characters outside it (`UnknownCharError`)
-    ├─ DataError           windows, batches and splits that a text is too short for, or invalid arguments of the data
-    ├─ ArchError           architectures: unknown, already registered, or not made for the data
-    ├─ ModelFileError      a model file that is damaged, of another program, or does not fit
-    ├─ TrainingError       training that cannot go on: the loss is not a finite number
-    ├─ GenerationError     invalid options of generation, or a model that predicts NaN
-    └─ DistribError        processes that cannot train together, or one that is lost
+CharRnnError           all of the below; the command line prints it as one line on stderr
+├─ CorpusError         a text that cannot be read or used
+│  └─ DownloadError    a text that cannot be downloaded, or is not the expected one
+├─ VocabError          an invalid vocabulary, or characters outside it (`UnknownCharError`)
+├─ DataError           windows, batches and splits that a text is too short for, or invalid arguments of the data
+├─ ArchError           architectures: unknown, already registered, or not made for the data
+├─ ModelFileError      a model file that is damaged, of another program, or does not fit
+├─ TrainingError       training that cannot go on: the loss is not a finite number
+├─ GenerationError     invalid options of generation, or a model that predicts NaN
+└─ DistribError        processes that cannot train together, or one that is lost
 """
 
-__all__ = ["CharRnnError", "CorpusError", "DownloadError", "VocabError", "UnknownCharError", "DataError",
-           "ArchError", "ModelFileError", "TrainingError", "GenerationError", "CharRnnWarning"]
+__all__ = [
+    "CharRnnError",
+    "CorpusError",
+    "DownloadError",
+    "VocabError",
+    "UnknownCharError",
+    "DataError",
+    "ArchError",
+    "ModelFileError",
+    "TrainingError",
+    "GenerationError",
+    "CharRnnWarning",
+]
 
 
 class CharRnnError(ValueError):
@@ -35,15 +46,17 @@ class VocabError(CharRnnError):
 class UnknownCharError(VocabError):
     "Text with characters that the vocabulary lacks. `chars` holds them, `positions` where each first stands."
 
-    def __init__(self,
-        message:str, # what to print
-        chars:tuple[str,...]=(), # the unknown characters, in order of appearance
-        positions:tuple[int,...]=() # where each first stands in the text
+    def __init__(
+        self,
+        message: str,  # what to print
+        chars: tuple[str, ...] = (),  # the unknown characters, in order of appearance
+        positions: tuple[int, ...] = (),  # where each first stands in the text
     ):
         super().__init__(message)
-        self.chars,self.positions = chars,positions
+        self.chars, self.positions = chars, positions
 
-    def __reduce__(self): return type(self),(self.args[0], self.chars, self.positions)
+    def __reduce__(self):
+        return type(self), (self.args[0], self.chars, self.positions)
 
 
 class DataError(CharRnnError):

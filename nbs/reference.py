@@ -3,27 +3,30 @@
 An entry has a heading, the signature, the docstring and a table of the parameters, all taken from the code.
 That of a class goes on with its public methods.
 """
-import inspect,re
+
+import inspect
+import re
 from types import NoneType
 
 from fastcore.docments import docments
 from fastcore.utils import AttrDict
 
 empty = inspect.Parameter.empty
-width = 88 # columns of a signature
+width = 88  # columns of a signature
 
 
 class Entry:
     "The documentation of a function, or of a class with its methods, as Markdown."
+
     def __init__(self, sym, name=None, title_level=3):
         self.sym = sym
         self.name = name or getattr(sym, "__qualname__", str(sym))
-        self.h = "#"*title_level
+        self.h = "#" * title_level
 
     def _repr_markdown_(self):
         parts = [f"{self.h} `{self.name}`", *described(self.sym, self.name)]
         if inspect.isclass(self.sym):
-            for name,method in methods(self.sym):
+            for name, method in methods(self.sym):
                 parts += [f"{self.h}# `{self.name}.{name}`", *described(method, name)]
             if functions := _as_methods(self.sym):
                 parts.append("Functions that are methods, too: " + ", ".join(f"`{o}`" for o in functions) + ".")
@@ -33,33 +36,33 @@ class Entry:
 
 
 def methods(
-    cls:type # a class
-): # name and function or property of each
+    cls: type,  # a class
+):  # name and function or property of each
     "The public methods that a class defines and documents itself."
-    for name,o in vars(cls).items():
+    for name, o in vars(cls).items():
         o = getattr(o, "__func__", o)
         own = f"{cls.__name__}.{name}"
         is_method = isinstance(o, property) or inspect.isfunction(o) and o.__qualname__.endswith(own)
         if is_method and o.__doc__ and not name.startswith("_"):
-            yield name,o
+            yield name, o
 
 
 def _as_methods(cls):
     "Functions with an entry of their own that a class has as methods."
-    functions = {k: o for k,o in vars(cls).items() if inspect.isfunction(o) and not k.startswith("_")}
-    return [name for name,o in functions.items() if "." not in o.__qualname__ and o.__qualname__ == name]
+    functions = {k: o for k, o in vars(cls).items() if inspect.isfunction(o) and not k.startswith("_")}
+    return [name for name, o in functions.items() if "." not in o.__qualname__ and o.__qualname__ == name]
 
 
 def described(
-    o, # a function, class or property
-    name:str # as it is called
-): # Markdown paragraphs
+    o,  # a function, class or property
+    name: str,  # as it is called
+):  # Markdown paragraphs
     "Signature, docstring and parameters."
     doc = _as_markdown(inspect.getdoc(o) or "")
     if isinstance(o, property) or not _has_signature(o):
         return [doc]
-    doc = "" if doc.startswith(f"{name}(") else doc # that of a dataclass without one repeats its signature
-    own,passed_on = _parameters(o)
+    doc = "" if doc.startswith(f"{name}(") else doc  # that of a dataclass without one repeats its signature
+    own, passed_on = _parameters(o)
     documented = any(p.docment for p in own.values())
     parts = [f"```python\n{_signature(name, own, types=not documented)}\n```", doc]
     if documented:
@@ -86,30 +89,32 @@ def _has_signature(o):
 def _parameters(o):
     "Parameters by name, with type, default and docment: a function's own, and those it has by `delegates`."
     params = _fields(o) if hasattr(o, "_fields") else docments(o, full=True, returns=False, args_kwargs=True)
-    params = {k: p for k,p in params.items() if k not in ("self", "cls")}
+    params = {k: p for k, p in params.items() if k not in ("self", "cls")}
     code = getattr(inspect.unwrap(o.__init__ if inspect.isclass(o) else o), "__code__", None)
     here = set(params) if hasattr(o, "_fields") or code is None else set(code.co_varnames)
     bases = [docments(c, full=True) for c in inspect.getmro(o)[1:-1]] if inspect.isclass(o) else []
-    for name,p in params.items():
+    for name, p in params.items():
         p.docment = p.docment or next((b[name].docment for b in bases if name in b and b[name].docment), None)
-    own = {k: p for k,p in params.items() if k in here}
-    events = getattr(o, "_methods", ()) # which fastai's callbacks take as arguments
-    return own,[k for k in params if k not in here and k not in events]
+    own = {k: p for k, p in params.items() if k in here}
+    events = getattr(o, "_methods", ())  # which fastai's callbacks take as arguments
+    return own, [k for k in params if k not in here and k not in events]
 
 
 def _fields(o):
     "The fields of a named tuple, which `docments` does not read."
     comments = dict(re.findall(r"^\s+(\w+):.*?# (.*)$", inspect.getsource(o), re.M))
     params = inspect.signature(o).parameters.values()
-    return {p.name: AttrDict(anno=p.annotation, default=p.default, kind=p.kind, docment=comments.get(p.name))
-            for p in params}
+    return {
+        p.name: AttrDict(anno=p.annotation, default=p.default, kind=p.kind, docment=comments.get(p.name))
+        for p in params
+    }
 
 
 def _signature(name, params, types):
     "A call with all defaults, on lines of at most `width` columns."
-    parts,lines = _parts(params, types),[f"{name}("]
-    for i,part in enumerate(parts):
-        part += ")" if i == len(parts)-1 else ","
+    parts, lines = _parts(params, types), [f"{name}("]
+    for i, part in enumerate(parts):
+        part += ")" if i == len(parts) - 1 else ","
         if len(f"{lines[-1]} {part}") > width:
             lines.append("   ")
         lines[-1] += part if lines[-1].endswith("(") else f" {part}"
@@ -119,20 +124,23 @@ def _signature(name, params, types):
 def _parts(params, types):
     stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     parts = []
-    for name,p in params.items():
+    for name, p in params.items():
         anno = f": {_type(p.anno)}" if types and _type(p.anno) else ""
         default = "" if p.default is empty else f"={_value(p.default)}"
         starred = any(o.startswith("*") for o in parts)
         if p.kind is inspect.Parameter.KEYWORD_ONLY and not starred:
             parts.append("*")
-        parts.append(stars.get(p.kind, "")+name+anno+default)
+        parts.append(stars.get(p.kind, "") + name + anno + default)
     return parts
 
 
 def _table(params):
     head = "| parameter | type | default | |\n| --- | --- | --- | --- |"
-    rows = [[f"`{k}`", _code(_type(p.anno)), _code(_value(p.default)), p.docment or ""]
-            for k,p in params.items() if _says_something(p)]
+    rows = [
+        [f"`{k}`", _code(_type(p.anno)), _code(_value(p.default)), p.docment or ""]
+        for k, p in params.items()
+        if _says_something(p)
+    ]
     return "\n".join([head, *("| " + " | ".join(map(_cell, row)) + " |" for row in rows)])
 
 
@@ -170,5 +178,5 @@ def _value(default):
     if default is empty:
         return ""
     text = getattr(default, "__name__", None) or repr(default)
-    text = re.sub(r"^<(\w+\.\w+): .*>$", r"\1", text) # of an enumeration
+    text = re.sub(r"^<(\w+\.\w+): .*>$", r"\1", text)  # of an enumeration
     return "..." if text in ("<factory>", "<lambda>") else re.sub(r" at 0x[0-9a-f]+", "", text)

@@ -1,15 +1,19 @@
 """What the tests share: the corpus, a small text, small learners; and the rule that no corpus test is skipped where the corpus is."""
-import os,signal
+
+import os
+import signal
 
 import pytest
 import torch
 from fastai.basics import default_device
-from fastai_charrnn.all import CharDataLoaders,char_learner,nietzsche,python_reference,read_text
+
+from fastai_charrnn.all import CharDataLoaders, char_learner, nietzsche, python_reference, read_text
 
 # A job in a shell's background ignores Ctrl-C, which some tests send.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN: signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
-default_device(False) # tests are on the CPU where there is a GPU too; those marked gpu name theirs
+default_device(False)  # tests are on the CPU where there is a GPU too; those marked gpu name theirs
 
 
 @pytest.fixture(scope="session")
@@ -17,21 +21,26 @@ def text() -> str:
     "The reference's corpus. Skips only where it is not at hand; where CHARRNN_DATA promises it, missing is an error."
     if not os.environ.get("CHARRNN_DATA"):
         os.environ["CHARRNN_OFFLINE"] = "1"
-        try: return read_text(nietzsche())
-        except ValueError as e: pytest.skip(str(e))
+        try:
+            return read_text(nietzsche())
+        except ValueError as e:
+            pytest.skip(str(e))
     return read_text(nietzsche())
 
 
 @pytest.fixture(scope="session")
-def small() -> str: return python_reference()[:30_000]
+def small() -> str:
+    return python_reference()[:30_000]
 
 
 @pytest.fixture
-def dls(small, tmp_path): return CharDataLoaders.from_text(small, bs=256, valid="tail", seed=1, device="cpu", path=tmp_path)
+def dls(small, tmp_path):
+    return CharDataLoaders.from_text(small, bs=256, valid="tail", seed=1, device="cpu", path=tmp_path)
 
 
 @pytest.fixture
-def learn(dls): return char_learner(dls, n_hid=64, seed=0)
+def learn(dls):
+    return char_learner(dls, n_hid=64, seed=0)
 
 
 @pytest.fixture(scope="session")
@@ -39,14 +48,17 @@ def trained(small, tmp_path_factory):
     "A learner of two epochs. Tests that change it copy it first."
     dls = CharDataLoaders.from_text(small, bs=128, valid="tail", device="cpu", path=tmp_path_factory.mktemp("trained"))
     learn = char_learner(dls, n_hid=64, seed=0)
-    with learn.no_bar(), learn.no_logging(): learn.fit(2, 5e-3)
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(2, 5e-3)
     return learn
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if "text" in getattr(item, "fixturenames", ()): item.add_marker("corpus")
-        if item.get_closest_marker("gpu") and not torch.cuda.is_available(): item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+        if "text" in getattr(item, "fixturenames", ()):
+            item.add_marker("corpus")
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -54,4 +66,7 @@ def pytest_runtest_makereport(item, call):
     "Where CHARRNN_DATA is set, a skipped corpus test is a failed one."
     report = (yield).get_result()
     if report.skipped and item.get_closest_marker("corpus") and os.environ.get("CHARRNN_DATA"):
-        report.outcome,report.longrepr = "failed",f"{item.nodeid} needs the corpus and was skipped although CHARRNN_DATA is set"
+        report.outcome, report.longrepr = (
+            "failed",
+            f"{item.nodeid} needs the corpus and was skipped although CHARRNN_DATA is set",
+        )

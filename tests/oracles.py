@@ -2,35 +2,38 @@
 
 Each takes a model of ours and computes with its very parameters, so that values and gradients can be compared.
 """
+
 import torch
-from torch.nn.functional import log_softmax,relu
+from torch.nn.functional import log_softmax, relu
 
 
 def loop(m, x):
     h = torch.zeros(len(x), m.n_hid, dtype=m.out.weight.dtype)
-    for c in x.t(): h = torch.tanh(m.hid(h + relu(m.inp(m.emb(c)))))
+    for c in x.t():
+        h = torch.tanh(m.hid(h + relu(m.inp(m.emb(c)))))
     return log_softmax(m.out(h), dim=-1)
 
 
 def char3(m, x):
-    c1,c2,c3 = x.t()
-    in1,in2,in3 = (relu(m.inp(m.emb(c))) for c in (c1, c2, c3))
+    c1, c2, c3 = x.t()
+    in1, in2, in3 = (relu(m.inp(m.emb(c))) for c in (c1, c2, c3))
     h = torch.zeros_like(in1)
-    h = torch.tanh(m.hid(h+in1))
-    h = torch.tanh(m.hid(h+in2))
-    h = torch.tanh(m.hid(h+in3))
+    h = torch.tanh(m.hid(h + in1))
+    h = torch.tanh(m.hid(h + in2))
+    h = torch.tanh(m.hid(h + in3))
     return log_softmax(m.out(h), dim=-1)
 
 
 def concat(m, x):
     h = torch.zeros(len(x), m.n_hid, dtype=m.out.weight.dtype)
-    for c in x.t(): h = torch.tanh(m.hid(relu(m.inp(torch.cat([h, m.emb(c)], 1)))))
+    for c in x.t():
+        h = torch.tanh(m.hid(relu(m.inp(torch.cat([h, m.emb(c)], 1)))))
     return log_softmax(m.out(h), dim=-1)
 
 
 def library(m, x):
     "The recurrent layer over the whole sequence, its last output read out."
-    outp,_ = m.rnn(m.emb(x.t()))
+    outp, _ = m.rnn(m.emb(x.t()))
     return log_softmax(m.out(outp[-1]), dim=-1)
 
 
@@ -49,13 +52,13 @@ def get_next_n(m, vocab, prompt, n):
     for _ in range(n):
         c = get_next(m, vocab, prompt)
         res += c
-        prompt = prompt[1:]+c
+        prompt = prompt[1:] + c
     return res
 
 
 def step_by_step(m, x):
     "What a model says after every character, by its steps alone: (bs, n, V)."
-    h,table,outs = m.init_hidden(len(x)),m.table(),[]
+    h, table, outs = m.init_hidden(len(x)), m.table(), []
     for c in x.t():
         h = m.step(table[c], h)
         outs.append(m.readout(h))

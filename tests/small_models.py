@@ -1,28 +1,38 @@
 """Small models and learners that several tests share: lively ones, one that carries its state, one without the step protocol."""
+
 import numpy as np
 import torch
-from fastai_charrnn.all import CharDataLoaders,char_learner,get_arch
 
-CALM = dict(mullstm=dict(dropout=0., layer_drop=0., state_drop=0., emb_drop=0.), hawk=dict(dropout=0., layer_drop=0.)) # configs without dropout: two fits draw the same
-CALM["ensemble"] = CALM["mullstm"] # what its networks are
+from fastai_charrnn.all import CharDataLoaders, char_learner, get_arch
+
+CALM = dict(
+    mullstm=dict(dropout=0.0, layer_drop=0.0, state_drop=0.0, emb_drop=0.0), hawk=dict(dropout=0.0, layer_drop=0.0)
+)  # configs without dropout: two fits draw the same
+CALM["ensemble"] = CALM["mullstm"]  # what its networks are
 
 
 class Whole(torch.nn.Module):
     "A model without the step protocol, and with a layer that behaves otherwise in training."
+
     def __init__(self, model):
         super().__init__()
-        self.model,self.drop = model,torch.nn.Dropout(.5)
-    def forward(self, x): return self.drop(self.model(x))
+        self.model, self.drop = model, torch.nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.drop(self.model(x))
 
 
 class CarriedGru(get_arch("gru").cls):
     "A GRU that carries its state."
-    def __init__(self, vocab_sz, emb_sz=42, n_hid=256): super().__init__(vocab_sz, emb_sz, n_hid, window=None)
+
+    def __init__(self, vocab_sz, emb_sz=42, n_hid=256):
+        super().__init__(vocab_sz, emb_sz, n_hid, window=None)
 
 
 def lively(learn, scale=4):
     "Weights so large that texts are lively."
-    for p in learn.model.parameters(): p.data *= scale
+    for p in learn.model.parameters():
+        p.data *= scale
     return learn
 
 
@@ -33,7 +43,8 @@ def build(small, arch, n=8, **kw):
 
 def random_prompts(vocab, k, longest=40):
     rng = np.random.default_rng(5)
-    return ["".join(rng.choice(vocab.itos[1:], rng.integers(0, longest+1))) for _ in range(k)]
+    return ["".join(rng.choice(vocab.itos[1:], rng.integers(0, longest + 1))) for _ in range(k)]
 
 
-def carried(small): return lively(build(small, CarriedGru), 2)
+def carried(small):
+    return lively(build(small, CarriedGru), 2)

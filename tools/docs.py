@@ -8,20 +8,43 @@
 The front page is nbs/index.ipynb, from which README.md is made.
 Nothing is called over the network: of links to other sites only the form is checked.
 """
-import hashlib,os,re,shutil,subprocess,sys
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from links import broken_links
-from notebooks import execute,has_outputs,is_current,nbs,notebooks,root
+from notebooks import execute, has_outputs, is_current, nbs, notebooks, root
 from readme import from_root
 from tidy import tidied
 
-build = root/"build/docs"
-executed,source,html = build/"executed",build/"source",build/"html"
-pages = ["ARCHITECTURE", "CONTRIBUTING", "CHANGELOG", "REPRODUCTION", "BENCHMARKS", "SAMPLES", "LEADERBOARD", "NOTEBOOKS",
-         "examples/README", "docs/your-own-text", "docs/text-generation", "docs/sequences", "docs/architectures", "docs/model-files",
-         "docs/gpu-and-many-processes", "docs/results", "docs/reference", "docs/citing"]
+build = root / "build/docs"
+executed, source, html = build / "executed", build / "source", build / "html"
+pages = [
+    "ARCHITECTURE",
+    "CONTRIBUTING",
+    "CHANGELOG",
+    "REPRODUCTION",
+    "BENCHMARKS",
+    "SAMPLES",
+    "LEADERBOARD",
+    "NOTEBOOKS",
+    "examples/README",
+    "docs/your-own-text",
+    "docs/text-generation",
+    "docs/sequences",
+    "docs/architectures",
+    "docs/model-files",
+    "docs/gpu-and-many-processes",
+    "docs/results",
+    "docs/reference",
+    "docs/citing",
+]
 
 conf = """
 project = "fastai_charrnn"
@@ -69,27 +92,28 @@ table.docutils:has(th:nth-child(4):last-child > p:empty) td { vertical-align: to
 
 
 def stamp(
-    rel:Path # of a notebook, relative to nbs/
+    rel: Path,  # of a notebook, relative to nbs/
 ) -> str:
     "A digest of all that the outputs of a notebook depend on: the notebook, the package, and `IN_TEST`."
     h = hashlib.sha256(os.environ.get("IN_TEST", "").encode())
-    for o in [nbs/rel, *sorted(nbs.glob("*.py")), *sorted((root/"fastai_charrnn").glob("*.py"))]:
+    for o in [nbs / rel, *sorted(nbs.glob("*.py")), *sorted((root / "fastai_charrnn").glob("*.py"))]:
         h.update(o.read_bytes())
     return h.hexdigest()
 
 
 def with_outputs(
-    rel:Path # of a notebook, relative to nbs/
-) -> Path: # of the notebook to show, for nbformat
+    rel: Path,  # of a notebook, relative to nbs/
+) -> Path:  # of the notebook to show, for nbformat
     "The notebook itself if its stored outputs are current, else one executed now or before."
     import nbformat
-    nb,out = nbformat.read(nbs/rel, as_version=4),executed/rel
+
+    nb, out = nbformat.read(nbs / rel, as_version=4), executed / rel
     if has_outputs(rel) and is_current(nb):
-        return nbs/rel
+        return nbs / rel
     digest = out.with_suffix(".stamp")
     if out.exists() and digest.exists() and digest.read_text() == stamp(rel):
         return out
-    took = execute(nb, (nbs/rel).parent)
+    took = execute(nb, (nbs / rel).parent)
     out.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(tidied(nb), out)
     digest.write_text(stamp(rel))
@@ -98,29 +122,31 @@ def with_outputs(
 
 
 def write_source(
-    paths:dict[Path, Path] # where each notebook is, with its outputs
+    paths: dict[Path, Path],  # where each notebook is, with its outputs
 ):
     "The folder that Sphinx reads."
     import nbformat
+
     shutil.rmtree(source, ignore_errors=True)
-    (source/"_static").mkdir(parents=True)
-    (source/"conf.py").write_text(conf)
-    (source/"_static/site.css").write_text(css)
+    (source / "_static").mkdir(parents=True)
+    (source / "conf.py").write_text(conf)
+    (source / "_static/site.css").write_text(css)
     for folder in ("benchmarks/pictures", "examples", "docs"):
-        shutil.copytree(root/folder, source/folder)
+        shutil.copytree(root / folder, source / folder)
     for name in pages:
-        text = (root/f"{name}.md").read_text(encoding="utf-8")
-        (source/f"{name}.md").write_text(re.sub(r"\]\((\.\./)?nbs/", r"](\1", text))
-    shutil.copy(root/"LICENSE", source)
-    for rel,path in paths.items():
+        text = (root / f"{name}.md").read_text(encoding="utf-8")
+        (source / f"{name}.md").write_text(re.sub(r"\]\((\.\./)?nbs/", r"](\1", text))
+    shutil.copy(root / "LICENSE", source)
+    for rel, path in paths.items():
         nb = shown(nbformat.read(path, as_version=4))
-        (source/rel).parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(_front(nb) if rel == Path("index.ipynb") else nb, source/rel)
+        (source / rel).parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(_front(nb) if rel == Path("index.ipynb") else nb, source / rel)
 
 
 def _front(nb):
     "The index, with links from the root and with what the sidebar lists."
     import nbformat
+
     for c in nb.cells:
         if c.cell_type == "markdown":
             c.source = from_root(c.source, "")
@@ -141,7 +167,7 @@ _directive = re.compile(r"#\|\s*([\w-]+)\s*:?\s*(.*)")
 
 
 def shown(
-    nb # a notebook of nbformat
+    nb,  # a notebook of nbformat
 ):
     "The same notebook, changed: without hidden cells, with folded ones marked for MyST-NB, and without directives."
     # nbdev-clean removes it; the lexer also knows `!command`
@@ -151,7 +177,7 @@ def shown(
 
 
 def _shown_cell(c):
-    options,code = directives(c.source)
+    options, code = directives(c.source)
     if c.cell_type != "code":
         return c
     if code.startswith("show_doc("):
@@ -170,19 +196,20 @@ def _shown_cell(c):
 def _entry(c):
     "What `show_doc` gives, as a Markdown cell: so its headings can be linked and listed."
     import nbformat
+
     output = next(o for o in c.outputs if "text/markdown" in o.get("data", {}))
     return nbformat.v4.new_markdown_cell(output.data["text/markdown"])
 
 
 def directives(
-    source:str # of a cell
-) -> tuple[dict[str, str], str]: # by name, and what comes after them
+    source: str,  # of a cell
+) -> tuple[dict[str, str], str]:  # by name, and what comes after them
     "The lines at the start of a cell that begin with `#|`, such as `#| code-fold: true`."
-    lines,options = source.splitlines(),{}
+    lines, options = source.splitlines(), {}
     while lines and (found := _directive.match(lines[0])):
         options[found[1]] = found[2].strip()
         lines.pop(0)
-    return options,"\n".join(lines)
+    return options, "\n".join(lines)
 
 
 def _mark_wide_pictures():
@@ -193,13 +220,13 @@ def _mark_wide_pictures():
 
 
 def _marked(found):
-    header = (html/"_images"/found[2]).read_bytes()[:24]
-    width = int.from_bytes(header[16:20], "big") # of a PNG
-    return f'<img class="wide" style="--phone: {width*5//8}px" {found[1]}' if width > 800 else found[0]
+    header = (html / "_images" / found[2]).read_bytes()[:24]
+    width = int.from_bytes(header[16:20], "big")  # of a PNG
+    return f'<img class="wide" style="--phone: {width * 5 // 8}px" {found[1]}' if width > 800 else found[0]
 
 
 def main():
-    rels = sorted(notebooks(), key=lambda o: len(o.parts), reverse=True) # tutorials first, they take longest
+    rels = sorted(notebooks(), key=lambda o: len(o.parts), reverse=True)  # tutorials first, they take longest
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         paths = dict(zip(rels, pool.map(with_outputs, rels)))
     write_source(paths)
@@ -209,7 +236,7 @@ def main():
     _mark_wide_pictures()
     if broken := list(broken_links(html.resolve())):
         sys.exit("\n".join(broken))
-    print(f"{len(list(html.rglob('*.html')))} pages, every link leads somewhere: {html/'index.html'}")
+    print(f"{len(list(html.rglob('*.html')))} pages, every link leads somewhere: {html / 'index.html'}")
 
 
 if __name__ == "__main__":

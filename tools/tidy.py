@@ -1,5 +1,8 @@
 """Outputs of a notebook as they are stored: without what differs from run to run and from machine to machine."""
-import os,re,tempfile
+
+import os
+import re
+import tempfile
 from pathlib import Path
 
 from notebooks import root
@@ -10,13 +13,13 @@ _address = re.compile(r" at 0x[0-9a-f]+")
 
 
 def tidied(
-    nb # a notebook of nbformat, after its execution
+    nb,  # a notebook of nbformat, after its execution
 ):
     "The same notebook, changed: without counts, progress bars, paths of this machine, and memory addresses."
     for c in nb.cells:
         if c.cell_type != "code":
             continue
-        c.execution_count,c.metadata = None,{}
+        c.execution_count, c.metadata = None, {}
         c.outputs = [o for o in map(_tidied_output, _joined(c.outputs)) if _shows(o)]
     return nb
 
@@ -38,7 +41,7 @@ def _tidied_output(o):
         o.execution_count = None
     if o.output_type == "stream":
         o.text = _plain(_last_of_lines(o.text))
-    for mime,text in o.get("data", {}).items():
+    for mime, text in o.get("data", {}).items():
         if mime == "text/html":
             text = _progress.sub("", text)
         o.data[mime] = _plain(text) if mime.startswith("text/") else text

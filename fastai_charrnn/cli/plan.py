@@ -1,14 +1,15 @@
 """What `charrnn train` trains and for how long: the recipe for the text's size, changed by the options given."""
+
 import inspect
 from dataclasses import dataclass
 
-from ..models.registry import get_arch
 from ..data.loaders import CharDataLoaders
 from ..errors import ArchError
 from ..learner import CharLearner
-from .generate import epochs
 from ..models.build import count_parameters
-from ..recipes.best import BestRecipe,DefaultRecipe,best_recipe,default_recipe
+from ..models.registry import get_arch
+from ..recipes.best import BestRecipe, DefaultRecipe, best_recipe, default_recipe
+from .generate import epochs
 
 __all__ = ["Plan", "make_plan"]
 
@@ -16,40 +17,47 @@ __all__ = ["Plan", "make_plan"]
 @dataclass(frozen=True)
 class Plan:
     "A recipe, and how long to train by it."
-    recipe:DefaultRecipe|BestRecipe
-    seed:int # fixes the split, weights, order and dropout
-    minutes:float|None = None # train by the clock; None: by epochs
 
-    def dls(self,
-        text:str, # what to train on
-        **kwargs # as `CharDataLoaders.from_text`
+    recipe: DefaultRecipe | BestRecipe
+    seed: int  # fixes the split, weights, order and dropout
+    minutes: float | None = None  # train by the clock; None: by epochs
+
+    def dls(
+        self,
+        text: str,  # what to train on
+        **kwargs,  # as `CharDataLoaders.from_text`
     ) -> CharDataLoaders:
         "The text as the recipe reads it."
         return self.recipe.dls(text, seed=self.seed, **kwargs)
 
-    def count_parameters(self,
-        dls:CharDataLoaders # as `dls` makes them
+    def count_parameters(
+        self,
+        dls: CharDataLoaders,  # as `dls` makes them
     ) -> int:
         "How many weights the model has, before it takes memory."
         r = self.recipe
         config = dict(n_hid=r.n_hid, emb_sz=r.emb_sz) | r.config
         window = None if dls.stateful else dls.window
-        return count_parameters(r.arch, len(dls.vocab), config, window)*getattr(r, "n_models", 1)
+        return count_parameters(r.arch, len(dls.vocab), config, window) * getattr(r, "n_models", 1)
 
-    def learner(self,
-        dls:CharDataLoaders, # as `dls` makes them
-        **kwargs # as `char_learner`
+    def learner(
+        self,
+        dls: CharDataLoaders,  # as `dls` makes them
+        **kwargs,  # as `char_learner`
     ) -> CharLearner:
         "The untrained learner."
         return self.recipe.learner(dls, seed=self.seed, **kwargs)
 
-    def fit(self,
-        learn:CharLearner, # as `learner` makes it
-        cbs:list # further callbacks
+    def fit(
+        self,
+        learn: CharLearner,  # as `learner` makes it
+        cbs: list,  # further callbacks
     ):
         "Train by the clock or by epochs."
-        if self.minutes: learn.fit_minutes(self.minutes, self.recipe.lr, cbs=cbs)
-        else: self.recipe.fit(learn, seed=self.seed, cbs=cbs)
+        if self.minutes:
+            learn.fit_minutes(self.minutes, self.recipe.lr, cbs=cbs)
+        else:
+            self.recipe.fit(learn, seed=self.seed, cbs=cbs)
 
     @property
     def length(self) -> str:
@@ -66,14 +74,14 @@ _fields = ("n_hid", "emb_sz", "n", "bs", "lr", "epochs", "stride", "target", "st
 
 
 def make_plan(
-    args, # parsed arguments of `charrnn train`
-    n_chars:int # characters of the text
+    args,  # parsed arguments of `charrnn train`
+    n_chars: int,  # characters of the text
 ) -> Plan:
     """The recipe for the text's size, or the best one for `--minutes`, with what the options change.
 
     Raises `ArchError` for an unknown architecture, or an option that it does not have."""
     if args.recipe:
-        minutes = args.minutes or 5.
+        minutes = args.minutes or 5.0
         return Plan(best_recipe(minutes), args.seed, minutes)
     recipe = default_recipe(n_chars)
     arch = get_arch(args.arch.lower()).name if args.arch else recipe.arch
@@ -81,13 +89,15 @@ def make_plan(
     _check_takes(arch, config)
     changes = {k: getattr(args, k) for k in _fields}
     # a target is that of windows, unless streams are asked for
-    if args.target and not args.stateful: changes["stateful"] = False
+    if args.target and not args.stateful:
+        changes["stateful"] = False
     valid = None if args.valid == "tail" else args.valid
     return Plan(recipe.but(arch=arch, config=config, valid=valid, **changes), args.seed, args.minutes)
 
 
 def _check_takes(arch, config):
     takes = inspect.signature(get_arch(arch).cls).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in takes.values()): return
+    if any(p.kind is p.VAR_KEYWORD for p in takes.values()):
+        return
     if odd := [k for k in config if k not in takes]:
         raise ArchError(f"{arch} has no --{odd[0].replace('_', '-')}; leave it out, or choose another --arch")

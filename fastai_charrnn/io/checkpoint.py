@@ -2,27 +2,35 @@
 
 `check_place`, `check_memory` and `check_room` make sure that a model can be trained and saved before an epoch is spent.
 """
-import math,os,shutil,signal,tempfile,threading,time
+
+import math
+import os
+import shutil
+import signal
+import tempfile
+import threading
+import time
 from pathlib import Path
 
-from fastai.basics import Callback,Recorder,num_distrib
+from fastai.basics import Callback, Recorder, num_distrib
 
-from .model_file import save_model
 from ..callback.core import EachTrainedEpoch
-from ..errors import ArchError,ModelFileError,TrainingError
+from ..errors import ArchError, ModelFileError, TrainingError
 from .format import with_suffix
+from .model_file import save_model
 
 __all__ = ["check_place", "check_memory", "check_room", "SaveModelFile", "StopOnSignal"]
 
 
 def check_place(
-    path:str|Path, # where a model file is to be written
-    overwrite:bool=False # whether an existing file may be replaced
-) -> Path: # with ".safetensors" if it had no suffix
+    path: str | Path,  # where a model file is to be written
+    overwrite: bool = False,  # whether an existing file may be replaced
+) -> Path:  # with ".safetensors" if it had no suffix
     """Make the folder of a model file.
 
     Raises `ModelFileError` if the file exists, has another suffix, or cannot be written."""
-    if Path(path).is_dir(): raise ModelFileError(f"cannot write {path}: it is a folder; pass --out with a file name")
+    if Path(path).is_dir():
+        raise ModelFileError(f"cannot write {path}: it is a folder; pass --out with a file name")
     path = with_suffix(path)
     if path.suffix != ".safetensors":
         better = path.with_suffix(".safetensors")
@@ -32,60 +40,75 @@ def check_place(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # as root, permissions tell nothing: write something
-        with tempfile.TemporaryFile(dir=path.parent) as f: f.write(b"0")
+        with tempfile.TemporaryFile(dir=path.parent) as f:
+            f.write(b"0")
     except FileExistsError:
         raise ModelFileError(f"cannot write {path}: {path.parent} is not a folder; pass another --out") from None
-    except OSError as e: raise ModelFileError(f"cannot write {path}: {e.strerror}; pass another --out") from None
+    except OSError as e:
+        raise ModelFileError(f"cannot write {path}: {e.strerror}; pass another --out") from None
     return path
 
 
 def check_room(
-    path:Path, # where a model file is to be written
-    n_params:int # numbers that it will hold, of 4 bytes each
+    path: Path,  # where a model file is to be written
+    n_params: int,  # numbers that it will hold, of 4 bytes each
 ):
     "Raise `ModelFileError` if the disk has no room for the file."
-    need = 4*n_params + 2**16
+    need = 4 * n_params + 2**16
     free = shutil.disk_usage(path.parent).free
     if free < need:
-        raise ModelFileError(f"{path} needs {need/2**20:,.1f} MiB and its disk has {free/2**20:,.1f} MiB free; "
-                             "make room, or pass another --out")
+        raise ModelFileError(
+            f"{path} needs {need / 2**20:,.1f} MiB and its disk has {free / 2**20:,.1f} MiB free; "
+            "make room, or pass another --out"
+        )
 
 
 def check_memory(
-    n_params:int # weights of a model
+    n_params: int,  # weights of a model
 ):
     "Raise `ArchError` if weights, gradients and two moments of each need more memory than the machine has."
-    need,have = 16*n_params,os.sysconf("SC_PHYS_PAGES")*os.sysconf("SC_PAGE_SIZE")
+    need, have = 16 * n_params, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if need > have:
-        raise ArchError(f"{n_params:,} parameters need {need/2**30:,.0f} GiB of memory to train and this machine has "
-                        f"{have/2**30:,.0f} GiB; pass smaller numbers, such as n_hid=256")
+        raise ArchError(
+            f"{n_params:,} parameters need {need / 2**30:,.0f} GiB of memory to train and this machine has "
+            f"{have / 2**30:,.0f} GiB; pass smaller numbers, such as n_hid=256"
+        )
 
 
 class SaveModelFile(EachTrainedEpoch):
     """Save the model after every epoch of a fit, or with `seconds`, at the end of the batch in which they have passed.
 
     `saved` counts the files written. A model whose validation loss is not finite is not saved: `TrainingError`."""
+
     # after the epoch's numbers are logged
-    order = Recorder.order+2
+    order = Recorder.order + 2
 
-    def __init__(self,
-        path:Path, # a model file
-        seconds:float|None=None # between two files; None: one after every epoch
-    ): self.path,self.seconds,self.saved = path,seconds,0
+    def __init__(
+        self,
+        path: Path,  # a model file
+        seconds: float | None = None,  # between two files; None: one after every epoch
+    ):
+        self.path, self.seconds, self.saved = path, seconds, 0
 
-    def before_fit(self): self.last = time.monotonic()
+    def before_fit(self):
+        self.last = time.monotonic()
 
     def after_batch(self):
-        if self.seconds is None or not self.training or hasattr(self.learn, "lr_finder"): return
-        if time.monotonic()-self.last >= self.seconds: self.save()
+        if self.seconds is None or not self.training or hasattr(self.learn, "lr_finder"):
+            return
+        if time.monotonic() - self.last >= self.seconds:
+            self.save()
 
     def trained_epoch(self):
         "Save the model of this epoch, if files are written by epochs."
-        if self.seconds is not None: return
-        loss = self.learn.training_log.rows[-1].get("valid_loss", 0.)
+        if self.seconds is not None:
+            return
+        loss = self.learn.training_log.rows[-1].get("valid_loss", 0.0)
         if not math.isfinite(loss):
-            raise TrainingError(f"the validation loss is {loss} after epoch {self.epoch}, so training stopped; "
-                                "train with a lower learning rate, such as lr_find suggests")
+            raise TrainingError(
+                f"the validation loss is {loss} after epoch {self.epoch}, so training stopped; "
+                "train with a lower learning rate, such as lr_find suggests"
+            )
         self.save()
 
     def save(self):
@@ -100,11 +123,13 @@ class StopOnSignal(Callback):
 
     Use it as a context manager around a fit. A second signal interrupts at once. Does nothing in one of several
     processes, which wait for each other, and outside the main thread, where signals do not arrive."""
-    order = Recorder.order+20
+
+    order = Recorder.order + 20
     run_valid = True
     signals = tuple(getattr(signal, k) for k in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, k))
 
-    def __init__(self): self.received,self.before = None,{}
+    def __init__(self):
+        self.received, self.before = None, {}
 
     def __enter__(self):
         if num_distrib() <= 1 and threading.current_thread() is threading.main_thread():
@@ -112,12 +137,15 @@ class StopOnSignal(Callback):
         return self
 
     def __exit__(self, *_):
-        for s,handler in self.before.items(): signal.signal(s, handler)
+        for s, handler in self.before.items():
+            signal.signal(s, handler)
         self.before = {}
 
     def _note(self, number, frame):
-        if self.received is not None: raise KeyboardInterrupt
+        if self.received is not None:
+            raise KeyboardInterrupt
         self.received = number
 
     def after_batch(self):
-        if self.received is not None: raise KeyboardInterrupt
+        if self.received is not None:
+            raise KeyboardInterrupt

@@ -1,8 +1,9 @@
 """A model file opened to write with, and for nothing else: torch is imported, fastai is not, which halves the time to the first character.
 
-    write = load_writer("my.safetensors")
-    write.generate("It was ", 200, seed=1)
+write = load_writer("my.safetensors")
+write.generate("It was ", 200, seed=1)
 """
+
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,33 +11,36 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from ..generation.text import generate,next_probs,predict_next,score
-from .format import build_described,checked,describe_model,opening,with_suffix
 from ..data.vocab import CharVocab
+from ..generation.text import generate, next_probs, predict_next, score
+from .format import build_described, checked, describe_model, opening, with_suffix
 
 __all__ = ["CharWriter", "load_writer"]
 
 
 class CharWriter:
     "A network and its vocabulary with the verbs of text that a `CharLearner` has. Made by `load_writer`."
-    predict_next,next_probs,generate,score = predict_next,next_probs,generate,score
 
-    def __init__(self,
-        model:nn.Module, # (bs, n) indices to (bs, V) log-probabilities
-        vocab:CharVocab, # what its indices mean
-        window:int # characters it was trained on
-    ): self.model,self.dls = model,SimpleNamespace(vocab=vocab, window=window)
+    predict_next, next_probs, generate, score = predict_next, next_probs, generate, score
+
+    def __init__(
+        self,
+        model: nn.Module,  # (bs, n) indices to (bs, V) log-probabilities
+        vocab: CharVocab,  # what its indices mean
+        window: int,  # characters it was trained on
+    ):
+        self.model, self.dls = model, SimpleNamespace(vocab=vocab, window=window)
 
 
 def load_writer(
-    path:str|Path, # a file written by `save_model`
-    device:str|torch.device|None=None # where to put the model; None: the GPU if there is one
+    path: str | Path,  # a file written by `save_model`
+    device: str | torch.device | None = None,  # where to put the model; None: the GPU if there is one
 ) -> CharWriter:
     "The model of a file in evaluation mode. Runs nothing from the file. Raises `ModelFileError` as `load_model` does."
     path = with_suffix(path)
     d = describe_model(path)
     with opening(path):
-        vocab,record = checked(d)
+        vocab, record = checked(d)
         model = build_described(d, record, len(vocab))
     model.load_state_dict(load_file(path))
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")

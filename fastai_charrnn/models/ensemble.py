@@ -8,15 +8,16 @@ log-probabilities, whose negative is the mean of their losses. Read out, it is t
 
 To all else it is one model: its table, state and outputs are the members', one beside the other.
 """
+
 import math
 
 import torch
-from torch import Tensor,nn
+from torch import Tensor, nn
 
-from .registry import check_takes,get_arch,register_arch
+from .._utils import is_count
 from ..errors import ArchError
 from .base import CharModel
-from .._utils import is_count
+from .registry import check_takes, get_arch, register_arch
 
 __all__ = ["CharEnsemble"]
 
@@ -25,22 +26,39 @@ __all__ = ["CharEnsemble"]
 class CharEnsemble(CharModel):
     "Several networks of one architecture, different in their initial weights and dropouts alone."
 
-    def __init__(self, vocab_sz:int, emb_sz:int=128, n_hid:int=256, window:int|None=8,
-        arch:str="mullstm", # what each of them is, from `list_archs()`
-        n_models:int=3, # how many
-        **config # further arguments of the architecture
+    def __init__(
+        self,
+        vocab_sz: int,
+        emb_sz: int = 128,
+        n_hid: int = 256,
+        window: int | None = 8,
+        arch: str = "mullstm",  # what each of them is, from `list_archs()`
+        n_models: int = 3,  # how many
+        **config,  # further arguments of the architecture
     ):
         """Raises `ArchError` for an architecture that is none or is not made of steps, for arguments it does not take, and for no members."""
-        if not is_count(n_models): raise ArchError(f"n_models={n_models!r} is not a whole number from 1 up")
+        if not is_count(n_models):
+            raise ArchError(f"n_models={n_models!r} is not a whole number from 1 up")
         cls = get_arch(arch).cls
         if not (isinstance(cls, type) and issubclass(cls, CharModel)) or cls.only_window or cls is CharEnsemble:
-            raise ArchError(f"an ensemble of {arch!r} cannot be made: its members read step by step, windows of any length; take \"mullstm\", \"lstm\" or \"gru\"")
+            raise ArchError(
+                f'an ensemble of {arch!r} cannot be made: its members read step by step, windows of any length; take "mullstm", "lstm" or "gru"'
+            )
         config = dict(get_arch(arch).config) | config
         check_takes(cls, config)
         nn.Module.__init__(self)
-        self.vocab_sz,self.emb_sz,self.n_hid,self.window,self.arch,self.n_models = vocab_sz,emb_sz,n_hid,window,arch,n_models
-        self.members = nn.ModuleList([cls(vocab_sz, emb_sz=emb_sz, n_hid=n_hid, window=window, **config) for _ in range(n_models)])
-        self.plain = isinstance(self.members[0].init_hidden(1), Tensor) # whether a member's state is no tuple
+        self.vocab_sz, self.emb_sz, self.n_hid, self.window, self.arch, self.n_models = (
+            vocab_sz,
+            emb_sz,
+            n_hid,
+            window,
+            arch,
+            n_models,
+        )
+        self.members = nn.ModuleList(
+            [cls(vocab_sz, emb_sz=emb_sz, n_hid=n_hid, window=window, **config) for _ in range(n_models)]
+        )
+        self.plain = isinstance(self.members[0].init_hidden(1), Tensor)  # whether a member's state is no tuple
 
     @property
     def emb(self) -> nn.Embedding:
@@ -52,24 +70,34 @@ class CharEnsemble(CharModel):
         "The first one's read-out."
         return self.members[0].out
 
-    def table(self): return torch.cat([m.table() for m in self.members], -1)
-    def init_hidden(self, bs): return _joined(m.init_hidden(bs) for m in self.members)
-    def step(self, inp, h): return _joined(m.step(i, s) for m,i,s in zip(self.members, inp.chunk(self.n_models, -1), self._states(h)))
-    def output(self, h): return torch.cat([m.output(s) for m,s in zip(self.members, self._states(h))], -1)
-    def read(self, x): return _joined(m.read(x) for m in self.members)
+    def table(self):
+        return torch.cat([m.table() for m in self.members], -1)
+
+    def init_hidden(self, bs):
+        return _joined(m.init_hidden(bs) for m in self.members)
+
+    def step(self, inp, h):
+        return _joined(m.step(i, s) for m, i, s in zip(self.members, inp.chunk(self.n_models, -1), self._states(h)))
+
+    def output(self, h):
+        return torch.cat([m.output(s) for m, s in zip(self.members, self._states(h))], -1)
+
+    def read(self, x):
+        return _joined(m.read(x) for m in self.members)
 
     def predict(self, outs):
-        log_probs = torch.stack([m.predict(o) for m,o in zip(self.members, outs.chunk(self.n_models, -1))])
-        return log_probs.mean(0) if self.training else log_probs.logsumexp(0)-math.log(self.n_models)
+        log_probs = torch.stack([m.predict(o) for m, o in zip(self.members, outs.chunk(self.n_models, -1))])
+        return log_probs.mean(0) if self.training else log_probs.logsumexp(0) - math.log(self.n_models)
 
     def read_all(self, x, h):
-        outs,states = zip(*(m.read_all(x, s) for m,s in zip(self.members, self._states(h))))
-        return torch.cat(outs, -1),_joined(states)
+        outs, states = zip(*(m.read_all(x, s) for m, s in zip(self.members, self._states(h))))
+        return torch.cat(outs, -1), _joined(states)
 
     def _states(self, h):
         "The state, member by member."
-        k = len(h)//self.n_models
-        return h if self.plain else [h[i:i+k] for i in range(0, len(h), k)]
+        k = len(h) // self.n_models
+        return h if self.plain else [h[i : i + k] for i in range(0, len(h), k)]
 
 
-def _joined(states): return tuple(o for s in states for o in (s if isinstance(s, tuple) else (s,)))
+def _joined(states):
+    return tuple(o for s in states for o in (s if isinstance(s, tuple) else (s,)))

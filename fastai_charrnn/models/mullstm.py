@@ -9,14 +9,15 @@ multiplicative LSTM (Krause, Lu, Murray & Renals 2016, eq. 14-18: m = (W_mx x) â
 has a transition matrix of its own, U diag(m). In the first layer x is a character, so that m is a row of the table like
 the rest and costs nothing.
 """
+
 from torch import nn
 from torch.compiler import is_compiling
 
-from .registry import register_arch
+from .base import CharModel
 from .gated import lstm_steps
 from .layers import check_parts
-from .base import CharModel
 from .recurrence import look_up
+from .registry import register_arch
 
 __all__ = ["CharMulLstm"]
 
@@ -25,49 +26,78 @@ __all__ = ["CharMulLstm"]
 class CharMulLstm(CharModel):
     "An LSTM whose recurrent product sees the last character, and with the dropouts that a small text calls for."
 
-    def __init__(self, vocab_sz:int, emb_sz:int=128, n_hid:int=512, window:int|None=8,
-        n_layers:int=1, # LSTMs, each reading the one below
-        dropout:float=.5, # the part of the outputs that training leaves out before the read-out
-        layer_drop:float=.3, # likewise between layers
-        state_drop:float=.25, # likewise of the state before the recurrent product
-        emb_drop:float=.05, # the part of the embeddings' numbers that training leaves out
-        weight_drop:float=0. # the part of the recurrent weights that training leaves out (Wan et al. 2013)
+    def __init__(
+        self,
+        vocab_sz: int,
+        emb_sz: int = 128,
+        n_hid: int = 512,
+        window: int | None = 8,
+        n_layers: int = 1,  # LSTMs, each reading the one below
+        dropout: float = 0.5,  # the part of the outputs that training leaves out before the read-out
+        layer_drop: float = 0.3,  # likewise between layers
+        state_drop: float = 0.25,  # likewise of the state before the recurrent product
+        emb_drop: float = 0.05,  # the part of the embeddings' numbers that training leaves out
+        weight_drop: float = 0.0,  # the part of the recurrent weights that training leaves out (Wan et al. 2013)
     ):
         """Masks of outputs and states are one for all steps of a batch (Gal & Ghahramani 2016).
 
         Raises `ArchError` for dropouts that are none."""
-        check_parts(dropout=dropout, layer_drop=layer_drop, state_drop=state_drop, emb_drop=emb_drop, weight_drop=weight_drop)
-        self.n_layers,self.dropout,self.layer_drop,self.state_drop,self.emb_drop,self.weight_drop = n_layers,dropout,layer_drop,state_drop,emb_drop,weight_drop
+        check_parts(
+            dropout=dropout, layer_drop=layer_drop, state_drop=state_drop, emb_drop=emb_drop, weight_drop=weight_drop
+        )
+        self.n_layers, self.dropout, self.layer_drop, self.state_drop, self.emb_drop, self.weight_drop = (
+            n_layers,
+            dropout,
+            layer_drop,
+            state_drop,
+            emb_drop,
+            weight_drop,
+        )
         super().__init__(vocab_sz, emb_sz, n_hid, window)
 
     def layers(self, emb_sz, n_hid):
-        self.inp = nn.ModuleList([nn.Linear(n_hid if k else emb_sz, 5*n_hid) for k in range(self.n_layers)]) # W, b; R, r
-        self.hid = nn.ModuleList([nn.Linear(n_hid, 4*n_hid, bias=False) for _ in range(self.n_layers)]) # U
-        for o in (*self.inp, *self.hid): nn.init.uniform_(o.weight, -o.in_features**-.5, o.in_features**-.5)
+        self.inp = nn.ModuleList(
+            [nn.Linear(n_hid if k else emb_sz, 5 * n_hid) for k in range(self.n_layers)]
+        )  # W, b; R, r
+        self.hid = nn.ModuleList([nn.Linear(n_hid, 4 * n_hid, bias=False) for _ in range(self.n_layers)])  # U
+        for o in (*self.inp, *self.hid):
+            nn.init.uniform_(o.weight, -(o.in_features**-0.5), o.in_features**-0.5)
         for o in self.inp:
             nn.init.zeros_(o.bias)
-            nn.init.ones_(o.bias[n_hid:2*n_hid]) # the cell remembers at first (Gers, Schmidhuber & Cummins 2000)
+            nn.init.ones_(o.bias[n_hid : 2 * n_hid])  # the cell remembers at first (Gers, Schmidhuber & Cummins 2000)
 
-    def table(self): return self.inp[0](self._drop(self.emb.weight[None], self.emb_drop)[0])
-    def init_hidden(self, bs): return tuple(super(CharMulLstm, self).init_hidden(bs) for _ in range(2*self.n_layers)) # h, c of every layer
-    def output(self, h): return h[-2]
-    def predict(self, outs): return super().predict(self._drop(outs, self.dropout))
+    def table(self):
+        return self.inp[0](self._drop(self.emb.weight[None], self.emb_drop)[0])
+
+    def init_hidden(self, bs):
+        return tuple(super(CharMulLstm, self).init_hidden(bs) for _ in range(2 * self.n_layers))  # h, c of every layer
+
+    def output(self, h):
+        return h[-2]
+
+    def predict(self, outs):
+        return super().predict(self._drop(outs, self.dropout))
 
     def step(self, inp, h):
-        new,k = (),self.n_hid
-        for layer,u in enumerate(self.hid):
-            if layer: inp = self.inp[layer](new[-2])
-            i,f,g,o = (inp[:, :4*k] + u(2*inp[:, 4*k:].sigmoid()*h[2*layer])).chunk(4, -1)
-            c = f.sigmoid()*h[2*layer+1] + i.sigmoid()*g.tanh()
-            new += (o.sigmoid()*c.tanh(), c)
+        new, k = (), self.n_hid
+        for layer, u in enumerate(self.hid):
+            if layer:
+                inp = self.inp[layer](new[-2])
+            i, f, g, o = (inp[:, : 4 * k] + u(2 * inp[:, 4 * k :].sigmoid() * h[2 * layer])).chunk(4, -1)
+            c = f.sigmoid() * h[2 * layer + 1] + i.sigmoid() * g.tanh()
+            new += (o.sigmoid() * c.tanh(), c)
         return new
 
     def read_all(self, x, h):
-        if is_compiling(): return super().read_all(x, h) # the compiler wants the plain loop
-        z,outs,new,k = look_up(self.table(), x.t()),None,(),self.n_hid
-        for layer,u in enumerate(self.hid):
-            if layer: z = self.inp[layer](self._drop(outs, self.layer_drop))
-            m = self._drop(2*z[..., 4*k:].sigmoid(), self.state_drop)
-            outs,*hc = lstm_steps(z[..., :4*k], self._drop(u.weight[None], self.weight_drop)[0], *h[2*layer:2*layer+2], m)
+        if is_compiling():
+            return super().read_all(x, h)  # the compiler wants the plain loop
+        z, outs, new, k = look_up(self.table(), x.t()), None, (), self.n_hid
+        for layer, u in enumerate(self.hid):
+            if layer:
+                z = self.inp[layer](self._drop(outs, self.layer_drop))
+            m = self._drop(2 * z[..., 4 * k :].sigmoid(), self.state_drop)
+            outs, *hc = lstm_steps(
+                z[..., : 4 * k], self._drop(u.weight[None], self.weight_drop)[0], *h[2 * layer : 2 * layer + 2], m
+            )
             new += tuple(hc)
-        return outs,new
+        return outs, new

@@ -1,4 +1,5 @@
 """The pictures: they draw what they are given, into the axes they are given, and refuse what does not fit."""
+
 import matplotlib
 
 matplotlib.use("agg")
@@ -6,8 +7,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from fastai_charrnn.errors import ArchError,DataError,GenerationError,UnknownCharError
-from fastai_charrnn.analysis.plots import DRAWN,plot_arch,plot_embeddings,plot_next,plot_over_text
+
+from fastai_charrnn.analysis.plots import DRAWN, plot_arch, plot_embeddings, plot_next, plot_over_text
+from fastai_charrnn.errors import ArchError, DataError, GenerationError, UnknownCharError
 
 
 @pytest.fixture(autouse=True)
@@ -16,15 +18,17 @@ def close():
     plt.close("all")
 
 
-def _texts(ax): return [t.get_text() for t in ax.texts if t.get_text()]
+def _texts(ax):
+    return [t.get_text() for t in ax.texts if t.get_text()]
 
 
 @pytest.mark.parametrize("arch", DRAWN)
 @pytest.mark.parametrize("n", [1, 4])
 def test_an_unrolled_drawing_has_every_character_and_state(arch, n):
     texts = _texts(plot_arch(arch, n=n))
-    for k in range(1, n+1): assert f"$c_{k}$" in texts and f"$h_{k}$" in texts
-    assert texts.count("0") == texts.count("next") == 1 and f"$c_{n+1}$" not in texts
+    for k in range(1, n + 1):
+        assert f"$c_{k}$" in texts and f"$h_{k}$" in texts
+    assert texts.count("0") == texts.count("next") == 1 and f"$c_{n + 1}$" not in texts
 
 
 @pytest.mark.parametrize("arch", DRAWN)
@@ -48,8 +52,10 @@ def test_drawings_go_where_they_are_told(trained):
 
 
 def test_what_has_no_drawing_is_refused():
-    with pytest.raises(ArchError, match="'lstm' has no drawing; plot_arch draws char3, loop, concat, rnn"): plot_arch("lstm")
-    with pytest.raises(DataError, match="n=0 characters cannot be drawn"): plot_arch("loop", n=0)
+    with pytest.raises(ArchError, match="'lstm' has no drawing; plot_arch draws char3, loop, concat, rnn"):
+        plot_arch("lstm")
+    with pytest.raises(DataError, match="n=0 characters cannot be drawn"):
+        plot_arch("loop", n=0)
 
 
 def test_the_map_shows_each_character_once_where_its_embedding_lies(trained):
@@ -58,51 +64,67 @@ def test_the_map_shows_each_character_once_where_its_embedding_lies(trained):
     shown = {t.get_text().replace("␣", " "): np.array(t.get_position()) for t in ax.texts}
     assert sorted(shown) == sorted(chars)
     weight = trained.model.emb.weight.detach()[torch.from_numpy(trained.dls.vocab.encode(chars).astype(np.int64))]
-    projected = weight-weight.mean(0)
+    projected = weight - weight.mean(0)
     values = torch.linalg.svdvals(projected)[:2]
     at = np.stack([shown[c] for c in chars])
     assert np.allclose(np.linalg.norm(at, axis=0), values, rtol=1e-4) and np.allclose(at.mean(0), 0, atol=1e-5)
 
 
 def test_all_characters_but_padding_and_line_end_are_shown_unless_chosen(trained):
-    assert len(plot_embeddings(trained).texts) == len(trained.dls.vocab)-1-("\n" in trained.dls.vocab)
-    with pytest.raises(UnknownCharError): plot_embeddings(trained, "ab漢")
-    with pytest.raises(DataError, match="at least three"): plot_embeddings(trained, "ab")
+    assert len(plot_embeddings(trained).texts) == len(trained.dls.vocab) - 1 - ("\n" in trained.dls.vocab)
+    with pytest.raises(UnknownCharError):
+        plot_embeddings(trained, "ab漢")
+    with pytest.raises(DataError, match="at least three"):
+        plot_embeddings(trained, "ab")
 
 
 def test_bars_are_the_probabilities_of_what_comes_next_the_likeliest_on_top(trained):
-    ax,probs = plot_next(trained, "the __", top=5),trained.next_probs("the __", top=5)
-    assert [b.get_width() for b in ax.patches] == list(probs.values()) and [t.get_text() for t in ax.get_yticklabels()] == [{" ":"␣", "\n":"⏎"}.get(c, c) for c in probs]
-    low,high = ax.get_ylim()
+    ax, probs = plot_next(trained, "the __", top=5), trained.next_probs("the __", top=5)
+    assert [b.get_width() for b in ax.patches] == list(probs.values()) and [
+        t.get_text() for t in ax.get_yticklabels()
+    ] == [{" ": "␣", "\n": "⏎"}.get(c, c) for c in probs]
+    low, high = ax.get_ylim()
     assert low > high and ax.get_title() == "after 'the __'"
     ax.figure.canvas.draw()
 
 
 def test_bars_of_all_characters_have_a_name_each_and_long_prompts_are_cut(trained):
-    ax = plot_next(trained, "x"*100, top=None)
+    ax = plot_next(trained, "x" * 100, top=None)
     names = [t.get_text() for t in ax.get_yticklabels()]
-    assert len(names) == len(set(names)) == len(trained.dls.vocab) and r"\x00" in names and all(o.isprintable() for o in names)
-    assert ax.get_title() == f"after '…{'x'*29}'"
+    assert (
+        len(names) == len(set(names)) == len(trained.dls.vocab)
+        and r"\x00" in names
+        and all(o.isprintable() for o in names)
+    )
+    assert ax.get_title() == f"after '…{'x' * 29}'"
     ax.figure.canvas.draw()
 
 
 def test_bars_that_cannot_be_drawn_are_refused_before_there_are_axes(trained):
-    with pytest.raises(UnknownCharError, match="at position 4"): plot_next(trained, "the 漢")
+    with pytest.raises(UnknownCharError, match="at position 4"):
+        plot_next(trained, "the 漢")
     for top in (0, -1, 2.5):
-        with pytest.raises(GenerationError, match="is not a number of characters"): plot_next(trained, "the", top=top)
-    with pytest.raises(GenerationError, match="one text as a str"): plot_next(trained, ["the"])
+        with pytest.raises(GenerationError, match="is not a number of characters"):
+            plot_next(trained, "the", top=top)
+    with pytest.raises(GenerationError, match="one text as a str"):
+        plot_next(trained, ["the"])
     assert not plt.get_fignums()
 
 
-@pytest.mark.parametrize("values", [np.arange(6.).reshape(2, 3), torch.arange(6.).reshape(2, 3).requires_grad_(), [[0, 1, 2], [3, 4, 5]]])
+@pytest.mark.parametrize(
+    "values", [np.arange(6.0).reshape(2, 3), torch.arange(6.0).reshape(2, 3).requires_grad_(), [[0, 1, 2], [3, 4, 5]]]
+)
 def test_numbers_stand_over_their_characters(values):
     ax = plot_over_text(values, "a $", ["one", "two"], vmax=5)
     assert ax.images[0].get_array().tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert [t.get_text() for t in ax.get_xticklabels()] == ["a", "␣", "$"] and [t.get_text() for t in ax.get_yticklabels()] == ["one", "two"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["a", "␣", "$"] and [
+        t.get_text() for t in ax.get_yticklabels()
+    ] == ["one", "two"]
     ax.figure.canvas.draw()
 
 
 def test_numbers_that_do_not_fit_are_refused():
-    with pytest.raises(DataError, match=r"\(1, 2\) do not fit 3 characters; pass \(rows, 3\)"): plot_over_text([1, 2], "abc")
-    with pytest.raises(DataError, match="1 labels for 2 rows"): plot_over_text([[1], [2]], "a", ["x"])
-
+    with pytest.raises(DataError, match=r"\(1, 2\) do not fit 3 characters; pass \(rows, 3\)"):
+        plot_over_text([1, 2], "abc")
+    with pytest.raises(DataError, match="1 labels for 2 rows"):
+        plot_over_text([[1], [2]], "a", ["x"])

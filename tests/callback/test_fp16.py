@@ -1,12 +1,15 @@
 """Mixed precision trains to nearly the same numbers on a CPU, says where it cannot; torch.compile changes no number."""
-import shutil,warnings
+
+import shutil
+import warnings
 
 import pytest
 import torch
-from fastai_charrnn.all import CharDataLoaders,char_learner,list_archs,load_learner
-from fastai_charrnn.errors import DataError
-from fastai_charrnn.callback.fp16 import DeviceMixedPrecision
 from small_models import CALM
+
+from fastai_charrnn.all import CharDataLoaders, char_learner, list_archs, load_learner
+from fastai_charrnn.callback.fp16 import DeviceMixedPrecision
+from fastai_charrnn.errors import DataError
 
 
 def build(small, arch, size=4_000, **kw):
@@ -16,53 +19,64 @@ def build(small, arch, size=4_000, **kw):
 
 def gradients(learn, x, y, dtype=None):
     learn.model.zero_grad()
-    with torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None): out = learn.model(x)
+    with torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None):
+        out = learn.model(x)
     learn.loss_func(out, y).backward()
-    return out.detach(),torch.cat([p.grad.flatten() for p in learn.model.parameters()])
+    return out.detach(), torch.cat([p.grad.flatten() for p in learn.model.parameters()])
 
 
 def fit(learn, lr=5e-3):
-    with learn.no_bar(), learn.no_logging(): learn.fit(1, lr)
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(1, lr)
     return torch.stack(learn.recorder.losses)
 
 
 @pytest.mark.parametrize("arch", list_archs())
 def test_gradients_in_bf16_are_nearly_those_in_32_bits(small, arch):
     learn = build(small, arch, n_hid=64)
-    x,y = learn.dls.train_ds.batch(torch.arange(512))
-    (out,g),(out16,g16) = gradients(learn, x, y),gradients(learn, x, y, torch.bfloat16)
-    assert out16.dtype == g16.dtype == torch.float32 and 0 < (g-g16).norm() < .02*g.norm() and (out-out16).abs().max() < .05
+    x, y = learn.dls.train_ds.batch(torch.arange(512))
+    (out, g), (out16, g16) = gradients(learn, x, y), gradients(learn, x, y, torch.bfloat16)
+    assert (
+        out16.dtype == g16.dtype == torch.float32
+        and 0 < (g - g16).norm() < 0.02 * g.norm()
+        and (out - out16).abs().max() < 0.05
+    )
 
 
 @pytest.mark.parametrize("arch", list_archs())
 def test_to_bf16_trains_on_a_cpu_and_to_fp32_ends_it(small, arch, tmp_path):
-    learn,plain = build(small, arch),build(small, arch)
+    learn, plain = build(small, arch), build(small, arch)
     with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning) # fastai's would warn, and compute in 32 bits
+        warnings.simplefilter("error", UserWarning)  # fastai's would warn, and compute in 32 bits
         assert learn.to_bf16() is learn
         losses = fit(learn)
     exact = fit(plain)
     assert not torch.equal(losses, exact)
-    torch.testing.assert_close(losses, exact, atol=.02, rtol=0)
-    assert all(p.dtype == torch.float32 for p in learn.model.parameters()) and learn.validate()[0] == pytest.approx(plain.validate()[0], abs=.03)
+    torch.testing.assert_close(losses, exact, atol=0.02, rtol=0)
+    assert all(p.dtype == torch.float32 for p in learn.model.parameters()) and learn.validate()[0] == pytest.approx(
+        plain.validate()[0], abs=0.03
+    )
     learn.path = tmp_path
     learn.export()
-    assert not hasattr(load_learner(tmp_path/"export.pkl"), "mixed_precision")
+    assert not hasattr(load_learner(tmp_path / "export.pkl"), "mixed_precision")
     assert not hasattr(learn.to_fp32(), "mixed_precision") and fit(learn).isfinite().all()
 
 
-@pytest.mark.parametrize("arch", [o for o in list_archs() if o != "hawk"]) # which scans in 32 bits
+@pytest.mark.parametrize("arch", [o for o in list_archs() if o != "hawk"])  # which scans in 32 bits
 def test_autocast_reaches_the_recurrence(small, arch):
     "What goes into a recurrence names its arithmetic: a bias added in 32 bits would leave autocast without effect where most of the work is."
     model = build(small, arch).model
-    with torch.autocast("cpu", dtype=torch.bfloat16): assert model.table().dtype == torch.bfloat16
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert model.table().dtype == torch.bfloat16
 
 
 def test_fp16_on_a_cpu_is_a_typed_error(small):
     learn = build(small, "rnn")
-    with pytest.raises(DataError, match=r"fp16 needs a CUDA device.*'cpu'; use learn.to_bf16"): learn.to_fp16()
+    with pytest.raises(DataError, match=r"fp16 needs a CUDA device.*'cpu'; use learn.to_bf16"):
+        learn.to_fp16()
     learn.add_cb(DeviceMixedPrecision())
-    with pytest.raises(DataError, match="needs a CUDA device"): fit(learn)
+    with pytest.raises(DataError, match="needs a CUDA device"):
+        fit(learn)
 
 
 @pytest.mark.gpu
@@ -70,19 +84,23 @@ def test_fp16_on_a_cpu_is_a_typed_error(small):
 @pytest.mark.parametrize("arch", list_archs())
 def test_mixed_precision_trains_on_a_gpu(small, arch, mode):
     dls = CharDataLoaders.from_text(small, n=3 if arch == "char3" else 8, bs=256, valid="tail", device="cuda")
-    learn,plain = (char_learner(dls, arch, n_hid=64, seed=0) for _ in range(2))
+    learn, plain = (char_learner(dls, arch, n_hid=64, seed=0) for _ in range(2))
     getattr(learn, mode)()
-    assert (fit(learn)[-1]-fit(plain)[-1]).abs() < .1
+    assert (fit(learn)[-1] - fit(plain)[-1]).abs() < 0.1
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs g++ on a CPU")
-@pytest.mark.parametrize("arch,backend", [*((a, "aot_eager") for a in list_archs()), ("loop", "inductor")]) # generating code takes too long to do it for all
+@pytest.mark.parametrize(
+    "arch,backend", [*((a, "aot_eager") for a in list_archs()), ("loop", "inductor")]
+)  # generating code takes too long to do it for all
 def test_a_compiled_model_has_the_same_outputs_gradients_and_training(small, arch, backend):
-    learn,plain = (build(small, arch, 2_000, n_hid=16, emb_sz=8) for _ in range(2))
+    learn, plain = (build(small, arch, 2_000, n_hid=16, emb_sz=8) for _ in range(2))
     learn.model = torch.compile(learn.model, backend=backend)
-    x,y = plain.dls.train_ds.batch(torch.arange(256))
-    for a,b in zip(gradients(learn, x, y), gradients(plain, x, y)): torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+    x, y = plain.dls.train_ds.batch(torch.arange(256))
+    for a, b in zip(gradients(learn, x, y), gradients(plain, x, y)):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(fit(learn), fit(plain), atol=1e-5, rtol=1e-5)
-    for a,b in zip(learn.model.parameters(), plain.model.parameters()): torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+    for a, b in zip(learn.model.parameters(), plain.model.parameters()):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
     torch.compiler.reset()

@@ -1,4 +1,5 @@
 """`lr_find` suggests a rate that trains well, and changes nothing: weights, optimizer, random numbers, order, files."""
+
 import random
 
 import matplotlib
@@ -6,40 +7,46 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from fastai.callback.all import CSVLogger,valley
-from fastai_charrnn.all import BestRecipe,CharDataLoaders,DataError,char_learner,descent,load_model,save_model
+from fastai.callback.all import CSVLogger, valley
+
+from fastai_charrnn.all import BestRecipe, CharDataLoaders, DataError, char_learner, descent, load_model, save_model
 
 matplotlib.use("Agg")
 MODES = {
     "windows": dict(n=8, bs=256),
     "every": dict(n=8, bs=64, target="every"),
-    "streams": dict(n=16, bs=16, target="every", stateful=True, shift=True)}
+    "streams": dict(n=16, bs=16, target="every", stateful=True, shift=True),
+}
 
 
 def _learner(small, mode="windows", path=".", arch="gru", **kw):
     dls = CharDataLoaders.from_text(small[:10_000], device="cpu", path=path, **MODES[mode])
     dls.train.seed(3)
-    return char_learner(dls, arch, n_hid=24, config=dict(n_layers=2, dropout=.2), seed=0, **kw)
+    return char_learner(dls, arch, n_hid=24, config=dict(n_layers=2, dropout=0.2), seed=0, **kw)
 
 
 def _found(learn, **kw):
-    with learn.no_bar(): return learn.lr_find(**dict(show_plot=False) | kw)
+    with learn.no_bar():
+        return learn.lr_find(**dict(show_plot=False) | kw)
 
 
 def _fit(learn, lr=5e-3, n_epoch=1):
-    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(n_epoch, lr)
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(n_epoch, lr)
     return learn.training_log.rows
 
 
-def _weights(learn): return torch.cat([p.detach().flatten().clone() for p in learn.model.parameters()])
+def _weights(learn):
+    return torch.cat([p.detach().flatten().clone() for p in learn.model.parameters()])
 
 
 # what it suggests
 
+
 @pytest.mark.parametrize("mode", MODES)
 def test_it_suggests_a_rate_under_the_name_of_its_rule(small, mode):
     found = _found(_learner(small, mode))
-    assert found._fields == ("descent",) and 1e-3 < found.descent < .3
+    assert found._fields == ("descent",) and 1e-3 < found.descent < 0.3
 
 
 def test_other_rules_can_be_asked_for_beside_it(small):
@@ -52,56 +59,66 @@ def test_other_rules_can_be_asked_for_beside_it(small):
 def test_the_plot_shows_the_suggestion(small):
     plt.close("all")
     found = _found(_learner(small), show_plot=True)
-    (_,point),legend = plt.gca().lines,plt.gca().get_legend()
+    (_, point), legend = plt.gca().lines, plt.gca().get_legend()
     assert point.get_xdata()[0] == pytest.approx(found.descent) and legend.get_texts()[0].get_text() == "descent"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["windows", "streams"])
 def test_training_at_the_suggestion_is_about_as_good_as_at_the_best_of_a_grid(small, mode):
-    def loss(lr): return _fit(_learner(small, mode, arch="rnn"), lr, 3)[-1]["valid_loss"]
+    def loss(lr):
+        return _fit(_learner(small, mode, arch="rnn"), lr, 3)[-1]["valid_loss"]
+
     found = _found(_learner(small, mode, arch="rnn"), suggest_funcs=(descent, valley))
     best = min(loss(lr) for lr in (1e-3, 4e-3, 1.6e-2, 6.4e-2))
-    assert loss(found.descent) < 1.06*best < loss(found.valley)
+    assert loss(found.descent) < 1.06 * best < loss(found.valley)
 
 
 def test_the_rule_is_the_first_rate_with_seven_tenths_of_the_fall():
-    lrs,losses = torch.logspace(-6, 0, 7),torch.tensor([4., 4., 3.5, 2.6, 2.1, 2., 9.])
+    lrs, losses = torch.logspace(-6, 0, 7), torch.tensor([4.0, 4.0, 3.5, 2.6, 2.1, 2.0, 9.0])
     assert descent(lrs, losses, 7) == (pytest.approx(1e-3), (pytest.approx(1e-3), pytest.approx(2.6)))
-    assert descent(lrs, losses, 7, share=.9)[0] == pytest.approx(1e-2)
+    assert descent(lrs, losses, 7, share=0.9)[0] == pytest.approx(1e-2)
 
 
 def test_the_rule_bears_curves_without_a_fall():
     lrs = torch.logspace(-6, 0, 7)
-    assert descent(lrs, torch.full((7,), 4.), 7)[0] == lrs[0]
-    assert descent(lrs, torch.arange(7.), 7)[0] == lrs[0]
-    with pytest.raises(DataError, match="no losses to suggest a rate from"): descent(lrs[:0], lrs[:0], 7)
+    assert descent(lrs, torch.full((7,), 4.0), 7)[0] == lrs[0]
+    assert descent(lrs, torch.arange(7.0), 7)[0] == lrs[0]
+    with pytest.raises(DataError, match="no losses to suggest a rate from"):
+        descent(lrs[:0], lrs[:0], 7)
 
 
 # what it leaves as it was
+
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("fitted", [False, True], ids=["new", "fitted"])
 def test_a_fit_after_it_equals_a_fit_without_it(small, mode, fitted):
     "Dropout draws from the global random state, windows and shifted streams from the loader's."
-    plain,tried = _learner(small, mode),_learner(small, mode)
+    plain, tried = _learner(small, mode), _learner(small, mode)
     for learn in (plain, tried):
         torch.manual_seed(1)
-        if fitted: _fit(learn)
-        if learn is tried: _found(learn)
+        if fitted:
+            _fit(learn)
+        if learn is tried:
+            _found(learn)
         _fit(learn)
     assert torch.equal(_weights(plain), _weights(tried)) and plain.training_log.rows == tried.training_log.rows
 
 
 def test_random_numbers_are_drawn_as_without_it(small):
     learn = _learner(small)
-    def draw(): return random.random(),float(np.random.rand()),float(torch.rand(1))
+
+    def draw():
+        return random.random(), float(np.random.rand()), float(torch.rand(1))
+
     def seeded(work):
         random.seed(5)
         np.random.seed(5)
         torch.manual_seed(5)
         work()
         return draw()
+
     assert seeded(lambda: None) == seeded(lambda: _found(learn))
 
 
@@ -109,33 +126,45 @@ def test_the_optimizer_of_the_best_recipe_is_restored(small):
     recipe = BestRecipe(1, 16, emb_sz=8)
     learn = recipe.learner(recipe.dls(small[:10_000], device="cpu"))
     _fit(learn)
-    def moments(): return [s["exp_avg"].clone() for s in learn.opt.opt.state.values()]
-    before,lr = moments(),learn.opt.hypers[-1]["lr"]
+
+    def moments():
+        return [s["exp_avg"].clone() for s in learn.opt.opt.state.values()]
+
+    before, lr = moments(), learn.opt.hypers[-1]["lr"]
     assert 1e-4 < _found(learn).descent < 1
-    assert len(before) > 3 and all(torch.equal(a, b) for a,b in zip(before, moments(), strict=True)) and learn.opt.hypers[-1]["lr"] == lr
+    assert (
+        len(before) > 3
+        and all(torch.equal(a, b) for a, b in zip(before, moments(), strict=True))
+        and learn.opt.hypers[-1]["lr"] == lr
+    )
 
 
 def test_everything_is_restored_after_an_error(small):
     learn = _learner(small)
-    before,order = _weights(learn),learn.dls.train.rng.getstate()
-    def fails(lrs, losses, num_it): raise ArithmeticError
-    with pytest.raises(ArithmeticError): _found(learn, suggest_funcs=fails)
+    before, order = _weights(learn), learn.dls.train.rng.getstate()
+
+    def fails(lrs, losses, num_it):
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        _found(learn, suggest_funcs=fails)
     assert torch.equal(before, _weights(learn)) and order == learn.dls.train.rng.getstate() and learn.opt is None
 
 
 def test_it_leaves_no_file_and_prints_no_sample(small, tmp_path, monkeypatch, capsys):
-    (here := tmp_path/"here").mkdir()
-    (own := tmp_path/"own").mkdir()
+    (here := tmp_path / "here").mkdir()
+    (own := tmp_path / "own").mkdir()
     monkeypatch.chdir(here)
     learn = _learner(small, path=own, prompts=["the"], cbs=CSVLogger())
     _found(learn, num_it=30)
     assert sorted(tmp_path.rglob("*")) == [here, own]
     assert learn.training_log.rows == [] and "the" not in capsys.readouterr().out
     _fit(learn)
-    assert len((own/"history.csv").read_text().splitlines()) == 2
+    assert len((own / "history.csv").read_text().splitlines()) == 2
 
 
 # little data, none, and wrong numbers
+
 
 def test_fewer_batches_than_rates_are_read_again_and_again(small):
     dls = CharDataLoaders.from_text(small[:3_000], bs=512, device="cpu")
@@ -145,14 +174,17 @@ def test_fewer_batches_than_rates_are_read_again_and_again(small):
 
 
 def test_a_loaded_model_has_no_text_to_try_rates_on(small, tmp_path):
-    again = load_model(save_model(_learner(small), tmp_path/"m"), device="cpu")
-    with pytest.raises(DataError, match="no text to train on; set learn.dls, or pass load_model"): again.lr_find()
+    again = load_model(save_model(_learner(small), tmp_path / "m"), device="cpu")
+    with pytest.raises(DataError, match="no text to train on; set learn.dls, or pass load_model"):
+        again.lr_find()
 
 
 @pytest.mark.parametrize("num_it", [0, -5, 2.5, "many"])
 def test_num_it_must_be_a_whole_number(small, num_it):
-    with pytest.raises(DataError, match=f"num_it={num_it!r} is not a whole number from 1 up"): _found(_learner(small), num_it=num_it)
+    with pytest.raises(DataError, match=f"num_it={num_it!r} is not a whole number from 1 up"):
+        _found(_learner(small), num_it=num_it)
 
 
 def test_a_rate_that_diverges_at_once_is_said(small):
-    with pytest.raises(DataError, match="pass a smaller start_lr"): _found(_learner(small, arch="rnn"), start_lr=1e6, end_lr=1e8)
+    with pytest.raises(DataError, match="pass a smaller start_lr"):
+        _found(_learner(small, arch="rnn"), start_lr=1e6, end_lr=1e8)

@@ -1,18 +1,26 @@
 """`PredictNextCallback`: shown, kept and logged after each epoch, and without a trace in training."""
-import csv,os,subprocess,sys,warnings
+
+import csv
+import os
+import subprocess
+import sys
+import warnings
 
 import pytest
 import torch
 from fastai.basics import load_learner
-from fastai_charrnn.all import CharDataLoaders,PredictNextCallback,char_learner
-from fastai_charrnn.errors import DataError,GenerationError,UnknownCharError
+
+from fastai_charrnn.all import CharDataLoaders, PredictNextCallback, char_learner
+from fastai_charrnn.errors import DataError, GenerationError, UnknownCharError
 
 
 def fit(learn, n=1, quiet=True):
     with learn.no_bar():
         if quiet:
-            with learn.no_logging(): learn.fit(n, 5e-3)
-        else: learn.fit(n, 5e-3)
+            with learn.no_logging():
+                learn.fit(n, 5e-3)
+        else:
+            learn.fit(n, 5e-3)
 
 
 def test_the_callback_shows_and_keeps_continuations_after_each_epoch(dls, capsys):
@@ -28,16 +36,17 @@ def test_the_callback_shows_and_keeps_continuations_after_each_epoch(dls, capsys
 def test_texts_are_drawn_at_temperature_8_tenths_unless_told_otherwise(dls):
     learn = char_learner(dls, n_hid=32, prompts="the valu", seed=0)
     fit(learn)
-    assert learn.predict_next_cb.samples[-1].text == learn.generate("the valu", 40, temperature=.8, seed=42).text
+    assert learn.predict_next_cb.samples[-1].text == learn.generate("the valu", 40, temperature=0.8, seed=42).text
 
 
 def test_char_learner_takes_the_options_of_the_callback(dls):
-    learn = char_learner(dls, n_hid=32, prompts="the valu", temperature=.5, top_k=5, n=12, num=2, every=2, seed=0)
+    learn = char_learner(dls, n_hid=32, prompts="the valu", temperature=0.5, top_k=5, n=12, num=2, every=2, seed=0)
     fit(learn, 2)
     samples = learn.predict_next_cb.samples
-    want = learn.generate("the valu", 12, temperature=.5, top_k=5, num=2, seed=42)
+    want = learn.generate("the valu", 12, temperature=0.5, top_k=5, num=2, seed=42)
     assert [(s.epoch, s.text) for s in samples] == [(1, o.text) for o in want]
-    with pytest.raises(GenerationError, match="temperature=-1"): char_learner(dls, prompts="the valu", temperature=-1)
+    with pytest.raises(GenerationError, match="temperature=-1"):
+        char_learner(dls, prompts="the valu", temperature=-1)
 
 
 def test_the_callback_is_quiet_without_prompts_and_when_nothing_is_trained(dls, capsys):
@@ -60,8 +69,11 @@ def test_every_nth_epoch(dls):
     learn.remove_cb(learn.predict_next_cb)
     learn.add_cb(PredictNextCallback("the", n=7, every=2))
     fit(learn, 5)
-    assert [s.epoch for s in learn.predict_next_cb.samples] == [1, 3] and all(len(s.text) == 10 for s in learn.predict_next_cb.samples)
-    with pytest.raises(DataError, match="every=0"): PredictNextCallback(every=0)
+    assert [s.epoch for s in learn.predict_next_cb.samples] == [1, 3] and all(
+        len(s.text) == 10 for s in learn.predict_next_cb.samples
+    )
+    with pytest.raises(DataError, match="every=0"):
+        PredictNextCallback(every=0)
 
 
 def test_the_method_stays_reachable_beside_the_callback(learn):
@@ -70,13 +82,17 @@ def test_the_method_stays_reachable_beside_the_callback(learn):
     assert isinstance(learn.predict_next_cb, PredictNextCallback)
 
 
-@pytest.mark.parametrize("options", [
-    dict(),
-    dict(temperature=0),
-    dict(temperature=.8, top_p=.9, num=2, repetition_penalty=1.1),
-    dict(beam=3),
-    dict(temperature=1, seed=None),
-], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(),
+        dict(temperature=0),
+        dict(temperature=0.8, top_p=0.9, num=2, repetition_penalty=1.1),
+        dict(beam=3),
+        dict(temperature=1, seed=None),
+    ],
+    ids=str,
+)
 def test_training_gives_the_same_weights_bit_for_bit_with_and_without_it(small, options):
     def run(prompts):
         dls = CharDataLoaders.from_text(small, bs=512, valid="tail", device="cpu")
@@ -85,13 +101,19 @@ def test_training_gives_the_same_weights_bit_for_bit_with_and_without_it(small, 
         learn.add_cb(PredictNextCallback(prompts, **options))
         fit(learn, 2)
         return learn
-    a,b = run(["the valu", ""]),run([])
-    assert len(a.predict_next_cb.samples) and all(torch.equal(x, y) for x,y in zip(a.model.parameters(), b.model.parameters())) and a.training_log.rows == b.training_log.rows
+
+    a, b = run(["the valu", ""]), run([])
+    assert (
+        len(a.predict_next_cb.samples)
+        and all(torch.equal(x, y) for x, y in zip(a.model.parameters(), b.model.parameters()))
+        and a.training_log.rows == b.training_log.rows
+    )
 
 
 def test_prompts_set_later_are_checked_before_training(learn):
     learn.predict_next_cb.prompts.append("漢")
-    with pytest.raises(UnknownCharError): fit(learn)
+    with pytest.raises(UnknownCharError):
+        fit(learn)
     assert learn.training_log.rows == []
 
 
@@ -103,46 +125,53 @@ def with_callback(dls, *args, **kw):
 
 
 def test_every_option_of_generate_reaches_the_text(dls):
-    kw = dict(temperature=.9, top_k=20, top_p=.95, min_p=.01, repetition_penalty=1.1, stop="e", num=2)
+    kw = dict(temperature=0.9, top_k=20, top_p=0.95, min_p=0.01, repetition_penalty=1.1, stop="e", num=2)
     learn = with_callback(dls, ["the valu", "a"], 30, seed=9, return_prompt=False, **kw)
     fit(learn, 1)
-    assert [s.text for s in learn.predict_next_cb.samples] == [o.new for o in learn.generate(["the valu", "a"], 30, seed=9, **kw)]
+    assert [s.text for s in learn.predict_next_cb.samples] == [
+        o.new for o in learn.generate(["the valu", "a"], 30, seed=9, **kw)
+    ]
     learn = with_callback(dls, "the valu", 6, beam=3)
     fit(learn, 1)
     assert [s.text for s in learn.predict_next_cb.samples] == [o.text for o in learn.generate("the valu", 6, beam=3)]
 
 
 def test_samples_carry_the_epochs_losses(dls):
-    learn = with_callback(dls, "the valu", 20, .8)
+    learn = with_callback(dls, "the valu", 20, 0.8)
     fit(learn, 2)
     found = [(s.epoch, s.train_loss, s.valid_loss, s.seed) for s in learn.predict_next_cb.samples]
-    assert found == [(i, r["train_loss"], r["valid_loss"], 42) for i,r in enumerate(learn.training_log.rows)]
+    assert found == [(i, r["train_loss"], r["valid_loss"], 42) for i, r in enumerate(learn.training_log.rows)]
     last = learn.predict_next_cb.samples[-1]
     assert last.bits_per_char == learn.generate("the valu", 20, seed=42).bits_per_char
 
 
 def test_the_file_holds_all_samples_whatever_is_in_them_also_of_a_second_fit(dls):
-    learn = with_callback(dls, ['the "valu', "a,b\n"], 30, 2., fname="logs/samples.csv", unk="skip")
+    learn = with_callback(dls, ['the "valu', "a,b\n"], 30, 2.0, fname="logs/samples.csv", unk="skip")
     fit(learn, 2)
     fit(learn, 1)
-    rows = list(csv.DictReader((learn.path/"logs/samples.csv").open(encoding="utf-8", newline="")))
+    rows = list(csv.DictReader((learn.path / "logs/samples.csv").open(encoding="utf-8", newline="")))
     samples = learn.predict_next_cb.samples
-    assert [(r["epoch"], r["prompt"], r["text"], float(r["valid_loss"])) for r in rows] == [(str(s.epoch), s.prompt, s.text, s.valid_loss) for s in samples] and len(rows) == 6
-    assert os.listdir(learn.path/"logs") == ["samples.csv"]
+    assert [(r["epoch"], r["prompt"], r["text"], float(r["valid_loss"])) for r in rows] == [
+        (str(s.epoch), s.prompt, s.text, s.valid_loss) for s in samples
+    ] and len(rows) == 6
+    assert os.listdir(learn.path / "logs") == ["samples.csv"]
 
 
 def test_it_works_in_mixed_precision(dls):
-    learn = with_callback(dls, "the valu", 10, .8)
+    learn = with_callback(dls, "the valu", 10, 0.8)
     fit(learn.to_bf16())
     assert learn.predict_next_cb.samples[0].text == learn.generate("the valu", 10, seed=42).text
 
 
 def test_it_is_exported_with_its_samples(dls, tmp_path):
-    learn = with_callback(dls, "the valu", 10, .8, fname="s.csv")
+    learn = with_callback(dls, "the valu", 10, 0.8, fname="s.csv")
     fit(learn)
-    learn.export(tmp_path/"m.pkl")
-    again = load_learner(tmp_path/"m.pkl")
-    assert again.predict_next_cb.samples == learn.predict_next_cb.samples and again.generate("the", 20, seed=1).text == learn.generate("the", 20, seed=1).text
+    learn.export(tmp_path / "m.pkl")
+    again = load_learner(tmp_path / "m.pkl")
+    assert (
+        again.predict_next_cb.samples == learn.predict_next_cb.samples
+        and again.generate("the", 20, seed=1).text == learn.generate("the", 20, seed=1).text
+    )
 
 
 def test_in_distributed_training_the_first_process_shows_them(tmp_path):
@@ -157,14 +186,15 @@ learn.model = torch.nn.parallel.DistributedDataParallel(learn.model)
 with learn.no_bar(): learn.fit(1)
 print(len(learn.predict_next_cb.samples), learn.predict_next("the") == learn.generate("the", 1, temperature=0).new, len(learn.score("the").nll))
 """
-    for rank,said in ((0, "1 True 3"), (1, "0 True 3")):
+    for rank, said in ((0, "1 True 3"), (1, "0 True 3")):
         out = subprocess.run([sys.executable, "-c", code, str(rank)], capture_output=True, text=True, cwd=tmp_path)
-        assert out.stdout.endswith(said+"\n") and ("'the valu" in out.stdout) == (rank == 0), out.stderr
-        (tmp_path/"group").unlink(missing_ok=True)
+        assert out.stdout.endswith(said + "\n") and ("'the valu" in out.stdout) == (rank == 0), out.stderr
+        (tmp_path / "group").unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("kw", [dict(temperature=-1), dict(top_p=3), dict(beam=2, num=2)], ids=str)
-def test_options_without_sense_are_refused_when_it_is_made(kw): pytest.raises(GenerationError, PredictNextCallback, "the", **kw)
+def test_options_without_sense_are_refused_when_it_is_made(kw):
+    pytest.raises(GenerationError, PredictNextCallback, "the", **kw)
 
 
 def test_greedy_loops_of_early_epochs_do_not_warn_and_texts_without_losses_are_kept(dls):

@@ -1,8 +1,14 @@
 """Wrong command lines: each error is one line on stderr in the command line's words, printed before work is lost."""
-import gzip,os,re,shutil,warnings
+
+import gzip
+import os
+import re
+import shutil
+import warnings
 
 import pytest
-from fastai_charrnn.all import CharDataLoaders,char_learner,save_model
+
+from fastai_charrnn.all import CharDataLoaders, char_learner, save_model
 from fastai_charrnn.cli import main
 
 
@@ -10,16 +16,16 @@ from fastai_charrnn.cli import main
 def folder(small, tmp_path_factory):
     "A folder with texts of all kinds, and a model."
     folder = tmp_path_factory.mktemp("wrong")
-    (folder/"my.txt").write_text(small, encoding="utf-8")
-    (folder/"tiny.txt").write_text("x = 1\n")
-    (folder/"empty.txt").touch()
-    (folder/"latin.txt").write_bytes("café ".encode("latin-1")*99)
-    (folder/"wide.txt").write_text("hello "*99, encoding="utf-16")
-    (folder/"nulls").write_bytes(b"abc\0"*99)
-    (folder/"cut.gz").write_bytes(gzip.compress(small.encode())[:-9])
-    (folder/"folder").mkdir()
+    (folder / "my.txt").write_text(small, encoding="utf-8")
+    (folder / "tiny.txt").write_text("x = 1\n")
+    (folder / "empty.txt").touch()
+    (folder / "latin.txt").write_bytes("café ".encode("latin-1") * 99)
+    (folder / "wide.txt").write_text("hello " * 99, encoding="utf-16")
+    (folder / "nulls").write_bytes(b"abc\0" * 99)
+    (folder / "cut.gz").write_bytes(gzip.compress(small.encode())[:-9])
+    (folder / "folder").mkdir()
     learn = char_learner(CharDataLoaders.from_text(small, device="cpu"), n_hid=16, seed=0)
-    save_model(learn, folder/"m")
+    save_model(learn, folder / "m")
     return folder
 
 
@@ -29,9 +35,12 @@ def cli(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
 
     def run(line):
-        try: code = main(line if isinstance(line, list) else line.split())
-        except SystemExit as e: code = e.code
-        return code,capsys.readouterr().err
+        try:
+            code = main(line if isinstance(line, list) else line.split())
+        except SystemExit as e:
+            code = e.code
+        return code, capsys.readouterr().err
+
     return run
 
 
@@ -103,7 +112,8 @@ ERRORS = {
     "info my.txt": "damaged or not a model file",
     "info .": "'.' is a folder, not a model file",
     "reproduce --seeds 0": "--seeds 0 must be",
-    "reproduce --out no/where.md": "there is no folder no to write where.md to"}
+    "reproduce --out no/where.md": "there is no folder no to write where.md to",
+}
 
 # those that fail with exit code 2: options that do not exist or do not go together
 CONFLICTS = {
@@ -129,12 +139,13 @@ CONFLICTS = {
     "generate m --prompt a --beam 2 --seed 3": "--beam draws nothing; leave out --seed",
     "generate m --prompt a --beam 2 --num 3": "leave out --num",
     "evaluate m my.txt --by fast": "invalid choice: 'fast'",
-    "evaluate m my.txt --by streams --dynamic": "--dynamic reads the text as one stream; leave out --by"}
+    "evaluate m my.txt --by streams --dynamic": "--dynamic reads the text as one stream; leave out --by",
+}
 
 
 @pytest.mark.parametrize("line,says", ERRORS.items(), ids=list(ERRORS))
 def test_an_error_is_one_line_and_exits_with_1(cli, line, says):
-    code,err = cli(line)
+    code, err = cli(line)
     assert code == 1
     assert says in err
     assert err.startswith("charrnn: ") and err.count("\n") == 1
@@ -144,7 +155,7 @@ def test_an_error_is_one_line_and_exits_with_1(cli, line, says):
 
 @pytest.mark.parametrize("line,says", CONFLICTS.items(), ids=list(CONFLICTS))
 def test_options_that_do_not_go_together_exit_with_2(cli, line, says):
-    code,err = cli(line)
+    code, err = cli(line)
     assert code == 2
     assert err.startswith("usage: charrnn") and says in err
 
@@ -156,33 +167,33 @@ def test_no_error_leaves_a_file_behind(folder):
 
 
 def test_training_that_diverges_saves_nothing_and_names_the_step_and_the_rate(cli, folder):
-    code,err = cli("train my.txt --target next --lr 1e6 --n-hid 16 --out diverged.safetensors")
+    code, err = cli("train my.txt --target next --lr 1e6 --n-hid 16 --out diverged.safetensors")
     assert code == 1
     assert re.search(r"the loss is (nan|inf) at step \d+ \(epoch 0, learning rate [\d.e+]+\), so training stopped", err)
     assert err.endswith("; nothing was saved\n")
-    assert not (folder/"diverged.safetensors").exists()
+    assert not (folder / "diverged.safetensors").exists()
 
 
 def test_training_that_diverges_keeps_a_model_that_was_there(cli, folder):
-    shutil.copy(folder/"m.safetensors", folder/"old.safetensors")
-    before = (folder/"old.safetensors").read_bytes()
-    code,_ = cli("train my.txt --target next --lr 1e6 --n-hid 16 --out old.safetensors --overwrite")
+    shutil.copy(folder / "m.safetensors", folder / "old.safetensors")
+    before = (folder / "old.safetensors").read_bytes()
+    code, _ = cli("train my.txt --target next --lr 1e6 --n-hid 16 --out old.safetensors --overwrite")
     assert code == 1
-    assert (folder/"old.safetensors").read_bytes() == before
+    assert (folder / "old.safetensors").read_bytes() == before
 
 
 def test_a_full_disk_is_an_error_before_training(cli, folder, monkeypatch):
     usage = shutil.disk_usage(folder)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100_000))
-    code,err = cli("train my.txt --target next --n-hid 256 --out full.safetensors")
+    code, err = cli("train my.txt --target next --n-hid 256 --out full.safetensors")
     assert code == 1
     assert "its disk has 0.1 MiB free; make room, or pass another --out" in err
-    assert not (folder/"full.safetensors").exists()
+    assert not (folder / "full.safetensors").exists()
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder that nobody can write to")
 def test_a_folder_that_cannot_be_written_to_is_an_error_before_training(cli):
-    code,err = cli("train my.txt --out /proc/m")
+    code, err = cli("train my.txt --out /proc/m")
     assert code == 1
     assert err.startswith("charrnn: cannot write /proc/m.safetensors: ")
 
@@ -191,8 +202,9 @@ def test_a_folder_that_cannot_be_written_to_is_an_error_before_training(cli):
 @pytest.mark.parametrize("command", ["", "train ", "generate ", "evaluate ", "info ", "reproduce "])
 def test_help_fits_the_terminal(command, columns, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", str(columns))
-    with pytest.raises(SystemExit): main(f"{command}--help".split())
-    text,examples = capsys.readouterr().out.split("examples:")
+    with pytest.raises(SystemExit):
+        main(f"{command}--help".split())
+    text, examples = capsys.readouterr().out.split("examples:")
     assert max(map(len, text.splitlines())) <= columns
     # examples are commands to copy and are not broken
     assert max(map(len, examples.splitlines())) <= 80
@@ -201,6 +213,8 @@ def test_help_fits_the_terminal(command, columns, monkeypatch, capsys):
 def test_warnings_of_other_packages_are_not_shown(cli, monkeypatch):
     from fastai_charrnn.cli import generate
 
-    def warn(args): warnings.warn("`torch.jit.script` is deprecated", FutureWarning, stacklevel=1)
+    def warn(args):
+        warnings.warn("`torch.jit.script` is deprecated", FutureWarning, stacklevel=1)
+
     monkeypatch.setattr(generate, "info", warn)
     assert cli("info m") == (0, "")

@@ -1,13 +1,15 @@
 """Characters to indices and back, exactly, for any text."""
+
 import pickle
 
 import numpy as np
 import pytest
 import torch
-from fastai_charrnn.errors import UnknownCharError,VocabError
-from fastai_charrnn.data.vocab import CharVocab
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fastai_charrnn.data.vocab import CharVocab
+from fastai_charrnn.errors import UnknownCharError, VocabError
 
 any_text = st.text(st.characters(exclude_characters="\0"), min_size=1)
 
@@ -25,16 +27,19 @@ def test_encode_is_the_plain_look_up(text):
 
 
 @given(any_text)
-def test_vocabulary_is_padding_then_the_characters_in_code_point_order(text): assert list(CharVocab.from_text(text)) == ["\0", *sorted(set(text))]
+def test_vocabulary_is_padding_then_the_characters_in_code_point_order(text):
+    assert list(CharVocab.from_text(text)) == ["\0", *sorted(set(text))]
 
 
 @given(any_text, any_text)
 def test_unknown_characters_are_all_named_where_they_first_stand(known, text):
     vocab = CharVocab.from_text(known)
     unknown = [c for c in dict.fromkeys(text) if c not in known]
-    if not unknown: assert vocab.decode(vocab.encode(text)) == text
+    if not unknown:
+        assert vocab.decode(vocab.encode(text)) == text
     else:
-        with pytest.raises(UnknownCharError) as e: vocab.encode(text)
+        with pytest.raises(UnknownCharError) as e:
+            vocab.encode(text)
         assert list(e.value.chars) == unknown and list(e.value.positions) == [text.index(c) for c in unknown]
     assert vocab.decode(vocab.encode(text, unk="skip")) == "".join(c for c in text if c in known)
     assert vocab.decode(vocab.encode(text, unk=known[0])) == "".join(c if c in known else known[0] for c in text)
@@ -50,46 +55,67 @@ def test_the_smallest_unsigned_dtype_that_fits(size, dtype):
 
 def test_the_error_names_character_code_point_position_nearest_and_way_out():
     vocab = CharVocab.from_text("cafe ok")
-    with pytest.raises(UnknownCharError, match=r"'é' \(U\+00E9\) at position 3 is not in the vocabulary \(nearest: 'e'\).*Pass unk=\"skip\""): vocab.encode("café")
-    with pytest.raises(UnknownCharError, match="and 2 more"): vocab.encode("0123456789")
+    with pytest.raises(
+        UnknownCharError,
+        match=r"'é' \(U\+00E9\) at position 3 is not in the vocabulary \(nearest: 'e'\).*Pass unk=\"skip\"",
+    ):
+        vocab.encode("café")
+    with pytest.raises(UnknownCharError, match="and 2 more"):
+        vocab.encode("0123456789")
 
 
-@pytest.mark.parametrize("char,known,nearest", [("É", "eE", "E"), ("A", "abc", "a"), ("’", "'a", "'"), ("—", "-a", "-"), ("ﬁ", "fz", "f"), ("7", "abc1", "1")])
-def test_nearest_is_the_character_a_person_would_type(char, known, nearest): assert CharVocab.from_text(known).nearest(char) == nearest
+@pytest.mark.parametrize(
+    "char,known,nearest",
+    [("É", "eE", "E"), ("A", "abc", "a"), ("’", "'a", "'"), ("—", "-a", "-"), ("ﬁ", "fz", "f"), ("7", "abc1", "1")],
+)
+def test_nearest_is_the_character_a_person_would_type(char, known, nearest):
+    assert CharVocab.from_text(known).nearest(char) == nearest
 
 
 def test_padding_in_a_text_is_refused_with_its_position():
-    with pytest.raises(VocabError, match=r"padding character '\\0' at position 3"): CharVocab.from_text("abc\0d")
-    with pytest.raises(UnknownCharError, match="it is the padding character"): CharVocab.from_text("abc").encode("a\0b")
+    with pytest.raises(VocabError, match=r"padding character '\\0' at position 3"):
+        CharVocab.from_text("abc\0d")
+    with pytest.raises(UnknownCharError, match="it is the padding character"):
+        CharVocab.from_text("abc").encode("a\0b")
 
 
-@pytest.mark.parametrize("make,says", [
-    (lambda: CharVocab.from_text(""), "text is empty"),
-    (lambda: CharVocab.from_text(b"abc"), "not bytes; decode it"),
-    (lambda: CharVocab.from_text("a").encode(5), "not int"),
-    (lambda: CharVocab("abc"), "starts with the padding"),
-    (lambda: CharVocab([]), "starts with the padding"),
-    (lambda: CharVocab(["\0", "ab"]), "not a single character"),
-    (lambda: CharVocab("\0aba"), "'a' stands twice"),
-    (lambda: CharVocab.from_text("a").encode("b", unk="?"), "neither 'error', 'skip' nor"),
-])
+@pytest.mark.parametrize(
+    "make,says",
+    [
+        (lambda: CharVocab.from_text(""), "text is empty"),
+        (lambda: CharVocab.from_text(b"abc"), "not bytes; decode it"),
+        (lambda: CharVocab.from_text("a").encode(5), "not int"),
+        (lambda: CharVocab("abc"), "starts with the padding"),
+        (lambda: CharVocab([]), "starts with the padding"),
+        (lambda: CharVocab(["\0", "ab"]), "not a single character"),
+        (lambda: CharVocab("\0aba"), "'a' stands twice"),
+        (lambda: CharVocab.from_text("a").encode("b", unk="?"), "neither 'error', 'skip' nor"),
+    ],
+)
 def test_what_is_no_vocabulary_is_a_typed_error(make, says):
-    with pytest.raises(VocabError, match=says): make()
+    with pytest.raises(VocabError, match=says):
+        make()
 
 
 def test_decode_takes_tensors_arrays_and_lists_and_refuses_what_is_no_index():
     vocab = CharVocab.from_text("abc")
-    for ids in ([1, 2, 3], np.array([1, 2, 3], np.int16), torch.tensor([[1], [2], [3]]), range(1, 4)): assert vocab.decode(ids) == "abc"
+    for ids in ([1, 2, 3], np.array([1, 2, 3], np.int16), torch.tensor([[1], [2], [3]]), range(1, 4)):
+        assert vocab.decode(ids) == "abc"
     assert vocab.decode([]) == "" and vocab.decode([0]) == "\0"
     for bad in ([4], [-1]):
-        with pytest.raises(VocabError, match="outside this vocabulary of 4"): vocab.decode(bad)
-    with pytest.raises(VocabError, match="indices are integers"): vocab.decode([1.5])
+        with pytest.raises(VocabError, match="outside this vocabulary of 4"):
+            vocab.decode(bad)
+    with pytest.raises(VocabError, match="indices are integers"):
+        vocab.decode([1.5])
 
 
 @given(any_text)
 def test_json_and_pickle_give_the_vocabulary_back(text):
     vocab = CharVocab.from_text(text)
-    assert CharVocab.from_json(vocab.to_json()) == vocab == pickle.loads(pickle.dumps(vocab)) and hash(vocab) == hash(CharVocab(vocab))
+    assert CharVocab.from_json(vocab.to_json()) == vocab == pickle.loads(pickle.dumps(vocab)) and hash(vocab) == hash(
+        CharVocab(vocab)
+    )
 
 
-def test_it_prints_itself(): assert repr(CharVocab.from_text("hello")) == "CharVocab of 5: padding and 'ehlo'"
+def test_it_prints_itself():
+    assert repr(CharVocab.from_text("hello")) == "CharVocab of 5: padding and 'ehlo'"

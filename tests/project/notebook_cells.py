@@ -1,5 +1,6 @@
 """Cells, outputs and notebooks as they are stored, for tests."""
-from notebooks import digest,key
+
+from notebooks import digest, key
 
 
 def cell(source, *outputs, count=None):
@@ -15,7 +16,7 @@ def stream(text, name="stdout"):
 
 def result(**data):
     "What a cell shows."
-    return dict(output_type="display_data", metadata={}, data={f"text/{k}": v for k,v in data.items()})
+    return dict(output_type="display_data", metadata={}, data={f"text/{k}": v for k, v in data.items()})
 
 
 def stored(*cells, outputs_of=None):

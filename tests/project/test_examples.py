@@ -1,19 +1,36 @@
 """The examples in the docstrings of modules run as they are written, on a small text, each fit ended after two batches."""
-import ast,importlib,re,textwrap
+
+import ast
+import importlib
+import re
+import textwrap
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
-from fastai.basics import Callback,CancelFitException,CancelTrainException,defaults
+from fastai.basics import Callback, CancelFitException, CancelTrainException, defaults
+
 from fastai_charrnn import all as everything
+from fastai_charrnn.all import CharDataLoaders, char_learner, save_model
 from fastai_charrnn.models import registry
-from fastai_charrnn.all import CharDataLoaders,char_learner,save_model
 
 matplotlib.use("Agg")
 root = Path(__file__).parents[2]
 # the modules whose indented blocks are tables or formulas
-TABLES = {"analysis.ngrams", "callback.core", "cli.__init__", "data.corpus", "generation.decoders", "errors", "models.hawk", "io.format", "models.rnn", "models.mullstm", "data.streams"}
+TABLES = {
+    "analysis.ngrams",
+    "callback.core",
+    "cli.__init__",
+    "data.corpus",
+    "generation.decoders",
+    "errors",
+    "models.hawk",
+    "io.format",
+    "models.rnn",
+    "models.mullstm",
+    "data.streams",
+}
 
 
 def _example(path):
@@ -22,33 +39,47 @@ def _example(path):
     return textwrap.dedent("".join(re.findall(r"^ {4}.*\n", doc, re.M)))
 
 
-package = root/"fastai_charrnn"
+package = root / "fastai_charrnn"
 MODULES = {".".join(p.relative_to(package).with_suffix("").parts): p for p in sorted(package.rglob("*.py"))}
-EXAMPLES = {name: code for name,p in MODULES.items() if name not in TABLES and (code := _example(p))}
+EXAMPLES = {name: code for name, p in MODULES.items() if name not in TABLES and (code := _example(p))}
 
 
 class TwoBatches(Callback):
     "End an epoch after two batches, and a fit by the clock too."
+
     def after_batch(self):
-        if hasattr(self.learn, "lr_finder"): return
+        if hasattr(self.learn, "lr_finder"):
+            return
         if self.training and self.train_iter % len(self.dls.train) >= 2:
             raise CancelFitException if self.n_epoch == 10**6 else CancelTrainException
 
 
-def test_the_examples_are_found(): assert {"data.loaders", "learner", "generation.text", "recipes.best", "callback.time_budget", "analysis.plots", "models.registry", "adapt"} <= set(EXAMPLES)
+def test_the_examples_are_found():
+    assert {
+        "data.loaders",
+        "learner",
+        "generation.text",
+        "recipes.best",
+        "callback.time_budget",
+        "analysis.plots",
+        "models.registry",
+        "adapt",
+    } <= set(EXAMPLES)
 
 
 @pytest.mark.filterwarnings("ignore:.*torchrun")
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_example_of_a_module_runs(name, small, tmp_path, monkeypatch):
-    text = "It was for those who saw. "+small
-    if name == "recipes.lesson6": text = (text*17)[:510_000]
+    text = "It was for those who saw. " + small
+    if name == "recipes.lesson6":
+        text = (text * 17)[:510_000]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(registry, "_archs", dict(registry._archs))
     dls = CharDataLoaders.from_text(text[:20_000], device="cpu")
     learn = char_learner(dls, n_hid=16, seed=0)
     save_model(learn, "my.safetensors")
     monkeypatch.setattr(defaults, "callbacks", [*defaults.callbacks, TwoBatches])
-    if name != "generation.text": learn.add_cb(TwoBatches())
-    given = dict(text=text, other=text[:20_000]+"é", dls=dls, learn=learn, values=np.zeros((2, 13)))
+    if name != "generation.text":
+        learn.add_cb(TwoBatches())
+    given = dict(text=text, other=text[:20_000] + "é", dls=dls, learn=learn, values=np.zeros((2, 13)))
     exec(EXAMPLES[name], vars(everything) | vars(importlib.import_module(f"fastai_charrnn.{name}")) | given)

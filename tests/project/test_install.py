@@ -1,8 +1,19 @@
 """Installation and release: requirements resolve, the setup says what is wrong, a release is built and tagged."""
-import ast,os,re,shutil,subprocess,sys
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
-import check_dist,constraints,fastai_charrnn,pytest,setup_env
+import check_dist
+import constraints
+import pytest
+import setup_env
+
+import fastai_charrnn
 
 root = Path(__file__).parents[2]
 # the oldest patch release, Debian 12's, and the newer minor versions
@@ -13,9 +24,10 @@ nowhere = "http://127.0.0.1:9/simple"
 
 # versions
 
+
 def test_the_supported_versions_agree():
     minors = settings["python_versions"].split()
-    assert f'requires-python = ">={minors[0]}"' in (root/"pyproject.toml").read_text(encoding="utf-8")
+    assert f'requires-python = ">={minors[0]}"' in (root / "pyproject.toml").read_text(encoding="utf-8")
     assert sorted({".".join(v.split(".")[:2]) for v in pythons}) == minors
     assert setup_env.supported() == [tuple(int(o) for o in v.split(".")) for v in minors]
 
@@ -54,23 +66,25 @@ def test_the_lowest_versions_are_those_of_the_settings():
 
 # the setup
 
+
 def _copy_of_the_setup(folder):
     "A folder with what tools/setup_env.py needs."
-    (folder/"tools").mkdir()
-    shutil.copy(root/"tools/setup_env.py", folder/"tools")
-    for name in ("settings.ini", "constraints.txt"): shutil.copy(root/name, folder)
+    (folder / "tools").mkdir()
+    shutil.copy(root / "tools/setup_env.py", folder / "tools")
+    for name in ("settings.ini", "constraints.txt"):
+        shutil.copy(root / name, folder)
 
 
 def _setup(folder, *args, python=sys.executable, **env):
     "Run the setup in a copy, without what this machine tells pip and uv."
     _copy_of_the_setup(folder)
-    ours = {k: v for k,v in os.environ.items() if not k.startswith(("PIP_", "UV_", "PYTHON"))}
+    ours = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "UV_", "PYTHON"))}
     cmd = [str(python), "tools/setup_env.py", *args]
-    return subprocess.run(cmd, cwd=folder, env=ours|env, capture_output=True, text=True, timeout=60)
+    return subprocess.run(cmd, cwd=folder, env=ours | env, capture_output=True, text=True, timeout=60)
 
 
 def test_the_setup_can_be_read_by_an_old_python():
-    ast.parse((root/"tools/setup_env.py").read_text(encoding="utf-8"), feature_version=(3, 6))
+    ast.parse((root / "tools/setup_env.py").read_text(encoding="utf-8"), feature_version=(3, 6))
 
 
 @pytest.mark.parametrize("version", [(3, 6), (3, 10), (3, 15)])
@@ -82,10 +96,10 @@ def test_an_unsupported_python_is_named_with_the_supported_ones(version):
 
 def test_a_python_without_venv_gets_one_sentence(tmp_path):
     "As on Debian without python3-venv: there is no ensurepip."
-    (tmp_path/"modules").mkdir()
-    (tmp_path/"modules/ensurepip.py").write_text("raise ImportError('no ensurepip')")
-    (tmp_path/"project").mkdir()
-    done = _setup(tmp_path/"project", PYTHONPATH=str(tmp_path/"modules"), PATH="/nowhere")
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules/ensurepip.py").write_text("raise ImportError('no ensurepip')")
+    (tmp_path / "project").mkdir()
+    done = _setup(tmp_path / "project", PYTHONPATH=str(tmp_path / "modules"), PATH="/nowhere")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "its venv or ensurepip module is missing" in done.stderr and "-venv`" in done.stderr
 
@@ -102,7 +116,8 @@ def test_without_an_index_the_setup_gives_up_within_a_minute(installer, tmp_path
 
 
 def test_uv_is_told_what_pip_is_told(monkeypatch, tmp_path):
-    for name in [o for o in os.environ if o.startswith(("PIP_", "UV_"))]: monkeypatch.delenv(name)
+    for name in [o for o in os.environ if o.startswith(("PIP_", "UV_"))]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
     monkeypatch.setenv("PIP_FIND_LINKS", f"{tmp_path} /other")
@@ -116,6 +131,7 @@ def test_uv_is_told_what_pip_is_told(monkeypatch, tmp_path):
 
 # the package
 
+
 def test_the_module_is_the_command():
     module = [sys.executable, "-m", "fastai_charrnn"]
     done = subprocess.run([*module, "--version"], capture_output=True, text=True, check=True)
@@ -128,13 +144,14 @@ def _project(folder):
     "A copy of the tracked files as a repository of its own, with something unreleased in its changelog."
     names = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True, check=True).stdout.split("\n")
     for name in filter(None, names):
-        (folder/name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(root/name, folder/name)
-    log = folder/"CHANGELOG.md"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / name, folder / name)
+    log = folder / "CHANGELOG.md"
     text = log.read_text(encoding="utf-8")
     if "## Unreleased" not in text:
         log.write_text(text.replace("\n## ", "\n## Unreleased\n\n- Something.\n\n## ", 1), encoding="utf-8")
-    for args in (["init"], ["add", "."], ["commit", "--message", "all"]): _git(folder, *args)
+    for args in (["init"], ["add", "."], ["commit", "--message", "all"]):
+        _git(folder, *args)
     return folder
 
 
@@ -147,7 +164,7 @@ def _release(project, version):
     email = "test@example.org"
     who = dict(GIT_AUTHOR_NAME="Test", GIT_AUTHOR_EMAIL=email, GIT_COMMITTER_NAME="Test", GIT_COMMITTER_EMAIL=email)
     cmd = [sys.executable, "tools/release.py", version]
-    return subprocess.run(cmd, cwd=project, env=os.environ|who, capture_output=True, text=True)
+    return subprocess.run(cmd, cwd=project, env=os.environ | who, capture_output=True, text=True)
 
 
 @pytest.mark.slow
@@ -155,14 +172,14 @@ def test_a_release_is_built_checked_committed_and_tagged(tmp_path):
     project = _project(tmp_path)
     done = _release(project, "99.1.0")
     assert done.returncode == 0, done.stderr
-    assert (project/"dist/99.1.0/fastai_charrnn-99.1.0-py3-none-any.whl").exists()
-    assert (project/"dist/99.1.0/fastai_charrnn-99.1.0.tar.gz").exists()
+    assert (project / "dist/99.1.0/fastai_charrnn-99.1.0-py3-none-any.whl").exists()
+    assert (project / "dist/99.1.0/fastai_charrnn-99.1.0.tar.gz").exists()
     assert "twine upload" in done.stdout
     assert _git(project, "status", "--porcelain") == ""
     assert _git(project, "tag") == "v99.1.0\n"
-    assert "version = 99.1.0\n" in (project/"settings.ini").read_text(encoding="utf-8")
-    assert "\n## 99.1.0\n" in (project/"CHANGELOG.md").read_text(encoding="utf-8")
-    assert '__version__ = "99.1.0"' in (project/"fastai_charrnn/__init__.py").read_text(encoding="utf-8")
+    assert "version = 99.1.0\n" in (project / "settings.ini").read_text(encoding="utf-8")
+    assert "\n## 99.1.0\n" in (project / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert '__version__ = "99.1.0"' in (project / "fastai_charrnn/__init__.py").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -170,8 +187,8 @@ def test_a_release_that_cannot_be_made_changes_nothing(tmp_path):
     project = _project(tmp_path)
     assert "three numbers" in _release(project, "2").stderr
     assert "greater than" in _release(project, "0.0.1").stderr
-    pyproject = project/"pyproject.toml"
-    pyproject.write_text(pyproject.read_text(encoding="utf-8")+"[broken", encoding="utf-8")
+    pyproject = project / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text(encoding="utf-8") + "[broken", encoding="utf-8")
     assert "uncommitted changes" in _release(project, "99.1.0").stderr
     _git(project, "commit", "--all", "--message", "broken")
     assert _release(project, "99.1.0").returncode != 0

@@ -1,86 +1,95 @@
 """Notebooks are stored with current outputs and without what belongs to one machine, and shown as their directives say."""
-import json,subprocess,sys
+
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
 import pytest
-from check_clean import found,not_clean
-from docs import conf,directives,shown
-from notebook_cells import cell,result,stored,stream
-from notebooks import complaints,digest,is_current,key,root,size_complaint
-from outputs import printed,store
+from check_clean import found, not_clean
+from notebook_cells import cell, result, stored, stream
+from notebooks import complaints, digest, is_current, key, root, size_complaint
+from outputs import printed, store
 from tidy import tidied
+
+from docs import conf, directives, shown
 
 # notebooks with outputs
 
+
 def test_the_record_keeps_what_a_notebook_prints_about_losses():
     cells = [("print(loss)", "valid 1.5080\n"), ("print(loss)", "none yet"), ("print(x)", "3.1416")]
-    assert printed(stored(*(cell(c, stream(t)) for c,t in cells))) == "```text\nvalid 1.5080\n```"
+    assert printed(stored(*(cell(c, stream(t)) for c, t in cells))) == "```text\nvalid 1.5080\n```"
     assert printed(stored(cell("loss", result(plain="<Figure size 6.50x3.25 with loss>")))) == "No losses."
 
 
 def test_the_digest_is_that_of_the_code_and_the_version():
     text = dict(cell_type="markdown", source="some words")
-    one,two = cell("a = 1"),cell("b = 2")
+    one, two = cell("a = 1"), cell("b = 2")
     first = digest(dict(cells=[one, two]), "0.1.0")
     assert digest(dict(cells=[one, text, cell("b = 2", stream("2"))]), "0.1.0") == first
-    swapped,fewer = digest(dict(cells=[two, one]), "0.1.0"),digest(dict(cells=[one]), "0.1.0")
+    swapped, fewer = digest(dict(cells=[two, one]), "0.1.0"), digest(dict(cells=[one]), "0.1.0")
     assert len({first, swapped, fewer, digest(dict(cells=[one, two]), "0.2.0")}) == 4
 
 
-@pytest.mark.parametrize("rel,cells,said", [
-    ("tutorials/01.ipynb", [cell("a")], "without outputs: run `make outputs`"),
-    ("tutorials/01.ipynb", [cell("a", stream("1"), count=3)], "execution counts: run `nbdev-clean`"),
-    ("tutorials/01.ipynb", [cell("a", stream("in /home/me/x.txt"))], "one moment, '/home/me/x.txt'"),
-    ("tutorials/01.ipynb", [cell("a", result(html="<progress value='3'>"))], "one moment, \"<progress"),
-    ("index.ipynb", [cell("a")], "without outputs"),
-    ("03_data.ipynb", [cell("a", stream("1"))], "reference pages are not"),
-])
+@pytest.mark.parametrize(
+    "rel,cells,said",
+    [
+        ("tutorials/01.ipynb", [cell("a")], "without outputs: run `make outputs`"),
+        ("tutorials/01.ipynb", [cell("a", stream("1"), count=3)], "execution counts: run `nbdev-clean`"),
+        ("tutorials/01.ipynb", [cell("a", stream("in /home/me/x.txt"))], "one moment, '/home/me/x.txt'"),
+        ("tutorials/01.ipynb", [cell("a", result(html="<progress value='3'>"))], 'one moment, "<progress'),
+        ("index.ipynb", [cell("a")], "without outputs"),
+        ("03_data.ipynb", [cell("a", stream("1"))], "reference pages are not"),
+    ],
+)
 def test_what_is_wrong_with_a_stored_notebook_is_said(rel, cells, said):
-    complaint, = complaints(Path(rel), stored(*cells))
+    (complaint,) = complaints(Path(rel), stored(*cells))
     assert said in complaint and rel in complaint
 
 
-@pytest.mark.parametrize("rel,cells", [
-    ("tutorials/01.ipynb", [cell("a", stream("1"))]),
-    ("index.ipynb", []),
-    ("03_data.ipynb", [cell("a")]),
-])
+@pytest.mark.parametrize(
+    "rel,cells", [("tutorials/01.ipynb", [cell("a", stream("1"))]), ("index.ipynb", []), ("03_data.ipynb", [cell("a")])]
+)
 def test_nothing_is_said_about_a_notebook_that_is_stored_well(rel, cells):
     assert list(complaints(Path(rel), stored(*cells))) == []
 
 
 def test_outputs_of_other_cells_are_noticed():
     nb = stored(cell("a = 1", stream("1")), outputs_of=digest(stored(cell("a = 2"))))
-    complaint, = complaints(Path("index.ipynb"), nb)
+    (complaint,) = complaints(Path("index.ipynb"), nb)
     assert "outputs of other cells" in complaint and "make outputs" in complaint
 
 
 def test_large_outputs_are_noticed(tmp_path):
-    (tmp_path/"index.ipynb").write_bytes(b" "*5_000_000)
-    (tmp_path/"03_data.ipynb").write_bytes(b" ")
+    (tmp_path / "index.ipynb").write_bytes(b" " * 5_000_000)
+    (tmp_path / "03_data.ipynb").write_bytes(b" ")
     assert "4.8 MB" in size_complaint(tmp_path)
-    (tmp_path/"index.ipynb").write_bytes(b" ")
+    (tmp_path / "index.ipynb").write_bytes(b" ")
     assert size_complaint(tmp_path) == ""
 
 
 def _tidy(*outputs):
-    one, = tidied(nbformat.from_dict(stored(cell("a", *outputs, count=7)))).cells
+    (one,) = tidied(nbformat.from_dict(stored(cell("a", *outputs, count=7)))).cells
     assert one.execution_count is None
     return one.outputs
 
 
-@pytest.mark.parametrize("printed,kept", [
-    (f"saved {root}/models/a.pt and {root}", "saved models/a.pt and ."),
-    (f"{Path.home()}/x.txt", "~/x.txt"),
-    ("/tmp/tmpab12_x/my.txt", "/tmp/…/my.txt"),
-    ("<Linear at 0x7f31c0ffee00>", "<Linear>"),
-    ("\r 10%\r 50%\r100%\ndone\r\n", "100%\ndone\n"),
-    ("/usr/lib/a.py:12: CharRnnWarning: shared\n  warn(x)\nnext\n", "CharRnnWarning: shared\nnext\n"),
-    ("valid 1.5080 at 12:30: fine\n", "valid 1.5080 at 12:30: fine\n"),
-])
+@pytest.mark.parametrize(
+    "printed,kept",
+    [
+        (f"saved {root}/models/a.pt and {root}", "saved models/a.pt and ."),
+        (f"{Path.home()}/x.txt", "~/x.txt"),
+        ("/tmp/tmpab12_x/my.txt", "/tmp/…/my.txt"),
+        ("<Linear at 0x7f31c0ffee00>", "<Linear>"),
+        ("\r 10%\r 50%\r100%\ndone\r\n", "100%\ndone\n"),
+        ("/usr/lib/a.py:12: CharRnnWarning: shared\n  warn(x)\nnext\n", "CharRnnWarning: shared\nnext\n"),
+        ("valid 1.5080 at 12:30: fine\n", "valid 1.5080 at 12:30: fine\n"),
+    ],
+)
 def test_outputs_are_stored_without_what_belongs_to_one_machine(printed, kept):
-    output, = _tidy(stream(printed))
+    (output,) = _tidy(stream(printed))
     assert output.text == kept
 
 
@@ -89,7 +98,7 @@ def test_progress_bars_are_not_stored_but_the_table_of_epochs_is():
     table = "<table><tr><td>1.234</td></tr></table>"
     assert _tidy(result(html="<style>progress {}</style>"), result(html=f"<div>{bar}</div>", plain="<HTML>")) == []
     assert len(_tidy(result(html="<img src='x.png'>"))) == 1
-    output, = _tidy(result(html=f"<div>{bar}</div>{table}"))
+    (output,) = _tidy(result(html=f"<div>{bar}</div>{table}"))
     assert output.data["text/html"] == f"<div></div>{table}"
 
 
@@ -100,9 +109,9 @@ def test_consecutive_texts_are_stored_as_one():
 
 @pytest.mark.slow
 def test_an_executed_notebook_is_stored_clean_and_current(tmp_path):
-    (tmp_path/"nbs").mkdir()
-    (tmp_path/"pyproject.toml").write_bytes((root/"pyproject.toml").read_bytes())
-    path = tmp_path/"nbs/index.ipynb"
+    (tmp_path / "nbs").mkdir()
+    (tmp_path / "pyproject.toml").write_bytes((root / "pyproject.toml").read_bytes())
+    path = tmp_path / "nbs/index.ipynb"
     picture = "import matplotlib.pyplot as plt\nplt.figure(figsize=(1, 1))\nplt.plot([1, 2]);"
     cells = [nbformat.v4.new_code_cell(o) for o in ("import os\nos.getcwd()", "print(object())", picture)]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
@@ -110,9 +119,9 @@ def test_an_executed_notebook_is_stored_clean_and_current(tmp_path):
     nb = json.loads(path.read_text(encoding="utf-8"))
     outputs = [c["outputs"][-1] for c in nb["cells"]]
     assert is_current(nb) and nb["metadata"][key] == facts and facts["machine"] == "a machine"
-    assert "nbs" in str(outputs[0]["data"]["text/plain"]) # it ran in its own folder
+    assert "nbs" in str(outputs[0]["data"]["text/plain"])  # it ran in its own folder
     assert outputs[1]["text"] == ["<object object>\n"] and "image/png" in outputs[2]["data"]
-    assert list(not_clean(tmp_path/"nbs")) == []
+    assert list(not_clean(tmp_path / "nbs")) == []
     assert [o.name for o in path.parent.iterdir()] == ["index.ipynb"]
 
 
@@ -123,8 +132,9 @@ def test_the_projects_notebooks_are_stored_well():
 
 # notebooks on the site
 
+
 def test_directives_are_read_from_the_start_of_a_cell():
-    options,code = directives('#| code-fold: true\n#|code-summary: "Answer 1"\na = 1\n#| b')
+    options, code = directives('#| code-fold: true\n#|code-summary: "Answer 1"\na = 1\n#| b')
     assert options == {"code-fold": "true", "code-summary": '"Answer 1"'} and code == "a = 1\n#| b"
 
 
@@ -139,8 +149,8 @@ def test_hidden_cells_are_not_shown():
 def test_folded_cells_and_hidden_code_are_marked():
     fold = "#| code-fold: true\n"
     cells = _show(f"{fold}a", f'{fold}#| code-summary: "Answer"\na', "#| echo: false\na", "a")
-    assert [c.source for c in cells] == ["a"]*4
-    folded,answer,quiet,plain = cells
+    assert [c.source for c in cells] == ["a"] * 4
+    folded, answer, quiet, plain = cells
     assert folded.metadata.tags == ["hide-cell"] and folded.metadata.mystnb.code_prompt_show == "Show code"
     assert answer.metadata.mystnb.code_prompt_show == "Answer"
     assert quiet.metadata.tags == ["remove-input"] and plain.metadata.tags == []
@@ -151,16 +161,18 @@ def test_sphinx_folds_and_hides(tmp_path):
     pytest.importorskip("myst_nb")
     pytest.importorskip("furo")
     sources = ['#| code-fold: true\n#| code-summary: "Answer 1"\nfolded', "#| hide\nhidden", "#| echo: false\nquiet"]
-    cells = [nbformat.v4.new_code_cell(o, outputs=[nbformat.v4.new_output("stream", text=f"{o[-6:]}!")]) for o in sources]
+    cells = [
+        nbformat.v4.new_code_cell(o, outputs=[nbformat.v4.new_output("stream", text=f"{o[-6:]}!")]) for o in sources
+    ]
     cells.insert(0, nbformat.v4.new_markdown_cell("# Title"))
-    (tmp_path/"conf.py").write_text(conf)
-    (tmp_path/"_static").mkdir()
-    (tmp_path/"_static/site.css").write_text("")
-    (tmp_path/"index.ipynb").write_text(json.dumps(shown(nbformat.v4.new_notebook(cells=cells))))
-    subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", tmp_path, tmp_path/"html"], check=True)
-    page = (tmp_path/"html/index.html").read_text(encoding="utf-8")
-    details = page[page.index("<details"):page.index("</details>")]
+    (tmp_path / "conf.py").write_text(conf)
+    (tmp_path / "_static").mkdir()
+    (tmp_path / "_static/site.css").write_text("")
+    (tmp_path / "index.ipynb").write_text(json.dumps(shown(nbformat.v4.new_notebook(cells=cells))))
+    subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", tmp_path, tmp_path / "html"], check=True)
+    page = (tmp_path / "html/index.html").read_text(encoding="utf-8")
+    details = page[page.index("<details") : page.index("</details>")]
     assert "Answer 1" in details and "folded" in details
     assert "hidden!" not in page
-    assert page.count("quiet") == page.count("quiet!") == 1 # what it prints, not its code
+    assert page.count("quiet") == page.count("quiet!") == 1  # what it prints, not its code
     assert "#|" not in page

@@ -1,21 +1,37 @@
 """Everything the reference printed, one test a fact. The losses of whole trainings are in `REPRODUCTION.md`; `char3`'s is trained here."""
+
 import numpy as np
 import pytest
 import torch
-from fastai_charrnn.all import CharDataLoaders,CharRnn,CharVocab,char_learner,get_arch,get_next,get_next_n,ngram_baseline
-from fastai_charrnn.recipes.reproduce import RECIPES,recipe_dls,run_schedule
+
+from fastai_charrnn.all import (
+    CharDataLoaders,
+    CharRnn,
+    CharVocab,
+    char_learner,
+    get_arch,
+    get_next,
+    get_next_n,
+    ngram_baseline,
+)
+from fastai_charrnn.recipes.reproduce import RECIPES, recipe_dls, run_schedule
 
 pytestmark = pytest.mark.corpus
 VOCAB = "\x00\n !\"'(),-.0123456789:;=?ABCDEFGHIJKLMNOPQRSTUVWXYZ[]_abcdefghijklmnopqrstuvwxyzÆäæéë"
 
 
 @pytest.fixture(scope="module")
-def three(text): return recipe_dls("char3", text)
+def three(text):
+    return recipe_dls("char3", text)
+
+
 @pytest.fixture(scope="module")
-def eight(text): return recipe_dls("rnn", text)
+def eight(text):
+    return recipe_dls("rnn", text)
 
 
-def test_corpus_length(text): assert len(text) == 600_893
+def test_corpus_length(text):
+    assert len(text) == 600_893
 
 
 def test_vocabulary_is_85_characters_in_code_point_order(text):
@@ -23,29 +39,38 @@ def test_vocabulary_is_85_characters_in_code_point_order(text):
     assert len(vocab) == 85 and "".join(vocab) == VOCAB
 
 
-def test_first_ten_indices(text): assert CharVocab.from_text(text).encode(text)[:10].tolist() == [40, 42, 29, 30, 25, 27, 29, 1, 1, 1]
+def test_first_ten_indices(text):
+    assert CharVocab.from_text(text).encode(text)[:10].tolist() == [40, 42, 29, 30, 25, 27, 29, 1, 1, 1]
 
 
 def test_first_70_indices_decode_to_the_text(text):
     vocab = CharVocab.from_text(text)
-    assert vocab.decode(vocab.encode(text)[:70]) == "PREFACE\n\n\nSUPPOSING that Truth is a woman--what then? Is there not gro"
+    assert (
+        vocab.decode(vocab.encode(text)[:70])
+        == "PREFACE\n\n\nSUPPOSING that Truth is a woman--what then? Is there not gro"
+    )
 
 
 def test_windows_of_three(three):
     ds = three.train_ds
-    x,y = ds.batch(torch.arange(4))
+    x, y = ds.batch(torch.arange(4))
     assert x.t().tolist() == [[40, 30, 29, 1], [42, 25, 1, 43], [29, 27, 1, 45]] and y.tolist() == [30, 29, 1, 40]
 
 
 def test_windows_of_three_number_200297_and_only_the_last_validates(three):
-    assert len(three.train_ds) == 200_296 and three.valid_ds.items.tolist() == [3*200_296]
+    assert len(three.train_ds) == 200_296 and three.valid_ds.items.tolist() == [3 * 200_296]
 
 
 def test_windows_of_eight(text, eight):
     dls = CharDataLoaders.from_text(text, n=8, valid="last")
-    x,y = dls.train_ds.batch(torch.arange(8))
-    assert len(dls.train_ds)+len(dls.valid_ds) == 600_885 and x.shape == (8, 8)
-    assert x[:4].tolist() == [[40,42,29,30,25,27,29,1], [42,29,30,25,27,29,1,1], [29,30,25,27,29,1,1,1], [30,25,27,29,1,1,1,43]]
+    x, y = dls.train_ds.batch(torch.arange(8))
+    assert len(dls.train_ds) + len(dls.valid_ds) == 600_885 and x.shape == (8, 8)
+    assert x[:4].tolist() == [
+        [40, 42, 29, 30, 25, 27, 29, 1],
+        [42, 29, 30, 25, 27, 29, 1, 1],
+        [29, 30, 25, 27, 29, 1, 1, 1],
+        [30, 25, 27, 29, 1, 1, 1, 43],
+    ]
     assert y.tolist() == [1, 1, 43, 45, 40, 40, 39, 43]
 
 
@@ -56,27 +81,34 @@ def test_the_random_draw(eight):
 
 
 def test_bs_is_512_and_a_batch_is_windows_first(eight):
-    x,y = eight.one_batch()
+    x, y = eight.one_batch()
     assert x.shape == (512, 8) and y.shape == (512,) and x.dtype == y.dtype == torch.int64
 
 
-@pytest.mark.parametrize("arch,shapes", [
-    ("char3", dict(emb=(85, 42), inp=(256, 42), hid=(256, 256), out=(85, 256))), ("loop", dict(emb=(85, 42), inp=(256, 42), hid=(256, 256), out=(85, 256))),
-    ("concat", dict(emb=(85, 42), inp=(256, 298), hid=(256, 256), out=(85, 256))), ("rnn", dict(emb=(85, 42), out=(85, 256)))])
+@pytest.mark.parametrize(
+    "arch,shapes",
+    [
+        ("char3", dict(emb=(85, 42), inp=(256, 42), hid=(256, 256), out=(85, 256))),
+        ("loop", dict(emb=(85, 42), inp=(256, 42), hid=(256, 256), out=(85, 256))),
+        ("concat", dict(emb=(85, 42), inp=(256, 298), hid=(256, 256), out=(85, 256))),
+        ("rnn", dict(emb=(85, 42), out=(85, 256))),
+    ],
+)
 def test_layers_have_the_printed_sizes_and_biases(arch, shapes):
     model = get_arch(arch).cls(85)
-    assert {k:tuple(getattr(model, k).weight.shape) for k in shapes} == shapes
+    assert {k: tuple(getattr(model, k).weight.shape) for k in shapes} == shapes
     assert all(getattr(model, k).bias is not None for k in shapes if k != "emb")
 
 
 @pytest.mark.parametrize("arch,count", [("char3", 102_215), ("loop", 102_215), ("concat", 167_751), ("rnn", 102_215)])
-def test_parameter_counts(arch, count): assert sum(p.numel() for p in get_arch(arch).cls(85).parameters()) == count
+def test_parameter_counts(arch, count):
+    assert sum(p.numel() for p in get_arch(arch).cls(85).parameters()) == count
 
 
 def test_rnn_is_the_librarys_tanh_layer_with_the_printed_shapes(eight):
-    model,(x,_) = CharRnn(85),eight.one_batch()
+    model, (x, _) = CharRnn(85), eight.one_batch()
     emb = model.emb(x.t())
-    outp,h = model.rnn(emb)
+    outp, h = model.rnn(emb)
     assert isinstance(model.rnn, torch.nn.RNN) and model.rnn.nonlinearity == "tanh"
     assert emb.shape == (8, 512, 42) and outp.shape == (8, 512, 256) and h.shape == (1, 512, 256)
 
@@ -84,40 +116,45 @@ def test_rnn_is_the_librarys_tanh_layer_with_the_printed_shapes(eight):
 @pytest.mark.parametrize("arch", ["char3", "loop", "concat", "rnn"])
 def test_read_out_is_log_softmax_of_shape_512_by_85(arch, three, eight):
     dls = three if arch == "char3" else eight
-    x,_ = dls.one_batch()
+    x, _ = dls.one_batch()
     out = char_learner(dls, arch, seed=0).model(x)
     assert out.shape == (512, 85)
     assert torch.allclose(out.exp().sum(-1), torch.ones(512), atol=1e-5)
 
 
 def test_loss_is_nll_in_nats(eight):
-    x,y = eight.one_batch()
+    x, y = eight.one_batch()
     learn = char_learner(eight, seed=0)
     out = learn.model(x)
     assert torch.isclose(learn.loss_func(out, y), -out[torch.arange(512), y].mean())
 
 
 def test_ngram_baseline_of_the_last_tenth(text):
-    scores = {s.context:round(s.nats, 4) for s in ngram_baseline(CharDataLoaders.from_text(text, valid="tail", valid_pct=.1)).scores}
+    scores = {
+        s.context: round(s.nats, 4)
+        for s in ngram_baseline(CharDataLoaders.from_text(text, valid="tail", valid_pct=0.1)).scores
+    }
     assert (scores[4], scores[5], scores[6]) == (1.4545, 1.4641, 1.5364)
 
 
 def test_tail_counts_540803_characters_and_scores_60090(text):
-    b = ngram_baseline(CharDataLoaders.from_text(text, valid="tail", valid_pct=.1))
+    b = ngram_baseline(CharDataLoaders.from_text(text, valid="tail", valid_pct=0.1))
     assert (b.n_train, b.n_valid) == (540_803, 60_090) and b.best.context == 4
 
 
 # Whole trainings. Over 17 runs of `loop`, ours and plain PyTorch's, the final losses have a standard deviation of 0.03,
 # so one seed is held to the printed loss plus 0.08; medians over seeds stand in REPRODUCTION.md.
 
+
 @pytest.mark.slow
 @pytest.mark.parametrize("arch", list(RECIPES))
 def test_the_schedule_reaches_the_printed_losses_and_texts(text, arch):
-    trial,learn = run_schedule(arch, text, seed=0)
-    i = int(RECIPES[arch].valid) # char3 validates on one window: its training loss stands for it
-    for ours,printed in zip(trial.losses, RECIPES[arch].printed): assert ours[i] <= printed[i]+.08
+    trial, learn = run_schedule(arch, text, seed=0)
+    i = int(RECIPES[arch].valid)  # char3 validates on one window: its training loss stands for it
+    for ours, printed in zip(trial.losses, RECIPES[arch].printed):
+        assert ours[i] <= printed[i] + 0.08
     assert trial.losses[-1][i] < trial.losses[0][i]
-    for prompt,printed in RECIPES[arch].examples.items(): # short ones whole, of the long one the first words
+    for prompt, printed in RECIPES[arch].examples.items():  # short ones whole, of the long one the first words
         assert trial.examples[prompt][:10] == printed[:10]
         assert get_next(learn, prompt) == printed[len(prompt)]
-        assert get_next_n(learn, prompt, len(printed)-len(prompt)) == trial.examples[prompt]
+        assert get_next_n(learn, prompt, len(printed) - len(prompt)) == trial.examples[prompt]
