@@ -31,7 +31,9 @@ def measure(short: bool = False) -> list[Row]:
             learn.opt.zero_grad()
             yield
 
-    ours, stock, step = [], [], []
+    ours = []
+    stock = []
+    step = []
     for _ in range(2 if short else 7):
         ours.append(_seconds(dls.train, 1000))
         stock.append(_seconds(items, 5 if short else 30))

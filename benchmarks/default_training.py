@@ -89,7 +89,8 @@ def measure(short: bool = False) -> list[Row]:
         learn = recipe.learner(dls)
         with learn.no_bar(), learn.no_logging():
             recipe.fit(learn)
-        loss, counting = learn.training_log.rows[-1]["valid_loss"], ngram_baseline(dls).best.nats
+        loss = learn.training_log.rows[-1]["valid_loss"]
+        counting = ngram_baseline(dls).best.nats
         seconds = perf_counter() - start
         rows += [
             Row(

@@ -27,7 +27,8 @@ def _epochs(arch, size, rounds, out):
     dls = CharDataLoaders.from_text(
         read_text(nietzsche())[:size], bs=512 // world, val_bs=2048 // world, valid="tail", valid_pct=0.1, device="cpu"
     )
-    learn, seconds = char_learner(dls, arch, seed=0), []
+    learn = char_learner(dls, arch, seed=0)
+    seconds = []
     with learn.no_bar(), learn.no_logging(), learn.distrib_ctx():
         for _ in range(rounds + 1):
             start = perf_counter()
@@ -43,10 +44,10 @@ def _rates(world, arch, size, rounds):
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
         s.close()
-        start = (
-            [sys.executable]
-            if world == 1
-            else [
+        if world == 1:
+            start = [sys.executable]
+        else:
+            start = [
                 sys.executable,
                 "-m",
                 "torch.distributed.run",
@@ -55,7 +56,6 @@ def _rates(world, arch, size, rounds):
                 "--master-port",
                 str(port),
             ]
-        )
         folder = Path(__file__).parent
         env = os.environ | dict(
             OMP_NUM_THREADS="1", PYTHONPATH=os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
@@ -68,7 +68,9 @@ def _rates(world, arch, size, rounds):
 
 def measure(short: bool = False) -> list[Row]:
     "Characters a second of one process and of two, in turn."
-    rows, size, turns = [], 5_000 if short else 60_000, 1 if short else 3
+    rows = []
+    size = 5_000 if short else 60_000
+    turns = 1 if short else 3
     for arch in _archs[:1] if short else _archs:
         one, two = [], []
         for _ in range(turns):

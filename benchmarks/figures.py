@@ -41,11 +41,10 @@ class Row(NamedTuple):
         def goal(g):
             return "" if g is None else f"{'≤' if self.at_most else '≥'} {g:g}{self.unit}"
 
-        spread = (
-            f" ({self.form.format(min(self.values))}–{self.form.format(max(self.values))})"
-            if len(self.values) > 1
-            else ""
-        )
+        if len(self.values) > 1:
+            spread = f" ({self.form.format(min(self.values))}–{self.form.format(max(self.values))})"
+        else:
+            spread = ""
         return [
             self.what,
             f"{self.form.format(self.value)}{self.unit}{spread}",

@@ -38,7 +38,8 @@ with learn.no_bar(): learn.fit(10**6, 2e-3, cbs=Steps())
 
 def measure(short: bool = False) -> list[Row]:
     "Both sizes, both ways, in turn."
-    sizes, rows = {"1 MB": 10**6} if short else {"1 MB": 10**6, "1 GB": 10**9}, []
+    sizes = {"1 MB": 10**6} if short else {"1 MB": 10**6, "1 GB": 10**9}
+    rows = []
     with tempfile.TemporaryDirectory() as tmp:
         for name, size in sizes.items():
             path = Path(tmp) / f"{size}.txt"

@@ -42,11 +42,9 @@ def measure(short: bool = False) -> list[Row]:
         CharDataLoaders.from_text(text, valid="tail", device="cpu"),
         *((30, 5, 8) if short else (500, 100, 256)),
     )
-    learns, peer, threads = (
-        {a: char_learner(dls, a, seed=0) for a in ("rnn", "lstm")},
-        lm_learner(text),
-        torch.get_num_threads(),
-    )
+    learns = {a: char_learner(dls, a, seed=0) for a in ("rnn", "lstm")}
+    peer = lm_learner(text)
+    threads = torch.get_num_threads()
     prompts = [text[i : i + 8] for i in range(n_prompts)]
     runs = {("`LMLearner.predict`", ""): (lambda: peer.predict("for thos", few, no_bar=True), few)}
     for a, learn in learns.items():

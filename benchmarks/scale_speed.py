@@ -15,7 +15,8 @@ from figures import Row
 
 from fastai_charrnn.all import nietzsche, read_text
 
-_sizes, _found = {"1 MB": 10**6, "10 MB": 10**7, "100 MB": 10**8, "1 GB": 10**9}, {}
+_sizes = {"1 MB": 10**6, "10 MB": 10**7, "100 MB": 10**8, "1 GB": 10**9}
+_found = {}
 _start = """
 import json,sys
 from itertools import islice
@@ -47,7 +48,8 @@ print(json.dumps(dict(first=first-start, batch=(now()-first)/n, drawing=mb("VmHW
 
 
 def _text(path, size):
-    base, rng = np.frombuffer(read_text(nietzsche()).encode("latin-1", "replace"), np.uint8), np.random.default_rng(0)
+    base = np.frombuffer(read_text(nietzsche()).encode("latin-1", "replace"), np.uint8)
+    rng = np.random.default_rng(0)
     with open(path, "wb") as f:
         while f.tell() < size:
             copy = base[: size - f.tell()].copy()
@@ -67,7 +69,8 @@ def measured(code: str, *args) -> dict:
 
 def measure(short: bool = False) -> list[Row]:
     "Each size five times."
-    sizes, rows = {"1 MB": 10**6} if short else _sizes, []
+    sizes = {"1 MB": 10**6} if short else _sizes
+    rows = []
     _found.clear()
     with tempfile.TemporaryDirectory() as tmp:
         for name, size in sizes.items():

@@ -16,7 +16,9 @@ def measure(short: bool = False) -> list[Row]:
     "Steps on batches of the corpus, and the products alone, in turn."
     dls = CharDataLoaders.from_text(read_text(nietzsche())[:60_000], valid="random", valid_pct=0.2)
     rows = []
-    a, w, o = torch.randn(512, 256), torch.randn(256, 256), torch.randn(256, 85)
+    a = torch.randn(512, 256)
+    w = torch.randn(256, 256)
+    o = torch.randn(256, 85)
     batches = [b for b, _ in zip(dls.train, range(2 if short else 10))]
     for arch in ("loop", "rnn"):
         learn = char_learner(dls, arch, seed=0)

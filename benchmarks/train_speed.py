@@ -20,7 +20,8 @@ class Plain(nn.Module):
 
     def __init__(self, arch, model):
         super().__init__()
-        self.f, self.model = ORACLES[arch], model
+        self.f = ORACLES[arch]
+        self.model = model
 
     def forward(self, x):
         return self.f(self.model, x)
@@ -53,7 +54,8 @@ def _fit(learn):
 
 def measure(short: bool = False) -> list[Row]:
     "Seconds an epoch, in turn."
-    text, rows = read_text(nietzsche())[: 5_000 if short else 60_000], []
+    text = read_text(nietzsche())[: 5_000 if short else 60_000]
+    rows = []
     for arch in ("char3", "loop", "concat", "rnn"):
         dls = CharDataLoaders.from_text(
             text, n=3 if arch == "char3" else 8, stride=3 if arch == "char3" else 1, valid="tail", valid_pct=0.1

@@ -9,8 +9,11 @@ def measure(short: bool = False) -> list[Row]:
     "The corpus four times over, ours and the loop in turn."
     text = read_text(nietzsche())[: 20_000 if short else None] * 4
     vocab = CharVocab.from_text(text)
-    ids, mb = vocab.encode(text), len(text.encode()) / 1e6
-    o2i, itos, listed = vocab.o2i, vocab.itos, ids.tolist()
+    ids = vocab.encode(text)
+    mb = len(text.encode()) / 1e6
+    o2i = vocab.o2i
+    itos = vocab.itos
+    listed = ids.tolist()
     pairs = {
         "encode": (lambda: vocab.encode(text), lambda: [o2i[c] for c in text]),
         "decode": (lambda: vocab.decode(ids), lambda: "".join([itos[i] for i in listed])),

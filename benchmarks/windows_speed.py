@@ -35,7 +35,9 @@ def _of(arch, text, short):
     torch.set_num_threads(1)
     model, prompt = learn.model.eval(), "for thos"[:k]
     ids = torch.from_numpy(learn.dls.vocab.encode(prompt).astype("int64"))[None]
-    many, a, w = ids.repeat(n_prompts, 1), torch.randn(n_prompts * k, 256), torch.randn(256, 256)
+    many = ids.repeat(n_prompts, 1)
+    a = torch.randn(n_prompts * k, 256)
+    w = torch.randn(256, 256)
 
     def plain(x):
         with torch.no_grad():
@@ -91,14 +93,10 @@ def _profile(run, n):
         run()
     start = perf_counter()
     run()
-    total, of = (
-        (perf_counter() - start) / n * 1e6,
-        {
-            e.key.removeprefix("aten::"): e.self_cpu_time_total / n
-            for e in p.key_averages()
-            if e.key.startswith("aten::")
-        },
-    )
+    total = (perf_counter() - start) / n * 1e6
+    of = {
+        e.key.removeprefix("aten::"): e.self_cpu_time_total / n for e in p.key_averages() if e.key.startswith("aten::")
+    }
     top = sorted(of, key=of.get, reverse=True)[:6]
     named = ", ".join(f"`{k}` {of[k]:.1f}" for k in top)
     rest = sum(of.values()) - sum(of[k] for k in top)
@@ -118,7 +116,9 @@ def more(folder: Path) -> str:
 
 def measure(short: bool = False) -> list[Row]:
     "Each architecture on one thread."
-    text, threads, rows = read_text(nietzsche())[: 10_000 if short else 100_000], torch.get_num_threads(), []
+    text = read_text(nietzsche())[: 10_000 if short else 100_000]
+    threads = torch.get_num_threads()
+    rows = []
     for arch in ("char3", "loop", "concat", "rnn"):
         try:
             rows += _of(arch, text, short)

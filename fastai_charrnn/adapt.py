@@ -72,14 +72,16 @@ def dynamic_evaluation(
     square, and decay towards what they were (Krause, Kahembwe, Murray & Renals 2018, *Dynamic Evaluation of Neural Sequence
     Models*). Not to be compared with a loss of fixed weights. The learner's weights are put back.
     Raises `DataError` for a text too short, `UnknownCharError`, `ArchError` for a model without the step protocol."""
-    model, ids = getattr(learn.model, "module", learn.model), learn.dls.vocab.encode(text, unk=unk)
+    model = getattr(learn.model, "module", learn.model)
+    ids = learn.dls.vocab.encode(text, unk=unk)
     if not hasattr(model, "reading"):
         raise ArchError(f"{type(model).__name__} cannot carry a state; derive it from CharModel")
     if len(ids) < 2:
         raise DataError(f"the text has {len(ids)} characters; a character and its target need 2")
     ps = [p for p in model.parameters() if p.requires_grad]
     ids = torch.from_numpy(ids.astype("int64")).to(ps[0].device)
-    first, modes = [p.detach().clone() for p in ps], [m for m in model.modules() if m.training]
+    first = [p.detach().clone() for p in ps]
+    modes = [m for m in model.modules() if m.training]
     model.eval()
     try:
         with model.reading("every", None):
@@ -94,9 +96,11 @@ def dynamic_evaluation(
 
 
 def _read_and_learn(model, ids, ps, first, lr, decay, segment) -> Tensor:
-    total, square = ids.new_zeros((), dtype=torch.float64), [torch.zeros_like(p) for p in ps]
+    total = ids.new_zeros((), dtype=torch.float64)
+    square = [torch.zeros_like(p) for p in ps]
     for k, a in enumerate(range(0, len(ids) - 1, segment)):
-        x, y = ids[None, a : a + segment], ids[a + 1 : a + segment + 1]
+        x = ids[None, a : a + segment]
+        y = ids[a + 1 : a + segment + 1]
         out = model(x[:, : len(y)])[0]
         loss = F.nll_loss(out.float(), y, reduction="sum")
         total += loss.detach().double()

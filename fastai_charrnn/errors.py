@@ -53,7 +53,8 @@ class UnknownCharError(VocabError):
         positions: tuple[int, ...] = (),  # where each first stands in the text
     ):
         super().__init__(message)
-        self.chars, self.positions = chars, positions
+        self.chars = chars
+        self.positions = positions
 
     def __reduce__(self):
         return type(self), (self.args[0], self.chars, self.positions)

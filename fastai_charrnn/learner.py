@@ -102,19 +102,19 @@ class CharLearner(Learner):
     "A fastai `Learner` that continues text. Made by `char_learner`."
 
     training_now = False  # whether a fit is under way
-    arch, arch_config = (
-        None,
-        {},
-    )  # the architecture's record and every argument it was built with: set by `char_learner`
-    predict_next, next_probs, generate, score = predict_next, next_probs, generate, score
+    # the architecture's record and every argument it was built with: set by `char_learner`
+    arch = None
+    arch_config = {}
+    predict_next = predict_next
+    next_probs = next_probs
+    generate = generate
+    score = score
     fit_minutes, lr_find = fit_minutes, lr_find
-    distrib_ctx, to_distributed, detach_distributed, to_bf16, to_fp16 = (
-        distrib_ctx,
-        to_distributed,
-        detach_distributed,
-        to_bf16,
-        to_fp16,
-    )
+    distrib_ctx = distrib_ctx
+    to_distributed = to_distributed
+    detach_distributed = detach_distributed
+    to_bf16 = to_bf16
+    to_fp16 = to_fp16
 
     def _call_one(self, event_name):
         """Send an event to the callbacks that handle it, in their order.
@@ -167,7 +167,8 @@ class CharLearner(Learner):
         streams    every character after the first, from all before it (in its row)
 
         Raises `UnknownCharError`, `DataError` for a text too short or an unknown way, `ArchError` for a way the model cannot read."""
-        ids, n = CharIds.from_array(self.dls.vocab.encode(text, unk=unk)), self.dls.window
+        ids = CharIds.from_array(self.dls.vocab.encode(text, unk=unk))
+        n = self.dls.window
         own = trained_way(self.dls)
         way = own if by is None else by
         if way not in ("windows", "chunks", "streams"):
@@ -183,18 +184,16 @@ class CharLearner(Learner):
         if way != own and not hasattr(model, "reading"):
             raise ArchError(f"{type(model).__name__} reads {own} alone; derive it from CharModel to have it read {way}")
         rows = bs or dict(windows=4096, chunks=512, streams=min(max(len(ids) // 8192, 1), 64))[way]
-        ds = (
-            CharWindows(ids, self.dls.vocab, torch.arange(len(ids) - n), n)
-            if way == "windows"
-            else CharStreams(
+        if way == "windows":
+            ds = CharWindows(ids, self.dls.vocab, torch.arange(len(ids) - n), n)
+        else:
+            ds = CharStreams(
                 ids, self.dls.vocab, [(0, len(ids))], rows, n if way == "chunks" else 128, carried=way == "streams"
             )
-        )
-        how = (
-            nullcontext()
-            if way == own
-            else model.reading("next" if way == "windows" else "every", None if way == "streams" else n)
-        )
+        if way == own:
+            how = nullcontext()
+        else:
+            how = model.reading("next" if way == "windows" else "every", None if way == "streams" else n)
         with how, self.no_bar(), self.no_logging():
             values = self.validate(dl=self.dls.valid.new(ds, bs=rows))
         return dict(
@@ -294,7 +293,8 @@ def trained_way(
 def _layers(model, prefix=""):
     "Every part of a model that has weights of its own or no parts: (name, module, its own weights)."
     for name, m in model.named_children():
-        own, parts = list(m.parameters(recurse=False)), list(m.children())
+        own = list(m.parameters(recurse=False))
+        parts = list(m.children())
         if own or not (parts or isinstance(m, nn.ModuleList)):
             yield prefix + name, m, own
         yield from _layers(m, f"{prefix}{name}.")
@@ -304,12 +304,14 @@ def _layers(model, prefix=""):
 def _aside(learn):
     "Room for a validation in the middle of a fit: what it changes of the learner, its record and its model's mode is put back, and callbacks of training do not hear of it."
     modes = [m for m in learn.model.modules() if m.training]
-    kept, model = [(o, dict(o.__dict__)) for o in (learn, *learn.cbs)], getattr(learn.model, "module", learn.model)
+    kept = [(o, dict(o.__dict__)) for o in (learn, *learn.cbs)]
+    model = getattr(learn.model, "module", learn.model)
     state = getattr(model, "state", None)
     learn.cbs = learn.cbs.filter(lambda cb: isinstance(cb, (TrainEvalCallback, Recorder, CarryState)))
     if hasattr(learn, "recorder"):
         vars(learn.recorder).update({k: copy(getattr(learn.recorder, k)) for k in ("loss", "smooth_loss")})
-    learn.metrics, learn.training_now = learn.metrics.map(copy), False
+    learn.metrics = learn.metrics.map(copy)
+    learn.training_now = False
     try:
         with learn.no_logging(), torch.random.fork_rng():
             yield  # every pass over a DataLoader draws from the global state
@@ -373,9 +375,11 @@ def char_learner(
         metrics=[CharAccuracy(), BitsPerChar()] if metrics is None else metrics,
         **kwargs,
     )
-    learn.arch, learn.arch_config = record, config
+    learn.arch = record
+    learn.arch_config = config
     if hasattr(learn, "recorder"):
-        learn.recorder.loss, learn.recorder.smooth_loss = CharLoss(), SmoothLoss(learn.recorder.smooth_loss.beta)
+        learn.recorder.loss = CharLoss()
+        learn.recorder.smooth_loss = SmoothLoss(learn.recorder.smooth_loss.beta)
     learn.add_cbs([CarryState(), FiniteLoss(), TrainingLog(), PredictNextCallback(prompts, **shown)])
     learn.predict_next_cb.check()
     if seed is not None:

@@ -66,7 +66,5 @@ def pytest_runtest_makereport(item, call):
     "Where CHARRNN_DATA is set, a skipped corpus test is a failed one."
     report = (yield).get_result()
     if report.skipped and item.get_closest_marker("corpus") and os.environ.get("CHARRNN_DATA"):
-        report.outcome, report.longrepr = (
-            "failed",
-            f"{item.nodeid} needs the corpus and was skipped although CHARRNN_DATA is set",
-        )
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} needs the corpus and was skipped although CHARRNN_DATA is set"

@@ -58,7 +58,9 @@ def get_next_n(m, vocab, prompt, n):
 
 def step_by_step(m, x):
     "What a model says after every character, by its steps alone: (bs, n, V)."
-    h, table, outs = m.init_hidden(len(x)), m.table(), []
+    h = m.init_hidden(len(x))
+    table = m.table()
+    outs = []
     for c in x.t():
         h = m.step(table[c], h)
         outs.append(m.readout(h))

@@ -39,7 +39,9 @@ def top_k(scores, k):
 
 
 def top_p(scores, p):
-    p_of, kept, total = probs(scores), set(), 0.0
+    p_of = probs(scores)
+    kept = set()
+    total = 0.0
     for i in ranked(scores):
         if kept and total >= p:
             break
@@ -73,7 +75,9 @@ def pick(scores, u):
 
 def write(model, arch, prompts, n, temperature, seed=0):
     "Continuations of encoded prompts (lists of indices) by the sliding window, and the log-probability of each character."
-    model, texts, logs = copy.deepcopy(model).double().eval(), [list(p) for p in prompts], [[] for _ in prompts]
+    model = copy.deepcopy(model).double().eval()
+    texts = [list(p) for p in prompts]
+    logs = [[] for _ in prompts]
     us = [uniforms(seed, p[-model.window :]) for p in prompts]
     for _ in range(n):
         windows = torch.tensor([([0] * model.window + t)[-model.window :] for t in texts])

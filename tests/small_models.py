@@ -16,7 +16,8 @@ class Whole(torch.nn.Module):
 
     def __init__(self, model):
         super().__init__()
-        self.model, self.drop = model, torch.nn.Dropout(0.5)
+        self.model = model
+        self.drop = torch.nn.Dropout(0.5)
 
     def forward(self, x):
         return self.drop(self.model(x))

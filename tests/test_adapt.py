@@ -53,7 +53,8 @@ def test_old_characters_lose_by_one_common_factor(arch):
     "Their probabilities change through the softmax's denominator alone; in an ensemble, through that of each network."
     learn = _learn(arch)
     more = extend_vocab(learn, _longer(learn), seed=0)
-    k, x = len(learn.dls.vocab), torch.randint(1, len(learn.dls.vocab), (5, learn.dls.window))
+    k = len(learn.dls.vocab)
+    x = torch.randint(1, len(learn.dls.vocab), (5, learn.dls.window))
     for nets in zip(*(getattr(o.model, "members", [o.model]) for o in (learn, more))):
         for m in nets:
             m.eval().target = learn.model.target
@@ -69,10 +70,8 @@ def test_old_characters_lose_by_one_common_factor(arch):
 def test_training_goes_on_where_it_was(config):
     learn = _learn(config=config)
     before = [p.clone() for p in learn.model.parameters()]
-    more, fresh = (
-        extend_vocab(learn, _longer(learn), seed=0),
-        char_learner(_longer(learn), "lstm", n_hid=24, emb_sz=24, config=config, seed=0),
-    )
+    more = extend_vocab(learn, _longer(learn), seed=0)
+    fresh = char_learner(_longer(learn), "lstm", n_hid=24, emb_sz=24, config=config, seed=0)
     losses = []
     for o in (more, fresh):
         with o.no_bar(), o.no_logging():
@@ -112,7 +111,8 @@ def test_what_cannot_be_extended_is_said():
 
 
 def test_without_steps_it_is_the_loss_of_fixed_weights():
-    learn, text = _learn(), NUMBERS[-700:]
+    learn = _learn()
+    text = NUMBERS[-700:]
     got = dynamic_evaluation(learn, text, lr=0.0)
     assert got["dynamic_loss"] == pytest.approx(learn.evaluate(text, by="streams")["streams_loss"], abs=1e-5)
     assert got["dynamic_bits_per_char"] == pytest.approx(got["dynamic_loss"] / 0.6931472, abs=1e-5)
@@ -123,7 +123,8 @@ def test_it_learns_from_what_it_has_read_and_from_nothing_else():
     learn.model.train()
     strange = ("one hundred six " * 60)[:900]
     before = [p.clone() for p in learn.model.parameters()]
-    fixed, dynamic = learn.evaluate(strange)["loss"], dynamic_evaluation(learn, strange, lr=1e-3)["dynamic_loss"]
+    fixed = learn.evaluate(strange)["loss"]
+    dynamic = dynamic_evaluation(learn, strange, lr=1e-3)["dynamic_loss"]
     assert dynamic < fixed
     assert all(torch.equal(a, b) for a, b in zip(before, learn.model.parameters())) and all(
         p.grad is None or not p.grad.isnan().any() for p in learn.model.parameters()

@@ -50,7 +50,8 @@ def fit(learn, epochs=2, lr=5e-3, **kw):
 
 @everywhere
 def test_the_curve_is_that_of_a_cpu(arch, mode):
-    here, there = build(arch, mode, "cpu"), build(arch, mode, "cuda")
+    here = build(arch, mode, "cpu")
+    there = build(arch, mode, "cuda")
     for (x, y), (u, v) in zip(here.dls.valid, there.dls.valid):
         assert u.is_cuda and torch.equal(x, u.cpu()) and torch.equal(y, v.cpu())
     torch.testing.assert_close(fit(there), fit(here), atol=2e-3, rtol=0)
@@ -62,7 +63,8 @@ def test_the_curve_is_that_of_a_cpu(arch, mode):
 @everywhere
 def test_a_seed_fixes_the_curve_and_the_weights_bit_for_bit(arch, mode):
     "Dropout included."
-    a, b = build(arch, mode, "cuda", calm=False), build(arch, mode, "cuda", calm=False)
+    a = build(arch, mode, "cuda", calm=False)
+    b = build(arch, mode, "cuda", calm=False)
     for learn in (a, b):
         torch.manual_seed(5)
         fit(learn)

@@ -298,7 +298,9 @@ def test_export_carries_no_text_and_generates_in_another_process(trained, tmp_pa
 
 
 def test_the_loss_has_what_fastai_asks_of_one():
-    loss, out, y = CharNLLLoss(), torch.randn(5, 3, 7).log_softmax(-1), torch.randint(7, (5, 3))
+    loss = CharNLLLoss()
+    out = torch.randn(5, 3, 7).log_softmax(-1)
+    y = torch.randint(7, (5, 3))
     assert loss(out, y) == pytest.approx(torch.nn.functional.nll_loss(out.flatten(0, 1), y.flatten()).item())
     assert (
         CharNLLLoss("none")(out, y).shape == (15,)
@@ -317,7 +319,8 @@ def test_bits_per_char_counts_characters_not_batches():
     out = torch.randn(6, 4)
     y = torch.randint(4, (6,))
     for part in ((0, 5), (5, 6)):
-        Fake.pred, Fake.y = out[slice(*part)], y[slice(*part)]
+        Fake.pred = out[slice(*part)]
+        Fake.y = y[slice(*part)]
         m.accumulate(Fake)
     assert float(m.value) == pytest.approx(to_bits(torch.nn.functional.cross_entropy(out, y).item()), rel=1e-5)
 

@@ -39,7 +39,8 @@ class Qrnn(nn.Module):
 
     def __init__(self, emb_sz, n_hid):
         super().__init__()
-        self.lin, self.n_hid = nn.Linear(2 * emb_sz, 3 * n_hid), n_hid
+        self.lin = nn.Linear(2 * emb_sz, 3 * n_hid)
+        self.n_hid = n_hid
 
     def zeros(self, bs):
         return torch.zeros(bs, self.lin.in_features // 2), torch.zeros(bs, self.n_hid)
@@ -57,7 +58,8 @@ class Sru(nn.Module):
     def __init__(self, emb_sz, n_hid):
         super().__init__()
         assert emb_sz == n_hid, "the highway adds what is read"
-        self.lin, self.n_hid = nn.Linear(n_hid, 3 * n_hid), n_hid
+        self.lin = nn.Linear(n_hid, 3 * n_hid)
+        self.n_hid = n_hid
         nn.init.uniform_(self.lin.weight, -((3 / n_hid) ** 0.5), (3 / n_hid) ** 0.5)
         nn.init.zeros_(self.lin.bias)
         nn.init.constant_(self.lin.bias[2 * n_hid :], -2)
@@ -78,7 +80,8 @@ class Xlstm(nn.Module):
     def __init__(self, emb_sz, n_hid, heads=4):
         super().__init__()
         self.norm, self.n_hid, self.heads, self.d = nn.LayerNorm(emb_sz), n_hid, heads, n_hid // heads
-        self.after, self.back = nn.GroupNorm(heads, n_hid), nn.Linear(n_hid, emb_sz, bias=False)
+        self.after = nn.GroupNorm(heads, n_hid)
+        self.back = nn.Linear(n_hid, emb_sz, bias=False)
         nn.init.normal_(self.back.weight, std=(4 * n_hid) ** -0.5)
 
     def heads_normed(self, h):
@@ -90,15 +93,11 @@ class SLstm(Xlstm):
 
     def __init__(self, emb_sz, n_hid, heads=4):
         super().__init__(emb_sz, n_hid, heads)
-        self.inp, self.hid = (
-            nn.Linear(emb_sz, 4 * n_hid),
-            nn.Parameter(torch.randn(heads, self.d, 4 * self.d) * self.d**-0.5),
-        )
-        self.norm2, self.mlp, self.mlp_out = (
-            nn.LayerNorm(emb_sz),
-            nn.Linear(emb_sz, 2 * n_hid),
-            nn.Linear(n_hid, emb_sz),
-        )
+        self.inp = nn.Linear(emb_sz, 4 * n_hid)
+        self.hid = nn.Parameter(torch.randn(heads, self.d, 4 * self.d) * self.d**-0.5)
+        self.norm2 = nn.LayerNorm(emb_sz)
+        self.mlp = nn.Linear(emb_sz, 2 * n_hid)
+        self.mlp_out = nn.Linear(n_hid, emb_sz)
         with torch.no_grad():
             self.inp.bias.view(heads, 4, -1)[:, 2] += torch.linspace(3, 6, self.d)  # forget gates, as there
 
@@ -106,13 +105,16 @@ class SLstm(Xlstm):
         return *(torch.zeros(bs, self.heads, self.d) for _ in range(3)), torch.full((bs, self.heads, self.d), -1e4)
 
     def forward(self, x, h, c, n, m, drop):
-        w, hs = self.inp(self.norm(x)).float().view(*x.shape[:2], self.heads, 4 * self.d), []
+        w = self.inp(self.norm(x)).float().view(*x.shape[:2], self.heads, 4 * self.d)
+        hs = []
         for p in w.unbind():
             z, i, f, o = (p + (h.transpose(0, 1) @ self.hid).transpose(0, 1)).float().chunk(4, -1)
             f = F.logsigmoid(f) + m
             m = torch.maximum(f, i)
-            f, i = (f - m).exp(), (i - m).exp()
-            c, n = f * c + i * z.tanh(), f * n + i
+            f = (f - m).exp()
+            i = (i - m).exp()
+            c = f * c + i * z.tanh()
+            n = f * n + i
             h = o.sigmoid() * c / n
             hs.append(h)
         x = x + drop(self.back(self.heads_normed(torch.stack(hs).flatten(2))))
@@ -125,12 +127,11 @@ class MLstm(Xlstm):
 
     def __init__(self, emb_sz, n_hid, heads=4):
         super().__init__(emb_sz, n_hid, heads)
-        self.up, self.conv = nn.Linear(emb_sz, 2 * n_hid, bias=False), nn.Parameter(torch.randn(4, n_hid) * 0.3)
-        self.qk, self.v, self.gates = (
-            nn.Linear(n_hid, 2 * n_hid, bias=False),
-            nn.Linear(n_hid, n_hid, bias=False),
-            nn.Linear(n_hid, 2 * heads),
-        )
+        self.up = nn.Linear(emb_sz, 2 * n_hid, bias=False)
+        self.conv = nn.Parameter(torch.randn(4, n_hid) * 0.3)
+        self.qk = nn.Linear(n_hid, 2 * n_hid, bias=False)
+        self.v = nn.Linear(n_hid, n_hid, bias=False)
+        self.gates = nn.Linear(n_hid, 2 * heads)
         nn.init.normal_(self.gates.weight, std=0.01)
         with torch.no_grad():
             self.gates.bias[heads:] = torch.linspace(3, 6, heads)
@@ -153,18 +154,23 @@ class MLstm(Xlstm):
             return o.view(n, bs, self.heads, self.d).permute(1, 2, 0, 3).float()  # (bs, heads, n, d)
 
         q, k, v = *(split(o.contiguous()) for o in self.qk(u).chunk(2, -1)), split(self.v(a))
-        k, (i, f) = k * self.d**-0.5, self.gates(u).float().permute(1, 2, 0).chunk(2, 1)  # (bs, heads, n)
+        # (bs, heads, n)
+        k = k * self.d**-0.5
+        (i, f) = self.gates(u).float().permute(1, 2, 0).chunk(2, 1)
         f = F.logsigmoid(f).cumsum(-1)
         logs = (f[..., :, None] - f[..., None, :] + i[..., None, :]).masked_fill(
             torch.ones(n, n, dtype=torch.bool).triu(1), -1e9
         )
         top = torch.maximum(logs.amax(-1), f + m[..., None])
-        s, old = (logs - top[..., None]).exp() * (q @ k.mT), (f + m[..., None] - top).exp()[..., None]
-        num, den = s @ v + old * (q @ mem), s.sum(-1) + (old * (q @ norm[..., None]))[..., 0]
+        s = (logs - top[..., None]).exp() * (q @ k.mT)
+        old = (f + m[..., None] - top).exp()[..., None]
+        num = s @ v + old * (q @ mem)
+        den = s.sum(-1) + (old * (q @ norm[..., None]))[..., 0]
         h = num / torch.maximum(den.abs(), (-top).exp())[..., None]
         last = f[..., -1:] - f + i
         m2 = torch.maximum(last.amax(-1), f[..., -1] + m)
-        keep, add = (f[..., -1] + m - m2).exp(), (last - m2[..., None]).exp()[..., None] * k
+        keep = (f[..., -1] + m - m2).exp()
+        add = (last - m2[..., None]).exp()[..., None] * k
         h = self.heads_normed(h.permute(2, 0, 1, 3).flatten(2))
         return (
             x + drop(self.back(h * F.silu(g))),
@@ -179,7 +185,10 @@ class Stack(CharModel):
     "Blocks one on another; the state is theirs, one after the other."
 
     def __init__(self, vocab_sz, emb_sz=256, n_hid=512, window=8, block=None, n_layers=2, dropout=0.3, layer_drop=0.1):
-        self.block, self.n_layers, self.dropout, self.layer_drop = block, n_layers, dropout, layer_drop
+        self.block = block
+        self.n_layers = n_layers
+        self.dropout = dropout
+        self.layer_drop = layer_drop
         super().__init__(vocab_sz, emb_sz, n_hid, window)
         self.out = nn.Linear(*self.norm.normalized_shape, vocab_sz)
 
@@ -194,7 +203,8 @@ class Stack(CharModel):
         return tuple(o for b in self.blocks for o in b.zeros(bs))
 
     def read_all(self, x, h):
-        x, new = look_up(self.emb.weight, x.t()), ()
+        x = look_up(self.emb.weight, x.t())
+        new = ()
         per = len(h) // self.n_layers
         for k, b in enumerate(self.blocks):
             x, *s = b(x, *h[k * per : k * per + per], lambda o: self._drop(o, self.layer_drop))

@@ -24,7 +24,9 @@ from readme import from_root
 from tidy import tidied
 
 build = root / "build/docs"
-executed, source, html = build / "executed", build / "source", build / "html"
+executed = build / "executed"
+source = build / "source"
+html = build / "html"
 pages = [
     "ARCHITECTURE",
     "CONTRIBUTING",
@@ -107,7 +109,8 @@ def with_outputs(
     "The notebook itself if its stored outputs are current, else one executed now or before."
     import nbformat
 
-    nb, out = nbformat.read(nbs / rel, as_version=4), executed / rel
+    nb = nbformat.read(nbs / rel, as_version=4)
+    out = executed / rel
     if has_outputs(rel) and is_current(nb):
         return nbs / rel
     digest = out.with_suffix(".stamp")

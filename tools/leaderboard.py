@@ -111,10 +111,13 @@ def of_other(text, minutes, pct=0.1):
 def plain(text, seconds):
     "An LSTM as one writes it in PyTorch without a library: streams, Adam, clipped gradients, a linear decay by the clock."
     chars = sorted(set(text))
-    ids, cut = torch.tensor([chars.index(c) for c in text]), int(len(text) * 0.9)
+    ids = torch.tensor([chars.index(c) for c in text])
+    cut = int(len(text) * 0.9)
     torch.manual_seed(seed)
     net = nn.ModuleDict(dict(emb=nn.Embedding(len(chars), 42), rnn=nn.LSTM(42, 256), out=nn.Linear(256, len(chars))))
-    opt, rows, start = torch.optim.Adam(net.parameters(), 5e-3), ids[: cut // 64 * 64].view(64, -1).t(), time.time()
+    opt = torch.optim.Adam(net.parameters(), 5e-3)
+    rows = ids[: cut // 64 * 64].view(64, -1).t()
+    start = time.time()
     while (gone := (time.time() - start) / seconds) < 1:
         h = None
         for i in range(0, len(rows) - 1, 64):
@@ -122,7 +125,8 @@ def plain(text, seconds):
             if gone >= 1:
                 break
             opt.param_groups[0]["lr"] = 5e-3 * min(1, (gone + 1e-3) / 0.05, 1 - gone)
-            x, y = rows[i : i + 64], rows[i + 1 : i + 65]
+            x = rows[i : i + 64]
+            y = rows[i + 1 : i + 65]
             out, h = net["rnn"](net["emb"](x[: len(y)]), h)
             h = tuple(o.detach() for o in h)
             loss = F.cross_entropy(net["out"](out).flatten(0, 1), y.flatten())
@@ -144,7 +148,8 @@ def counted(text, pct=0.1):
 
 def of_lesson(text, name):
     recipe = lesson6(name)
-    learn, start = recipe.learner(text, seed=0), time.time()
+    learn = recipe.learner(text, seed=0)
+    start = time.time()
     if low := recipe.n_hid > 256 and fast_bf16():
         learn.to_bf16()  # 65 epochs
     with learn.no_bar(), learn.no_logging():
@@ -285,7 +290,8 @@ def picture(found, path):
     )
     names = sorted({k for m in modes for k, _ in panels[m]})
     for ax, (title, rows) in zip(axs.flat, panels.items()):
-        secs, at = [s for _, v in rows for s in (v["seconds"], *v.get("early", [])[:1])] or [1], -9.0
+        secs = [s for _, v in rows for s in (v["seconds"], *v.get("early", [])[:1])] or [1]
+        at = -9.0
         for k, v in sorted(rows, key=lambda o: o[1]["nats"]):
             colour = f"C{names.index(k)}" if k in names else "k"
             at = max(v["nats"], at + (high - low) / 22)

@@ -10,7 +10,8 @@ class _Links(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.links, self.names = [], set()
+        self.links = []
+        self.names = set()
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):

@@ -18,9 +18,16 @@ root = Path(__file__).parent.parent
 folder = root / "docs/pictures"
 picture = folder / "first_look.png"
 key = "made_of"  # of the PNG's metadata: a digest of the numbers it shows
-width, height, dpi = 720, 620, 100  # pixels: narrow, so that its letters can be read on a phone
+# pixels: narrow, so that its letters can be read on a phone
+width = 720
+height = 620
+dpi = 100
 per_line, n_lines = 44, 5  # characters of text
-dark, grey, blue, orange, green = "#24292f", "#57606a", "#0969da", "#bc4c00", "#1a7f37"
+dark = "#24292f"
+grey = "#57606a"
+blue = "#0969da"
+orange = "#bc4c00"
+green = "#1a7f37"
 
 
 def numbers(
@@ -158,7 +165,8 @@ def badge(
 ) -> str:  # an SVG
     "A label and a value side by side."
     left, right = (round(6.6 * len(o)) + 14 for o in (label, value))
-    wide, name = left + right, f"{label}: {value}"
+    wide = left + right
+    name = f"{label}: {value}"
     style = 'font-family="Verdana,DejaVu Sans,sans-serif" font-size="11" fill="#fff" lengthAdjust="spacingAndGlyphs"'
     return f"""<svg xmlns="http://www.w3.org/2000/svg" width="{wide}" height="20" role="img" aria-label="{name}">
 <title>{name}</title>

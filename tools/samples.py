@@ -20,7 +20,10 @@ from fastai_charrnn.all import (
 
 root = Path(__file__).parent.parent
 courses = {"rnn": dict(stride=1, epochs=4), "lstm": dict(stride=1, epochs=3)}
-temperatures, prompt, n, seed = (0, 0.5, 0.8, 1.0, 1.2), "for thos", 300, 42
+temperatures = (0, 0.5, 0.8, 1.0, 1.2)
+prompt = "for thos"
+n = 300
+seed = 42
 
 
 def train(
@@ -49,7 +52,8 @@ def page(
     ]
     for arch, path in paths.items():
         learn, course = load_model(path, device="cpu"), courses[arch]
-        last, stride = learn.training_log.rows[-1], course["stride"]
+        last = learn.training_log.rows[-1]
+        stride = course["stride"]
         windows = "every window" if stride == 1 else f"one window in {stride}"
         parts.append(
             f"## `{arch}`\n\n"

@@ -19,7 +19,8 @@ def tidied(
     for c in nb.cells:
         if c.cell_type != "code":
             continue
-        c.execution_count, c.metadata = None, {}
+        c.execution_count = None
+        c.metadata = {}
         c.outputs = [o for o in map(_tidied_output, _joined(c.outputs)) if _shows(o)]
     return nb
 

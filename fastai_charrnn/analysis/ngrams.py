@@ -75,18 +75,18 @@ def ngram_baseline(
     if max_chars is not None and not is_count(max_chars):
         raise DataError(f"max_chars={max_chars!r} must be None or a whole number from 1 up")
     skip = _skipped(dls, max_chars)
-    ids, V = dls.train_ds.ids.data.cpu().numpy()[skip:].astype(np.int64), len(dls.vocab)
+    ids = dls.train_ds.ids.data.cpu().numpy()[skip:].astype(np.int64)
+    V = len(dls.vocab)
     train, depth, valid = _positions(dls, skip)
     if not len(train) or not len(valid):
         raise DataError(
             "these dls hold no text to count or none to score, as after load_learner or load_model; pass dls made from a text"
         )
-    scores, p, context, gram = (
-        [],
-        np.full(len(ids), 1 / max(V - 1, 1)),
-        np.zeros_like(ids),
-        ids,
-    )  # gram[i] numbers the k+1 characters that end at i
+    # gram[i] numbers the k+1 characters that end at i
+    scores = []
+    p = np.full(len(ids), 1 / max(V - 1, 1))
+    context = np.zeros_like(ids)
+    gram = ids
     for k in range(max_context + 1):
         p = _witten_bell(p, gram, context, train[depth >= k])
         if k:

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["plot_arch", "plot_embeddings", "plot_next", "plot_over_text", "DRAWN"]
 
 DRAWN = ("char3", "loop", "concat", "rnn")  # what `plot_arch` can draw
-_green, _blue, _red, _grey = "#2e7d32", "#1565c0", "#c62828", "#6b6b6b"
+_green = "#2e7d32"
+_blue = "#1565c0"
+_red = "#c62828"
+_grey = "#6b6b6b"
 _kinds = (
     ("lower case", str.islower, _blue),
     ("upper case", str.isupper, _red),
@@ -65,7 +68,8 @@ def plot_arch(
     if not rolled:
         _node(ax, (-wide + 0.6, 2.4), "0", _blue)
     for t in range(n):
-        x, name = wide * t, "t" if rolled else str(t + 1)
+        x = wide * t
+        name = "t" if rolled else str(t + 1)
         _node(ax, (x, 0), f"$c_{name}$", _green, square=True)
         _node(ax, (x, 1.2), join, _grey, square=join != "+", half=half)
         _node(ax, (x, 2.4), f"$h_{name}$", _blue)
@@ -102,11 +106,10 @@ def _node(ax, at, text, colour, square=False, half=0.35):
     from matplotlib.patches import Circle, FancyBboxPatch
 
     x, y = at
-    shape = (
-        FancyBboxPatch((x - half + 0.08, y - 0.25), 2 * half - 0.16, 0.5, boxstyle="round,pad=.08")
-        if square
-        else Circle(at, 0.35)
-    )
+    if square:
+        shape = FancyBboxPatch((x - half + 0.08, y - 0.25), 2 * half - 0.16, 0.5, boxstyle="round,pad=.08")
+    else:
+        shape = Circle(at, 0.35)
     shape.set(facecolor="white", edgecolor=colour, linewidth=2)
     ax.add_patch(shape)
     ax.text(x, y, text, ha="center", va="center", color=colour, fontsize=11)

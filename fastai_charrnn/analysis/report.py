@@ -148,13 +148,18 @@ def longest_copy(
     corpus: _Corpus,  # what they may be copied from
 ) -> tuple[str, int]:  # the passage, and where it first stands
     "The longest passage of any text that the corpus holds. A passage of k characters holds those of k-1, so that lengths are halved."
-    best, low, high = ("", -1), 0, max(map(len, texts)) + 1  # low: found; high: not
+    # low: found; high: not
+    best = ("", -1)
+    low = 0
+    high = max(map(len, texts)) + 1
     step = 16
     while high - low > 1:
         k = min(low + step, high - 1) if step else (low + high) // 2  # double until one is not found
         found = _copy_of(texts, k, corpus)
         if found:
-            best, low, step = found, k, step * 2
+            best = found
+            low = k
+            step = step * 2
         else:
             high, step = k, 0
     return best

@@ -112,7 +112,8 @@ class CarryState(Callback):
     def after_validate(self):
         self._reset()
         if self.kept is not None:
-            self._model().state, self.kept = self.kept, None
+            self._model().state = self.kept
+            self.kept = None
 
     def after_fit(self):
         self._reset()

@@ -47,15 +47,13 @@ class ShardedTrainer(Callback):
         self,
         sync_bn: bool = True,  # on CUDA, whether batch norm takes its statistics from all ranks
     ):
-        self.sync_bn, self.divided, self.kept, self.local, self.sharded, self.state, self.bar = (
-            sync_bn,
-            [],
-            [],
-            None,
-            False,
-            None,
-            False,
-        )
+        self.sync_bn = sync_bn
+        self.divided = []
+        self.kept = []
+        self.local = None
+        self.sharded = False
+        self.state = None
+        self.bar = False
 
     def attach(self):
         "Loaders divided from now on."
@@ -68,21 +66,26 @@ class ShardedTrainer(Callback):
         "Everything as it was."
         for dl in self.divided:
             dl.shard(0, 1)
-        self.learn.logger, self.divided = self.old_logger, []
+        self.learn.logger = self.old_logger
+        self.divided = []
 
     def _agree(self):
         "Raise on all ranks if one has other data or another model; then all take rank 0's order of training and its weights."
-        dls, weights = list(self.learn.dls), self.learn.model.state_dict()
+        dls = list(self.learn.dls)
+        weights = self.learn.model.state_dict()
         mine = [[(len(dl.dataset), dl.bs) for dl in dls], {k: tuple(v.shape) for k, v in weights.items()}]
         all_of = [None] * num_distrib()
         dist.all_gather_object(all_of, mine)
         for r, o in enumerate(all_of):
             if o != all_of[0]:
-                what, a, b = (
-                    ("windows and batch sizes", all_of[0][0], o[0])
-                    if o[0] != all_of[0][0]
-                    else ("weights", all_of[0][1], o[1])
-                )
+                if o[0] != all_of[0][0]:
+                    what = "windows and batch sizes"
+                    a = all_of[0][0]
+                    b = o[0]
+                else:
+                    what = "weights"
+                    a = all_of[0][1]
+                    b = o[1]
                 raise DistribError(
                     f"rank {r} has other {what} than rank 0: {b}, not {a}; give every process the same text and arguments"
                 )
@@ -126,7 +129,8 @@ class ShardedTrainer(Callback):
             return
         (mine, whole), world = self.dl.counts, num_distrib()
         weight = float(mine > 0) if getattr(self.learn.loss_func, "reduction", "mean") == "sum" else mine / whole
-        self.local, accumulating = self.learn.loss.detach() * weight, self.learn._grab_cbs(GradientAccumulation)
+        self.local = self.learn.loss.detach() * weight
+        accumulating = self.learn._grab_cbs(GradientAccumulation)
         if accumulating:
             weight = (mine > 0) / world  # which has multiplied by this rank's rows already
         self.learn.loss_grad = self.loss_grad * (
@@ -146,14 +150,16 @@ class ShardedTrainer(Callback):
             flat[:-1] /= num_distrib()
             for g, new in zip(grads, flat.split([*(g.numel() for g in grads), 1])):
                 g.copy_(new.view_as(g))
-            self.learn.loss, self.local = flat[-1].to(self.local.dtype), None
+            self.learn.loss = flat[-1].to(self.local.dtype)
+            self.local = None
 
     def _whole_loss(self):
         "Of a batch whose gradients are left to a later one."
         if self.local is None:
             return
         dist.all_reduce(self.local)
-        self.learn.loss, self.local = self.local, None
+        self.learn.loss = self.local
+        self.local = None
 
     def after_cancel_batch(self):
         self._whole_loss()
@@ -206,7 +212,8 @@ class ShardedTrainer(Callback):
         )
         dist.all_reduce(sums)
         for m, (total, count) in zip(mets, sums.view(-1, 2).tolist()):
-            m.total, m.count = total, int(count) if isinstance(m.count, int) else count
+            m.total = total
+            m.count = int(count) if isinstance(m.count, int) else count
 
 
 def _counted(m):
@@ -286,7 +293,8 @@ def _seconds(timeout):
 def _join(learn, seconds):
     "Form the group, on a GPU of this process's own where the data live on one."
     if learn.dls.device.type == "cuda":
-        here, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), torch.cuda.device_count()
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        gpus = torch.cuda.device_count()
         if here > gpus and not dist.is_initialized():
             raise DistribError(
                 f"{here} processes were started here, where there is a GPU for {gpus}: "

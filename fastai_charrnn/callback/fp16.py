@@ -24,11 +24,9 @@ class DeviceMixedPrecision(MixedPrecision):
             return super().before_fit()
         if self.amp_mode is AMPMode.FP16:
             _only_on_cuda(device)
-        self.autocast, self.learn.scaler, self.scales = (
-            autocast(device, dtype=torch.bfloat16),
-            GradScaler(device, enabled=False),
-            L(),
-        )
+        self.autocast = autocast(device, dtype=torch.bfloat16)
+        self.learn.scaler = GradScaler(device, enabled=False)
+        self.scales = L()
 
 
 def _only_on_cuda(device):

@@ -70,10 +70,13 @@ def lr_find(
 @contextmanager
 def _restored(learn):
     "Restore what training changes: weights, optimizer, a carried state, random numbers and the order of training."
-    model, rng = getattr(learn.model, "module", learn.model), getattr(learn.dls.train, "rng", None)
-    weights, state = deepcopy(model.state_dict()), getattr(model, "state", None)
+    model = getattr(learn.model, "module", learn.model)
+    rng = getattr(learn.dls.train, "rng", None)
+    weights = deepcopy(model.state_dict())
+    state = getattr(model, "state", None)
     opt = deepcopy(learn.opt.state_dict()) if learn.opt is not None else None
-    order, drawn = rng and rng.getstate(), get_random_states()
+    order = rng and rng.getstate()
+    drawn = get_random_states()
     try:
         yield
     finally:
@@ -99,4 +102,5 @@ def _no_files(learn):
         try:
             yield
         finally:
-            learn.cbs, learn.model_dir = cbs, model_dir
+            learn.cbs = cbs
+            learn.model_dir = model_dir

@@ -38,7 +38,9 @@ class PredictNextCallback(EachTrainedEpoch):
     `validate` and `get_preds`, and on all but the first of several processes; the numbers of training are the same with and without
     it. Raises `GenerationError` for options without sense when it is made, `UnknownCharError` for prompts before training."""
 
-    order, run_valid, name = ProgressCallback.order + 2, False, "predict_next_cb"
+    order = ProgressCallback.order + 2
+    run_valid = False
+    name = "predict_next_cb"
 
     def __init__(
         self,
@@ -62,14 +64,12 @@ class PredictNextCallback(EachTrainedEpoch):
             raise DataError(f"every={every!r} is not a whole number of epochs from 1 up")
         drawn_with = None if beam else seed
         self.options = Options(temperature, top_k, top_p, min_p, repetition_penalty, stop, drawn_with, num, beam)
-        self.prompts, self.n, self.every, self.fname, self.return_prompt, self.unk = (
-            L(prompts),
-            n,
-            every,
-            fname,
-            return_prompt,
-            unk,
-        )
+        self.prompts = L(prompts)
+        self.n = n
+        self.every = every
+        self.fname = fname
+        self.return_prompt = return_prompt
+        self.unk = unk
         self.samples = []
 
     def before_fit(self):

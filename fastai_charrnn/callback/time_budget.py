@@ -34,10 +34,13 @@ class FollowClock(Callback):
         lr: float,  # highest learning rate
         warm: float = 0.05,  # the part of the time in which the rate rises
     ):
-        self.minutes, self.top, self.warm = minutes, lr, warm
+        self.minutes = minutes
+        self.top = lr
+        self.warm = warm
 
     def before_fit(self):
-        self.began, self.seen = time.perf_counter(), 0
+        self.began = time.perf_counter()
+        self.seen = 0
 
     @property
     def gone(self) -> float:
@@ -72,7 +75,8 @@ class ClockProgress(ProgressCallback):
         self.mbar.update(0)
         self.pbar = progress_bar(range(math.ceil(60 * self.clock.minutes)), parent=self.mbar, leave=False)
         self.pbar.update(0)
-        self.second, self.pbar.prefix = 0, ""
+        self.second = 0
+        self.pbar.prefix = ""
 
     def after_batch(self):
         if int(self.clock.gone) > self.second:
@@ -83,10 +87,8 @@ class ClockProgress(ProgressCallback):
             self._show(math.ceil(self.clock.gone))
 
     def _show(self, second):
-        self.second, self.pbar.comment = (
-            min(second, self.pbar.total),
-            f"epoch {self.clock.seen / self.dls.train_ds.n_targets:.1f}, {float(self.smooth_loss):.4f}",
-        )
+        self.second = min(second, self.pbar.total)
+        self.pbar.comment = f"epoch {self.clock.seen / self.dls.train_ds.n_targets:.1f}, {float(self.smooth_loss):.4f}"
         self.pbar.update(self.second)
 
     def finish(
@@ -160,7 +162,8 @@ def time_product(
     turns: int = 12,  # of which the fastest counts
 ) -> float:  # seconds
     "How long a recurrent product of 512 units takes on the CPU."
-    a, b = torch.ones(rows, 512, dtype=dtype), torch.ones(512, 2048, dtype=dtype)
+    a = torch.ones(rows, 512, dtype=dtype)
+    b = torch.ones(512, 2048, dtype=dtype)
     times = []
     for _ in range(turns):
         t = time.perf_counter()

@@ -116,7 +116,8 @@ def info(
     d = describe_model(args.model)
     if args.json:
         return print(json.dumps(d))
-    data, log = d["data"], d["training"].get("log", [])
+    data = d["data"]
+    log = d["training"].get("log", [])
     config = ", ".join(f"{k}={v}" for k, v in d["config"].items())
     rows = dict(
         window=f"{d['window']} characters",

@@ -73,9 +73,13 @@ def _corpus(args):
         return args.corpus, read[args.corpus]()
     try:
         path = nietzsche(timeout=_download_limit)
-        name, text, why = "nietzsche", read_text(path), f"found at {path}"
+        name = "nietzsche"
+        text = read_text(path)
+        why = f"found at {path}"
     except DownloadError as e:
-        name, text, why = "python_reference", python_reference(), f"the embedded text, because {e}"
+        name = "python_reference"
+        text = python_reference()
+        why = f"the embedded text, because {e}"
     _say(f"corpus: {name}, {why}")
     return name, text
 
@@ -143,7 +147,8 @@ def _print_row(values):
 def _report(learn, args, plan, text, out):
     "The loss beside that of n-grams, samples, the verdict, and what to type next."
     counted = ngram_baseline(learn.dls, max_chars=_most_counted)
-    ngrams, row = counted.best, learn.training_log.rows[-1]
+    ngrams = counted.best
+    row = learn.training_log.rows[-1]
     table = comparison(row, f"{learn.arch.name}, {plan.length}", ngrams)
     print(f"\n{table}\nvalidated on {learn.dls.train_ds.info['split']}")
     if counted.n_train == _most_counted:
@@ -151,7 +156,8 @@ def _report(learn, args, plan, text, out):
     prompts = args.prompt or held_out_prompts(learn, text)
     _print_samples(learn, prompts, args)
     print(f"\n{verdict(row['valid_loss'], row['train_loss'], ngrams.nats, bool(args.recipe))}")
-    program, model = _program(), shlex.quote(str(out))
+    program = _program()
+    model = shlex.quote(str(out))
     # a command of one line, if there is a prompt of one line
     prompt = next((p for p in prompts if "\n" not in p), prompts[0])
     print(

@@ -71,14 +71,20 @@ class TextFile:
         encoding: str = "utf-8",  # how its bytes spell characters
         size: int = 2**20,  # bytes to read at a time
     ):
-        self.fname, self.encoding, self.size = Path(fname), encoding, size
+        self.fname = Path(fname)
+        self.encoding = encoding
+        self.size = size
 
     def __iter__(self) -> Iterator[str]:
-        self.n_chars, self.bom, self.crlf, self.cr = 0, 0, 0, 0
+        self.n_chars = 0
+        self.bom = 0
+        self.crlf = 0
+        self.cr = 0
         held = ""  # a '\r' whose '\n' may come with the next piece
         for text in self._decoded():
             if self.bom == 0 and not held and self.n_chars == 0 and text.startswith("\ufeff"):
-                text, self.bom = text[1:], 1
+                text = text[1:]
+                self.bom = 1
             text = held + text
             held = "\r" if text.endswith("\r") else ""
             if text := self._mend(text[: len(text) - len(held)]):
@@ -144,10 +150,13 @@ class TextFile:
             raise CorpusError(
                 f"{self.encoding!r} is not an encoding Python knows; try 'utf-8', 'latin-1' or 'cp1252'"
             ) from None
-        before, pieces, last = 0, self.read_bytes(), False
+        before = 0
+        pieces = self.read_bytes()
+        last = False
         while not last:
             raw = next(pieces, b"")
-            last, pending = not raw, len(decoder.getstate()[0])
+            last = not raw
+            pending = len(decoder.getstate()[0])
             try:
                 yield decoder.decode(raw, final=last)
             except UnicodeDecodeError as e:
@@ -164,7 +173,8 @@ class TextFile:
         "The number of the line that holds byte `at`, counted only when an error needs it."
         lines, left = 1, at
         for raw in TextFile.read_bytes(self):
-            lines, left = lines + raw.count(b"\n", 0, left), left - len(raw)
+            lines = lines + raw.count(b"\n", 0, left)
+            left = left - len(raw)
             if left <= 0:
                 break
         return lines
@@ -265,7 +275,8 @@ def _download(url, part, timeout):
 
     if timeout is None:
         return core.download_url(url, part, timeout=30)
-    urlsave, end = core.urlsave, time.monotonic() + timeout
+    urlsave = core.urlsave
+    end = time.monotonic() + timeout
     bar = core.progress_bar([])
 
     def hook(count=1, bsize=1, tsize=None):

@@ -88,7 +88,8 @@ class _Shown(TextFile):
             yield raw
 
     def checksum(self) -> str:
-        self.doing, self.sha = "comparing", hashlib.sha256()
+        self.doing = "comparing"
+        self.sha = hashlib.sha256()
         for _ in self.read_bytes():
             continue
         return self.sha.hexdigest()
@@ -124,8 +125,10 @@ def _make(text, stamp, vocab, unk, told, data):
     dtype = np.dtype(
         np.uint8 if len(vocab) <= 2**8 else np.int16 if len(vocab) <= 2**15 else np.int32
     )  # torch indexes no wider unsigned types
-    text.doing, text.sha = "encoding", hashlib.sha256()
-    counts, n = np.zeros(len(vocab), np.int64), 0
+    text.doing = "encoding"
+    text.sha = hashlib.sha256()
+    counts = np.zeros(len(vocab), np.int64)
+    n = 0
     with _beside(data) as part:
         with open(part, "wb") as f:
             _header(f, dtype, 0)

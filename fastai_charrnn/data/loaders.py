@@ -53,10 +53,9 @@ class WindowDL(TfmdDL):
     Indices stay tensors, workers are not used (the text is resident), `after_batch` transforms apply as ever;
     there are no items, so `after_item` and `before_batch` do not."""
 
-    part, counts = (
-        (0, 1),
-        (0, 0),
-    )  # rank and world; of the batch at hand, how many rows are ours and everyone's: `distrib`
+    # rank and world; of the batch at hand, how many rows are ours and everyone's: `distrib`
+    part = (0, 1)
+    counts = (0, 0)
 
     def __init__(self, dataset=None, bs: int = 64, shuffle: bool = False, num_workers: int = 0, **kwargs):
         if isinstance(dataset, CharStreams):
@@ -122,10 +121,12 @@ class WindowDL(TfmdDL):
         while lo < len(samps):
             part = samps[lo : lo + size]
             yield part if isinstance(part, Tensor) else torch.as_tensor(np.asarray(part))
-            lo, size = lo + size, min(8 * size, max(self.dataset.ahead // whole, 1) * whole)
+            lo = lo + size
+            size = min(8 * size, max(self.dataset.ahead // whole, 1) * whole)
 
     def _one_pass(self):
-        self._n_inp, self._types = 1, None
+        self._n_inp = 1
+        self._types = None
 
     def new(self, dataset=None, cls=None, **kwargs):
         "A copy with other arguments; `dataset` may be texts or starts of windows."
@@ -278,18 +279,16 @@ class CharDataLoaders(DataLoaders):
         info = self.train_ds.info
 
         def loader(dl):
-            what = (
-                f"{dl.dataset.n_targets:,} characters"
-                if isinstance(dl.dataset, CharStreams)
-                else f"{len(dl.dataset):,} windows"
-            )
+            if isinstance(dl.dataset, CharStreams):
+                what = f"{dl.dataset.n_targets:,} characters"
+            else:
+                what = f"{len(dl.dataset):,} windows"
             return f"{what}, {len(dl):,} batches of {dl.bs}"
 
-        kind = (
-            f"streams  {self.window} characters at a time, the state goes on"
-            if self.stateful
-            else f"windows  {self.window} characters and {'those after each' if self.target == 'every' else 'the next'}, at every {_nth(info.get('stride', 1))}position"
-        )
+        if self.stateful:
+            kind = f"streams  {self.window} characters at a time, the state goes on"
+        else:
+            kind = f"windows  {self.window} characters and {'those after each' if self.target == 'every' else 'the next'}, at every {_nth(info.get('stride', 1))}position"
         return (
             f"CharDataLoaders: {info.get('n_chars', 0):,} characters, vocabulary of {len(self.vocab)}\n"
             f"  {kind}\n"
@@ -303,7 +302,10 @@ def _windows(ids, vocab, n, stride, bs, valid, valid_pct, seed, val_bs, target):
         raise DataError(
             f'target={target!r} is neither "next", the character after a window, nor "every", the one after each of its characters'
         )
-    stride = (1 if target == "next" or not is_count(n) else n) if stride is None else stride
+    if stride is None:
+        stride = 1 if target == "next" or not is_count(n) else n
+    else:
+        stride = stride
     split = split_windows(len(ids), n, stride, valid, valid_pct, seed)
     _check_bs(len(split.train), len(ids), n, bs, val_bs)
     info = _info(ids, stride, describe_split(valid, valid_pct, seed), split.spans)

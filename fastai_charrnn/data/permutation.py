@@ -17,7 +17,9 @@ import numpy as np
 __all__ = ["Shuffle", "Starts", "SpanStarts", "DrawnStarts", "OtherStarts", "MANY"]
 
 MANY = 2**20  # windows up to which orders and splits are arrays
-_rounds, _cached, _half = 8, 2**14, np.uint64(32)
+_rounds = 8
+_cached = 2**14
+_half = np.uint64(32)
 _mix = tuple(
     map(np.uint64, (0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0x9E3779B97F4A7C15))
 )  # of splitmix64 (Steele, Lea & Flood 2014)
@@ -52,7 +54,8 @@ class Shuffle(_Numbers):
         n: int,  # how many numbers
         seed: int,  # which of the permutations, from 0 to 2**64-1
     ):
-        self.n, self.seed = n, seed
+        self.n = n
+        self.seed = seed
         a = math.isqrt(max(n - 1, 0)) + 1
         self.a, self.b = np.uint64(a), np.uint64(-(-max(n, 1) // a))
         self.keys = _hash(np.uint64(seed) + _mix[2] * np.arange(1, _rounds + 1, dtype=np.uint64))
@@ -104,7 +107,8 @@ class Starts(_Numbers):
     "Where the windows of one part of a split start; the window numbered k starts at character k·stride."
 
     def __init__(self, n: int, stride: int):
-        self.n, self.stride = n, stride
+        self.n = n
+        self.stride = stride
 
     def holds(
         self,
@@ -161,7 +165,10 @@ class DrawnStarts(Starts):
         last: bool,  # whether the very last window belongs to it
         stride: int,  # windows start at multiples of it
     ):
-        self.shuffle, self.lo, self.hi, self.last = shuffle, lo, hi, last
+        self.shuffle = shuffle
+        self.lo = lo
+        self.hi = hi
+        self.last = last
         super().__init__(hi - lo + last, stride)
 
     def _numbers(self, i):

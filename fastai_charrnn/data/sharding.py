@@ -24,7 +24,8 @@ def my_rows(
 ]:  # (k,) this rank's rows, batch after batch; and of each batch how many are its own, and how many are everyone's
     "Rows rank·bs to (rank+1)·bs of every batch; of a smaller one as even a part as there is, or those `own`. Where that is none, a row stands in that does not count."
     n = len(idxs) // (bs * world)
-    rows, rest = idxs[: n * bs * world].view(n, world, bs)[:, rank].reshape(-1), idxs[n * bs * world :]
+    rows = idxs[: n * bs * world].view(n, world, bs)[:, rank].reshape(-1)
+    rest = idxs[n * bs * world :]
     counts = [(bs, bs * world)] * n
     if not len(rest) or drop_last:
         return rows, counts

@@ -97,13 +97,13 @@ def _few(n_windows, n_chars, n, stride, valid, valid_pct, seed):
         spans = _spans(n_chars, valid, valid_pct)
         return Split(*(SpanStarts(s, n, stride).to_numpy() for s in spans), spans)
     # lesson 6 leaves the last window out of its draw: `get_cv_idxs(len(x)-1)`
-    chosen = (
-        _numbers(valid, n_windows)
-        if not isinstance(valid, str)
-        else np.array([n_windows - 1])
-        if valid == "last"
-        else np.random.RandomState(seed).permutation(n_windows - 1)[: int(valid_pct * (n_windows - 1))]
-    )
+    if not isinstance(valid, str):
+        chosen = _numbers(valid, n_windows)
+    else:
+        if valid == "last":
+            chosen = np.array([n_windows - 1])
+        else:
+            chosen = np.random.RandomState(seed).permutation(n_windows - 1)[: int(valid_pct * (n_windows - 1))]
     return Split(OtherStarts(n_windows, np.sort(chosen), stride).to_numpy(), chosen.astype(np.int64) * stride)
 
 
@@ -113,7 +113,8 @@ def _many(n_windows, n_chars, n, stride, valid, valid_pct, seed):
         chosen = np.array([n_windows - 1]) if isinstance(valid, str) else _numbers(valid, n_windows)
         return Split(OtherStarts(n_windows, chosen, stride), chosen * stride)
     if valid == "random":
-        shuffle, cut = Shuffle(n_windows - 1, seed), int(valid_pct * (n_windows - 1))
+        shuffle = Shuffle(n_windows - 1, seed)
+        cut = int(valid_pct * (n_windows - 1))
         return Split(
             DrawnStarts(shuffle, cut, n_windows - 1, True, stride), DrawnStarts(shuffle, 0, cut, False, stride)
         )

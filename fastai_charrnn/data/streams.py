@@ -41,18 +41,18 @@ class CharStreams:
         info: dict | None = None,  # how the data was made: n_chars, stride, split, spans; goes into model files
         shift: bool = False,  # whether an epoch begins at another character each time; then there is no rest
     ):
-        self.ids, self.vocab, self.bs, self.window, self.stateful, self.info, self.shift = (
-            ids,
-            vocab,
-            bs,
-            window,
-            carried,
-            info or {},
-            shift,
-        )
-        self.rest, self.offset = rest and not shift, 0
+        self.ids = ids
+        self.vocab = vocab
+        self.bs = bs
+        self.window = window
+        self.stateful = carried
+        self.info = info or {}
+        self.shift = shift
+        self.rest = rest and not shift
+        self.offset = 0
         self.spans = tuple((max(a, 1), b) for a, b in spans)
-        self.loss_func, self.c = CharNLLLoss(), len(vocab)
+        self.loss_func = CharNLLLoss()
+        self.c = len(vocab)
 
     def cut(
         self,

@@ -99,7 +99,9 @@ class CharVocab:
         pieces: Iterable[str],  # a text in pieces, as `TextFile` gives it
     ) -> "CharVocab":  # as `from_text` of the whole
         """The vocabulary of a text that comes in pieces. Raises `VocabError` as `from_text` does."""
-        seen, latin, at = np.zeros(0x110000, bool), b"", 0
+        seen = np.zeros(0x110000, bool)
+        latin = b""
+        at = 0
         for text in pieces:
             try:
                 latin += bytes(

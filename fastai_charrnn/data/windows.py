@@ -82,9 +82,12 @@ class MappedIds:
         self,
         path: str | Path,  # .npy, 1-D, uint8, int16 or int32: what `encode_file` made
     ):
-        self.path, self.device = Path(path), torch.device("cpu")
+        self.path = Path(path)
+        self.device = torch.device("cpu")
         whole = np.load(self.path, mmap_mode="r")
-        self.dtype, self.n, self.offset = whole.dtype, len(whole), whole.offset
+        self.dtype = whole.dtype
+        self.n = len(whole)
+        self.offset = whole.offset
         self.file = open(self.path, "rb", buffering=0)
         self.map = mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ)
 
@@ -97,14 +100,18 @@ class MappedIds:
         return (o.to(self.device, non_blocking=True) for o in torch.from_numpy(read(starts.numpy(), k)).split(bs))
 
     def _read(self, starts, k):
-        size, at, fd = self.dtype.itemsize, os.pread, self.file.fileno()
+        size = self.dtype.itemsize
+        at = os.pread
+        fd = self.file.fileno()
         raw = b"".join([at(fd, k * size, o) for o in (self.offset + starts * size).tolist()])
         return np.frombuffer(bytearray(raw), self.dtype).reshape(-1, k)
 
     def _swept(self, starts, k):
         order = np.argsort(starts)
-        starts, out = starts[order], np.empty((len(order), k), self.dtype)
-        piece, a = max(_piece // self.dtype.itemsize, k), 0
+        starts = starts[order]
+        out = np.empty((len(order), k), self.dtype)
+        piece = max(_piece // self.dtype.itemsize, k)
+        a = 0
         while a < len(starts):  # each turn takes what starts in the next piece that holds any
             lo = int(starts[a])
             b = np.searchsorted(starts, lo + piece)
@@ -139,15 +146,14 @@ class CharWindows:
         | None = None,  # how the data was made: n_chars, stride, split, spans, digest of the text; goes into model files
         target: str = "next",  # what is to be predicted: the character after the window ("next"), or the one after each of its characters ("every")
     ):
-        self.ids, self.vocab, self.starts, self.window, self.info, self.target = (
-            ids,
-            vocab,
-            starts,
-            window,
-            info or {},
-            target,
-        )
-        self.loss_func, self.c = CharNLLLoss(), len(vocab)
+        self.ids = ids
+        self.vocab = vocab
+        self.starts = starts
+        self.window = window
+        self.info = info or {}
+        self.target = target
+        self.loss_func = CharNLLLoss()
+        self.c = len(vocab)
 
     def batch(
         self,
@@ -162,11 +168,10 @@ class CharWindows:
         bs: int,  # windows in a batch
     ) -> Iterator[tuple[Tensor, Tensor]]:  # as `batch`, the last maybe smaller
         "Minibatch after minibatch, gathered as suits the text."
-        starts = (
-            self.starts[idxs]
-            if isinstance(self.starts, Tensor)
-            else torch.from_numpy(self.starts[idxs.numpy()]).to(self.ids.home)
-        )
+        if isinstance(self.starts, Tensor):
+            starts = self.starts[idxs]
+        else:
+            starts = torch.from_numpy(self.starts[idxs.numpy()]).to(self.ids.home)
         for w in self.ids.gather(starts, self.window + 1, bs):
             w = w.long()
             yield w[:, :-1], w[:, 1:] if self.target == "every" else w[:, -1]
@@ -266,7 +271,10 @@ class CharPrompts:
     def batches(self, idxs: Tensor, bs: int) -> Iterator[tuple[Tensor]]:
         return ((self.rows[o],) for o in idxs.split(bs))
 
-    decode, at, batch, ahead = CharWindows.decode, CharWindows.at, CharWindows.batch, CharWindows.ahead
+    decode = CharWindows.decode
+    at = CharWindows.at
+    batch = CharWindows.batch
+    ahead = CharWindows.ahead
     home = property(lambda self: self.rows.device)
 
     def to(self, device):

@@ -29,11 +29,10 @@ def beam_ids(
     check_weights(model)
     with torch.inference_mode():
         reader = decoder(model, ids, exact=True)
-    total, over = (
-        torch.zeros(1, dtype=torch.float64, device=ids.device),
-        torch.zeros(1, dtype=torch.bool, device=ids.device),
-    )
-    steps, states = [], [ends() if ends else None]
+    total = torch.zeros(1, dtype=torch.float64, device=ids.device)
+    over = torch.zeros(1, dtype=torch.bool, device=ids.device)
+    steps = []
+    states = [ends() if ends else None]
     for _ in range(n):
         with reader.running():
             lp = reader.log_probs().double().log_softmax(-1)
@@ -43,8 +42,10 @@ def beam_ids(
             )  # a text that is over goes on as itself: its next is the padding
             best, i = new.flatten().topk(min(k, new.numel()))
             check_numbers(best[:1].cpu().numpy(), model)
-            total, i = best[best > -torch.inf], i[best > -torch.inf]
-            rows, c = i // lp.shape[1], i % lp.shape[1]
+            total = best[best > -torch.inf]
+            i = i[best > -torch.inf]
+            rows = i // lp.shape[1]
+            c = i % lp.shape[1]
             steps.append((rows.cpu().numpy(), c.cpu().numpy(), torch.where(c == 0, 0, lp[rows, c]).cpu().numpy()))
             over = c == 0
             if ends:
@@ -58,7 +59,8 @@ def beam_ids(
 
 def _ended(states, step, over):
     "The states of the texts that go on, and which are over now."
-    states, done = [copy(states[r]) for r in step[0]], over.clone()
+    states = [copy(states[r]) for r in step[0]]
+    done = over.clone()
     for j, (state, c) in enumerate(zip(states, step[1])):
         if c and state([c]) is not None:
             done[j] = True

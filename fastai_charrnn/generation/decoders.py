@@ -34,7 +34,8 @@ def eval_mode(model: nn.Module):
             state = _inside.setdefault(model, [0, []])
             if not state[0]:
                 state[1] = [m for m in model.modules() if m.training]
-            state[0], entered = state[0] + 1, True
+            state[0] = state[0] + 1
+            entered = True
             if state[0] == 1 and state[1]:
                 model.eval()
         with torch.inference_mode():
@@ -91,7 +92,8 @@ class SlidingWindow:
         model: nn.Module,  # (bs, n) indices to (bs, V) log-probabilities
         ids: Tensor,  # (rows, window) indices to continue
     ):
-        self.model, self.ids = model, ids
+        self.model = model
+        self.ids = ids
 
     def running(self):
         "The context to call the other methods in."
@@ -175,11 +177,10 @@ class WindowsInFlight(Carried):
         at = self.t % self.n * self.bs
         for h, new in zip(_parts(self.h), self.fresh):
             h[at : at + self.bs] = new
-        inp = (
-            self.table.index_select(0, c).expand(self.n, -1)
-            if self.bs == 1
-            else self.table.index_select(0, c.repeat(self.n))
-        )
+        if self.bs == 1:
+            inp = self.table.index_select(0, c).expand(self.n, -1)
+        else:
+            inp = self.table.index_select(0, c.repeat(self.n))
         self.h = self.model.step(inp, self.h)
         self.t += 1
 
@@ -213,7 +214,8 @@ def _flat(module, dtype=None):
     """A copy of a module in evaluation mode that shares its tensors (of another `dtype`: copies) and finds them as plain attributes.
 
     `nn.Module` finds them in Python, a microsecond each."""
-    view, tensors = object.__new__(type(module)), {**module._parameters, **module._buffers}
+    view = object.__new__(type(module))
+    tensors = {**module._parameters, **module._buffers}
     if dtype is not None:
         tensors = {k: o.to(dtype) if o is not None and o.is_floating_point() else o for k, o in tensors.items()}
     kids = {k: m and _flat(m, dtype) for k, m in module._modules.items()}

@@ -114,7 +114,10 @@ def _between(name, v, low, high, way, above=False):
         and not (above and v == low)
     ):
         return
-    allowed = f"from {low} to {high}" if high is not None else f"above {low}" if above else f"from {low} up"
+    if high is not None:
+        allowed = f"from {low} to {high}"
+    else:
+        allowed = f"above {low}" if above else f"from {low} up"
     raise GenerationError(f"{name}={v!r} is not a number {allowed}; {way}")
 
 
@@ -127,8 +130,10 @@ class Stops:
         decode: Callable,  # indices to text
     ):
         self.decode = decode
-        self.strings, self.ends = options.stops, options.stop if callable(options.stop) else None
-        self.seen, self.keep = "", max(map(len, self.strings), default=1) - 1
+        self.strings = options.stops
+        self.ends = options.stop if callable(options.stop) else None
+        self.seen = ""
+        self.keep = max(map(len, self.strings), default=1) - 1
 
     def __call__(
         self,
@@ -142,7 +147,8 @@ class Stops:
                 if self.ends(self.seen):
                     return i + 1
             return None
-        text, before = self.seen + new, len(self.seen)
+        text = self.seen + new
+        before = len(self.seen)
         found = [at + len(s) for s in self.strings if (at := text.find(s)) >= 0]
         self.seen = text[-self.keep :] if self.keep else ""
         return min(found) - before if found else None

@@ -35,7 +35,9 @@ def greedy_ids(
 
     With a window, what follows is a function of the last `window` characters, so that a row whose last window stood in it before
     goes on as it did then: once this holds for every row, the rest is copied."""
-    out, done, loops = ids.new_empty(len(ids), n), 0, loops and not carries(model)
+    out = ids.new_empty(len(ids), n)
+    done = 0
+    loops = loops and not carries(model)
     with eval_mode(model):
         reader = decoder(model, ids)
         while done < n:
@@ -117,7 +119,9 @@ class Writer:
         k: int,  # how many characters
     ) -> tuple[Tensor, Tensor]:  # (rows, k) int64 and (rows, k) float64, on the model's device
         "The next k characters of each row and their log-probabilities. Nothing waits for the device in between."
-        chars, logs, us = [], [], self.uniforms.take(k) if self.uniforms else [None] * k
+        chars = []
+        logs = []
+        us = self.uniforms.take(k) if self.uniforms else [None] * k
         with self.decoder.running():
             for u in us:
                 lp = self.decoder.log_probs().double().log_softmax(-1)
@@ -158,8 +162,12 @@ def sample_ids(
     """Continuations of the rows. Raises `GenerationError` for a model whose numbers are none.
 
     A row that has ended is left out of the batch while the others go on."""
-    out, logs, length = np.zeros((len(ids), n), np.int32), np.zeros((len(ids), n), np.float32), np.full(len(ids), n)
-    writer, live, done = Writer(model, ids, o, numbers, seen), np.arange(len(ids)), 0
+    out = np.zeros((len(ids), n), np.int32)
+    logs = np.zeros((len(ids), n), np.float32)
+    length = np.full(len(ids), n)
+    writer = Writer(model, ids, o, numbers, seen)
+    live = np.arange(len(ids))
+    done = 0
     loops = o.greedy and seen is None and ends is None and not carries(model)
     while done < n and len(live):
         k = min(n - done, _block, max(16, done // 4) if loops or ends else _block)
@@ -210,7 +218,9 @@ def stream_ids(
 
 
 def _streamed(writer, model, recent, size, looped):
-    marked, at, power = list(recent), 0, 1
+    marked = list(recent)
+    at = 0
+    power = 1
     while True:
         c, lp = writer.write(1)
         check_numbers(lp.cpu().numpy(), model)
@@ -220,7 +230,9 @@ def _streamed(writer, model, recent, size, looped):
             if recent == marked and len(recent) == size:
                 looped, _ = None, looped()
             elif (at := at + 1) == power:
-                marked, power, at = recent, power * 2, 0
+                marked = recent
+                power = power * 2
+                at = 0
 
 
 def check_numbers(
@@ -250,13 +262,11 @@ def check_weights(
 
 def _context(model, ids, o):
     "How many equal characters make a repetition: those that determine the next one, if that many do."
-    return (
-        _unwindowed
-        if carries(model)
-        else max(ids.shape[1], _unwindowed)
-        if o.repetition_penalty is not None
-        else ids.shape[1]
-    )
+    if carries(model):
+        return _unwindowed
+    if o.repetition_penalty is not None:
+        return max(ids.shape[1], _unwindowed)
+    return ids.shape[1]
 
 
 def period(

@@ -58,7 +58,8 @@ class ScoredText:
 
     def _repr_html_(self) -> str:
         "For notebooks: the text, every new character the darker the more it surprises the model; the number shows under the pointer."
-        lead, shown = html.escape(self.prompt) if self.with_prompt else "", self.new[:_shown]
+        lead = html.escape(self.prompt) if self.with_prompt else ""
+        shown = self.new[:_shown]
         spans = "".join(map(_span, shown, self.nll / math.log(2)))
         more = f"\n… and {len(self.new) - _shown:,} characters more" if len(self.new) > _shown else ""
         said = f"{len(self.new):,} characters, {self.bits_per_char:.3f} bits per char" if self.new else "nothing new"

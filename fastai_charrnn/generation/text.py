@@ -51,7 +51,8 @@ def predict_next(
         raise DataError(
             f"n={n} is not a number of characters; pass a whole number from 0 up, or None for the next character alone"
         )
-    encoded, decode = _encode(self, prompt, unk), self.dls.vocab.decode
+    encoded = _encode(self, prompt, unk)
+    decode = self.dls.vocab.decode
     if n is not None and len(encoded) * n > MOST:
         raise DataError(
             f"n={n:,} is more than the {MOST:,} characters kept in memory; "
@@ -136,7 +137,8 @@ def continue_texts(
     L, int | None
 ]:  # `ScoredText`s by prompt; after how many characters one of them repeats itself, if it is greedy and does
     "What `generate` does, without a warning."
-    encoded, model = _encode(learn, prompt, unk), _bare(learn.model)
+    encoded = _encode(learn, prompt, unk)
+    model = _bare(learn.model)
     o = _checked(learn, n, options, len(encoded))
     found, period = [], None
 
@@ -152,7 +154,8 @@ def continue_texts(
     else:
         jobs = [(p, k) for p in encoded for k in range(o.num)]
         for part in _parts(learn, jobs):
-            rows, stops = [p for p, _ in part], [ends() for _ in part]
+            rows = [p for p, _ in part]
+            stops = [ends() for _ in part]
             *new, p = sample_ids(
                 model,
                 _rows(learn, rows),
@@ -162,8 +165,10 @@ def continue_texts(
                 _seen(learn, rows, o),
                 (lambda row, ids, stops=stops: stops[row](ids)) if o.stop is not None else None,
             )
-            found, period = found + list(zip(rows, *new)), period or p
-    decode, drawn = learn.dls.vocab.decode, None if o.greedy or o.beam else int(o.seed)
+            found = found + list(zip(rows, *new))
+            period = period or p
+    decode = learn.dls.vocab.decode
+    drawn = None if o.greedy or o.beam else int(o.seed)
     return L(ScoredText(decode(p), decode(c), lp, drawn, bool(return_prompt)) for p, c, lp in found), period
 
 
@@ -188,7 +193,9 @@ class CharStream:
             raise GenerationError("stream=True gives the characters of one text; leave out num and beam")
         (encoded,) = _encode(learn, prompt, unk)
         self.options = o = _checked(learn, n, options, 1, stream=True)
-        self.prompt, self.vocab, self.n = learn.dls.vocab.decode(encoded) if return_prompt else "", learn.dls.vocab, n
+        self.prompt = learn.dls.vocab.decode(encoded) if return_prompt else ""
+        self.vocab = learn.dls.vocab
+        self.n = n
         self.ids = stream_ids(_bare(learn.model), _rows(learn, [encoded]), o, _seen(learn, [encoded], o), self._looped)
         self.chars = self._chars()
 
@@ -291,7 +298,9 @@ def _checked(learn, n, o, n_prompts, stream=False):
     for s in o.stops:
         if odd := [c for c in s if c not in learn.dls.vocab or c == "\0"]:
             raise GenerationError(f"stop={s!r} is never written: {odd[0]!r} is not in the vocabulary; leave it out")
-    return o if o.seed is not None else replace(o, seed=secrets.randbits(32)) if o.beam is None else o
+    if o.seed is not None:
+        return o
+    return replace(o, seed=secrets.randbits(32)) if o.beam is None else o
 
 
 def _parts(learn, jobs):

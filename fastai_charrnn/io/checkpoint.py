@@ -67,7 +67,8 @@ def check_memory(
     n_params: int,  # weights of a model
 ):
     "Raise `ArchError` if weights, gradients and two moments of each need more memory than the machine has."
-    need, have = 16 * n_params, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    need = 16 * n_params
+    have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if need > have:
         raise ArchError(
             f"{n_params:,} parameters need {need / 2**30:,.0f} GiB of memory to train and this machine has "
@@ -88,7 +89,9 @@ class SaveModelFile(EachTrainedEpoch):
         path: Path,  # a model file
         seconds: float | None = None,  # between two files; None: one after every epoch
     ):
-        self.path, self.seconds, self.saved = path, seconds, 0
+        self.path = path
+        self.seconds = seconds
+        self.saved = 0
 
     def before_fit(self):
         self.last = time.monotonic()
@@ -129,7 +132,8 @@ class StopOnSignal(Callback):
     signals = tuple(getattr(signal, k) for k in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, k))
 
     def __init__(self):
-        self.received, self.before = None, {}
+        self.received = None
+        self.before = {}
 
     def __enter__(self):
         if num_distrib() <= 1 and threading.current_thread() is threading.main_thread():

@@ -48,10 +48,8 @@ def describe_model(
         raise ModelFileError(f"there is no model file {path}; save_model(learn, {str(path)!r}) writes one")
     try:
         with safe_open(path, framework="pt") as f:
-            meta, tensors = (
-                f.metadata() or {},
-                {k: (f.get_slice(k).get_shape(), f.get_slice(k).get_dtype()) for k in f.keys()},
-            )
+            meta = f.metadata() or {}
+            tensors = {k: (f.get_slice(k).get_shape(), f.get_slice(k).get_dtype()) for k in f.keys()}
     except (SafetensorError, OSError) as e:
         raise ModelFileError(f"{path} is damaged or not a model file ({e}); save it again") from None
     if "charrnn" not in meta:
@@ -107,7 +105,8 @@ def checked(
     d: dict,  # as `describe_model` gives it
 ) -> tuple[CharVocab, Arch]:  # what the file calls for
     "Compare the tensors of a file with those of the model it describes, built without memory for weights. Raises `ModelFileError`."
-    vocab, record = CharVocab(d["vocab"]), get_arch(d["arch"])
+    vocab = CharVocab(d["vocab"])
+    record = get_arch(d["arch"])
     try:
         with torch.device("meta"), without_init():
             model = build_described(d, record, len(vocab))

@@ -21,7 +21,10 @@ __all__ = ["CharWriter", "load_writer"]
 class CharWriter:
     "A network and its vocabulary with the verbs of text that a `CharLearner` has. Made by `load_writer`."
 
-    predict_next, next_probs, generate, score = predict_next, next_probs, generate, score
+    predict_next = predict_next
+    next_probs = next_probs
+    generate = generate
+    score = score
 
     def __init__(
         self,
@@ -29,7 +32,8 @@ class CharWriter:
         vocab: CharVocab,  # what its indices mean
         window: int,  # characters it was trained on
     ):
-        self.model, self.dls = model, SimpleNamespace(vocab=vocab, window=window)
+        self.model = model
+        self.dls = SimpleNamespace(vocab=vocab, window=window)
 
 
 def load_writer(

@@ -104,12 +104,12 @@ def _build(d, dls, device, kwargs):
     "An untrained learner as described; nothing of any size is made before the tensors are found to be as it calls for."
     vocab, record = checked(d)
     if dls is None:
-        ids, device = CharIds(torch.zeros(0, dtype=torch.uint8)), device or default_device()
-        empty = (
-            CharStreams(ids, vocab, (), d["training"].get("bs", 64), d["window"], True, info=d["data"])
-            if d["stateful"]
-            else CharWindows(ids, vocab, torch.zeros(0, dtype=torch.int64), d["window"], d["data"], d["target"])
-        )
+        ids = CharIds(torch.zeros(0, dtype=torch.uint8))
+        device = device or default_device()
+        if d["stateful"]:
+            empty = CharStreams(ids, vocab, (), d["training"].get("bs", 64), d["window"], True, info=d["data"])
+        else:
+            empty = CharWindows(ids, vocab, torch.zeros(0, dtype=torch.int64), d["window"], d["data"], d["target"])
         dls = CharDataLoaders.from_datasets(empty, empty, device=device)
     elif dls.vocab != vocab:
         odd = sorted(set(dls.vocab) ^ set(vocab))

@@ -36,7 +36,10 @@ class CharModel(nn.Module):
         window: int | None = 8,  # characters it is trained on; None: the hidden state is carried on
     ):
         nn.Module.__init__(self)
-        self.vocab_sz, self.emb_sz, self.n_hid, self.window = vocab_sz, emb_sz, n_hid, window
+        self.vocab_sz = vocab_sz
+        self.emb_sz = emb_sz
+        self.n_hid = n_hid
+        self.window = window
         self.emb = nn.Embedding(vocab_sz, emb_sz)
         self.layers(emb_sz, n_hid)
         self.out = nn.Linear(n_hid, vocab_sz)
@@ -106,7 +109,9 @@ class CharModel(nn.Module):
     ):
         "The model reading in another way for a while; its state is put back."
         old = self.target, self.window, self.state
-        self.target, self.window, self.state = target, window, None
+        self.target = target
+        self.window = window
+        self.state = None
         try:
             yield self
         finally:

@@ -47,14 +47,12 @@ class CharEnsemble(CharModel):
         config = dict(get_arch(arch).config) | config
         check_takes(cls, config)
         nn.Module.__init__(self)
-        self.vocab_sz, self.emb_sz, self.n_hid, self.window, self.arch, self.n_models = (
-            vocab_sz,
-            emb_sz,
-            n_hid,
-            window,
-            arch,
-            n_models,
-        )
+        self.vocab_sz = vocab_sz
+        self.emb_sz = emb_sz
+        self.n_hid = n_hid
+        self.window = window
+        self.arch = arch
+        self.n_models = n_models
         self.members = nn.ModuleList(
             [cls(vocab_sz, emb_sz=emb_sz, n_hid=n_hid, window=window, **config) for _ in range(n_models)]
         )

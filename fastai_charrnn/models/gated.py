@@ -14,7 +14,8 @@ from torch.autograd.function import once_differentiable
 
 __all__ = ["lstm_steps", "gru_steps"]
 
-_sigmoid_grad, _tanh_grad = torch.ops.aten.sigmoid_backward.grad_input, torch.ops.aten.tanh_backward.grad_input
+_sigmoid_grad = torch.ops.aten.sigmoid_backward.grad_input
+_tanh_grad = torch.ops.aten.tanh_backward.grad_input
 
 
 def lstm_steps(
@@ -55,9 +56,13 @@ class _Lstm(torch.autograd.Function):
     def forward(ctx, inp, w, h0, c0, mul):
         n, bs, H4 = inp.shape
         H, wt = H4 // 4, w.t()
-        z, tmp = inp.new_empty(bs, H4), c0.new_empty(bs, H)
-        gates, cs, tcs = c0.new_empty(n, bs, H4), c0.new_empty(n + 1, bs, H), c0.new_empty(n, bs, H)
-        outs, cs[0] = h0.new_empty(n, bs, H), c0
+        z = inp.new_empty(bs, H4)
+        tmp = c0.new_empty(bs, H)
+        gates = c0.new_empty(n, bs, H4)
+        cs = c0.new_empty(n + 1, bs, H)
+        tcs = c0.new_empty(n, bs, H)
+        outs = h0.new_empty(n, bs, H)
+        cs[0] = c0
         ins = None if mul is None else torch.empty_like(outs)  # what goes into the products
         for t, (x, a, h, h_, c, c_, tc) in enumerate(zip(inp, gates, (h0, *outs), outs, cs, cs[1:], tcs)):
             if mul is not None:
@@ -78,7 +83,8 @@ class _Lstm(torch.autograd.Function):
         w, gates, cs, tcs, h0, outs, ins, mul = ctx.saved_tensors
         hs = torch.cat([h0[None], outs[:-1]])
         n, bs, H = tcs.shape
-        dinp, dmul = w.new_empty(n, bs, 4 * H), None if mul is None else torch.empty_like(mul)
+        dinp = w.new_empty(n, bs, 4 * H)
+        dmul = None if mul is None else torch.empty_like(mul)
         dz, dc, dh = (cs.new_empty(bs, k * H) for k in (4, 1, 1))
         dc.copy_(dc_n)
         di, df, dg, do = dz.chunk(4, -1)
@@ -108,7 +114,9 @@ class _Gru(torch.autograd.Function):
         n, bs, H3 = inp.shape
         H = H3 // 3
         wt = w.t()
-        gates, rec = inp.new_empty(n, bs, H3, dtype=h0.dtype), h0.new_empty(n, bs, H)  # r,z,candidate; W_n h + b_n
+        # r,z,candidate; W_n h + b_n
+        gates = inp.new_empty(n, bs, H3, dtype=h0.dtype)
+        rec = h0.new_empty(n, bs, H)
         hs = h0.new_empty(n + 1, bs, H)
         hs[0] = h0
         for x, a, s, h, h_ in zip(inp, gates, rec, hs, hs[1:]):
@@ -126,10 +134,9 @@ class _Gru(torch.autograd.Function):
     def backward(ctx, douts):
         w, gates, rec, hs = ctx.saved_tensors
         n, bs, H = rec.shape
-        dinp, du = (
-            w.new_empty(n, bs, 3 * H),
-            w.new_empty(n, bs, 3 * H),
-        )  # of x and of W h: they differ in the candidate, by r
+        # of x and of W h: they differ in the candidate, by r
+        dinp = w.new_empty(n, bs, 3 * H)
+        du = w.new_empty(n, bs, 3 * H)
         dx = hs.new_empty(bs, 3 * H)
         dh, t1, t2, dh_next = (hs.new_empty(bs, H) for _ in range(4))
         dr, dz, dc = dx.chunk(3, -1)

@@ -45,7 +45,8 @@ def scan_by_doubling(
     h: Tensor,
 ) -> Tensor:
     "The same in log2(n) operations over all steps: after k of them each step has taken the 2^k before it into account (Hillis & Steele 1986)."
-    b, k = torch.cat([torch.addcmul(b[:1], a[:1], h.to(a.dtype)), b[1:]]), 1
+    b = torch.cat([torch.addcmul(b[:1], a[:1], h.to(a.dtype)), b[1:]])
+    k = 1
     while k < len(a):
         b = torch.cat([b[:k], torch.addcmul(b[k:], a[k:], b[:-k])])
         a = torch.cat([a[:k], a[k:] * a[:-k]])
@@ -77,20 +78,20 @@ class HawkBlock(nn.Module):
 
     def __init__(self, emb_sz: int, n_hid: int, n_mlp: int, n_layers: int):
         super().__init__()
-        self.norm, self.norm2 = nn.LayerNorm(emb_sz), nn.LayerNorm(emb_sz)
-        self.inp, self.out = (
-            nn.Linear(emb_sz, 2 * n_hid, bias=False),
-            nn.Linear(n_hid, emb_sz, bias=False),
-        )  # W_g, W_x; W_o
+        self.norm = nn.LayerNorm(emb_sz)
+        self.norm2 = nn.LayerNorm(emb_sz)
+        # W_g, W_x; W_o
+        self.inp = nn.Linear(emb_sz, 2 * n_hid, bias=False)
+        self.out = nn.Linear(n_hid, emb_sz, bias=False)
         self.gates = nn.Linear(n_hid, 2 * n_hid)  # W_r, b_r; W_i, b_i
-        self.conv, self.conv_bias = nn.Parameter(torch.randn(_past + 1, n_hid) * 0.1), nn.Parameter(torch.zeros(n_hid))
+        self.conv = nn.Parameter(torch.randn(_past + 1, n_hid) * 0.1)
+        self.conv_bias = nn.Parameter(torch.zeros(n_hid))
         self.decay = nn.Parameter(
             (-torch.empty(n_hid).uniform_(0.8**2, 0.999**2).log() / 16).expm1().log()
         )  # Λ: a from .8 to .999 where r is 1
-        self.mlp, self.mlp_out = (
-            nn.Linear(emb_sz, 2 * n_mlp, bias=False),
-            nn.Linear(n_mlp, emb_sz, bias=False),
-        )  # W_a, W_b; W_2
+        # W_a, W_b; W_2
+        self.mlp = nn.Linear(emb_sz, 2 * n_mlp, bias=False)
+        self.mlp_out = nn.Linear(n_mlp, emb_sz, bias=False)
         for o in (self.inp, self.gates, self.mlp):
             nn.init.normal_(o.weight, std=o.in_features**-0.5)
         for o in (self.out, self.mlp_out):
@@ -108,9 +109,11 @@ class HawkBlock(nn.Module):
         recur=scan,  # which form of the recurrence
     ) -> tuple[Tensor, Tensor, Tensor]:  # x, past, h
         "Read n characters."
-        n, (g, y) = len(x), self.inp(self.norm(x)).chunk(2, -1)
+        n = len(x)
+        (g, y) = self.inp(self.norm(x)).chunk(2, -1)
         y = torch.cat([past.transpose(0, 1).to(y.dtype), y])
-        past, k = y[n:].transpose(0, 1), self.conv.to(y.dtype)
+        past = y[n:].transpose(0, 1)
+        k = self.conv.to(y.dtype)
         y = sum((y[j : j + n] * k[j] for j in range(_past + 1)), self.conv_bias.to(y.dtype))
         hs = recur(*self.linear(y), h)
         x = x + drop(self.out(F.silu(g) * hs.to(g.dtype)))
@@ -147,7 +150,10 @@ class CharHawk(CharModel):
     ):
         """Masks are one for all steps of a batch. Raises `ArchError` for dropouts that are none."""
         check_parts(dropout=dropout, layer_drop=layer_drop)
-        self.n_layers, self.n_mlp, self.dropout, self.layer_drop = n_layers, n_mlp, dropout, layer_drop
+        self.n_layers = n_layers
+        self.n_mlp = n_mlp
+        self.dropout = dropout
+        self.layer_drop = layer_drop
         super().__init__(vocab_sz, emb_sz, n_hid, window)
         self.out = nn.Linear(emb_sz, vocab_sz)
 

@@ -65,7 +65,8 @@ class LoopLayer(Layer):
     "`h = tanh(H(h + relu(I(e))))`"
 
     def layers(self, n_inp, n_hid):
-        self.inp, self.hid = nn.Linear(n_inp, n_hid), nn.Linear(n_hid, n_hid)
+        self.inp = nn.Linear(n_inp, n_hid)
+        self.hid = nn.Linear(n_hid, n_hid)
 
     def project(self, e):
         return self.hid(self.inp(e).relu())  # H(h+i) = W h + (W i + b): the bracket knows no h
@@ -87,7 +88,8 @@ class ConcatLayer(Layer):
     "`h = tanh(H(relu(I([h ; e]))))`"
 
     def layers(self, n_inp, n_hid):
-        self.inp, self.hid = nn.Linear(n_hid + n_inp, n_hid), nn.Linear(n_hid, n_hid)
+        self.inp = nn.Linear(n_hid + n_inp, n_hid)
+        self.hid = nn.Linear(n_hid, n_hid)
 
     def project(self, e):
         return F.linear(e, self.inp.weight[:, self.n_hid :], self.inp.bias)
@@ -172,7 +174,9 @@ class GruLayer(_LibraryLayer):
 class LstmLayer(_LibraryLayer):
     "A long short-term memory (Hochreiter & Schmidhuber 1997), in the form of `torch.nn.LSTM`; its state is (h, c)"
 
-    lib, candidate, n_parts = nn.LSTM, 2, 2
+    lib = nn.LSTM
+    candidate = 2
+    n_parts = 2
 
     def layer_step(self, inp, h):
         h, c = h

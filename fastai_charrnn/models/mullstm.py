@@ -45,14 +45,12 @@ class CharMulLstm(CharModel):
         check_parts(
             dropout=dropout, layer_drop=layer_drop, state_drop=state_drop, emb_drop=emb_drop, weight_drop=weight_drop
         )
-        self.n_layers, self.dropout, self.layer_drop, self.state_drop, self.emb_drop, self.weight_drop = (
-            n_layers,
-            dropout,
-            layer_drop,
-            state_drop,
-            emb_drop,
-            weight_drop,
-        )
+        self.n_layers = n_layers
+        self.dropout = dropout
+        self.layer_drop = layer_drop
+        self.state_drop = state_drop
+        self.emb_drop = emb_drop
+        self.weight_drop = weight_drop
         super().__init__(vocab_sz, emb_sz, n_hid, window)
 
     def layers(self, emb_sz, n_hid):
@@ -91,7 +89,10 @@ class CharMulLstm(CharModel):
     def read_all(self, x, h):
         if is_compiling():
             return super().read_all(x, h)  # the compiler wants the plain loop
-        z, outs, new, k = look_up(self.table(), x.t()), None, (), self.n_hid
+        z = look_up(self.table(), x.t())
+        outs = None
+        new = ()
+        k = self.n_hid
         for layer, u in enumerate(self.hid):
             if layer:
                 z = self.inp[layer](self._drop(outs, self.layer_drop))

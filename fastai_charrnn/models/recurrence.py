@@ -63,11 +63,9 @@ def tanh_of(
     "tanh; on a CPU, where no gradient is wanted, as 2σ(2x)-1: PyTorch computes σ there eight times as fast. (In 16 bits that would be coarse.)"
     if x.requires_grad:
         return x.tanh()
-    return (
-        x.mul_(2).sigmoid_().mul_(2).sub_(1)
-        if not x.is_cuda and x.dtype in (torch.float32, torch.float64)
-        else x.tanh_()
-    )
+    if not x.is_cuda and x.dtype in (torch.float32, torch.float64):
+        return x.mul_(2).sigmoid_().mul_(2).sub_(1)
+    return x.tanh_()
 
 
 def _levels(x, V):
@@ -84,7 +82,9 @@ def _levels(x, V):
             u, inv = (at * V + c).unique(return_inverse=True)
             share = len(u) <= _alike * len(c)
             if share:
-                before, c, ends = u // V, u % V, inv
+                before = u // V
+                c = u % V
+                ends = inv
         levels.append((c, before))
         at = ends
     return levels, at
@@ -97,7 +97,8 @@ class _Steps(torch.autograd.Function):
     def forward(ctx, table, x, w, w2, b2):
         levels, ends = _levels(x, len(table))
         zs = table.index_select(0, torch.cat([c for c, _ in levels]))  # (rows of all levels, n_hid)
-        hs, h = zs if w2 is None else torch.empty_like(zs), None
+        hs = zs if w2 is None else torch.empty_like(zs)
+        h = None
         for (_, before), z, out in zip(levels, _split(zs, levels), _split(hs, levels)):
             if h is not None:
                 z.addmm_(h, w.t()) if before is None else z.add_((h @ w.t()).index_select(0, before))
@@ -105,7 +106,9 @@ class _Steps(torch.autograd.Function):
                 torch.addmm(b2, z.relu_(), w2.t(), out=out)
             h = tanh_of(out)
         ctx.save_for_backward(w, w2, zs, hs)
-        ctx.levels, ctx.ends, ctx.V = levels, ends, len(table)
+        ctx.levels = levels
+        ctx.ends = ends
+        ctx.V = len(table)
         return h.clone() if ends is None else h.index_select(0, ends)
 
     @staticmethod
@@ -116,9 +119,11 @@ class _Steps(torch.autograd.Function):
         wide = torch.promote_types(
             dh.dtype, torch.float32
         )  # what is summed over rows and steps: in 16 bits small terms would be lost
-        dtable, dw = dh.new_zeros(ctx.V, dh.shape[1], dtype=wide), torch.zeros_like(w, dtype=wide)
+        dtable = dh.new_zeros(ctx.V, dh.shape[1], dtype=wide)
+        dw = torch.zeros_like(w, dtype=wide)
         if w2 is not None:
-            dw2, db2 = torch.zeros_like(w2, dtype=wide), dh.new_zeros(dh.shape[1], dtype=wide)
+            dw2 = torch.zeros_like(w2, dtype=wide)
+            db2 = dh.new_zeros(dh.shape[1], dtype=wide)
         if ctx.ends is not None:
             dh = _add_rows(torch.zeros_like(hs[-1], dtype=wide), ctx.ends, dh).to(dh.dtype)
         for k in range(len(hs) - 1, -1, -1):
@@ -173,7 +178,8 @@ class _Sequence(torch.autograd.Function):
         return dz, dz.flatten(0, 1).t() @ torch.cat([first[None], outs[:-1]]).flatten(0, 1), dh
 
 
-_tanh_grad, _relu_grad = torch.ops.aten.tanh_backward, torch.ops.aten.threshold_backward
+_tanh_grad = torch.ops.aten.tanh_backward
+_relu_grad = torch.ops.aten.threshold_backward
 
 
 def _split(rows, levels):

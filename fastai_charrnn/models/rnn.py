@@ -45,7 +45,8 @@ class LayeredModel(CharModel, Layer):
         super().__init__(vocab_sz, emb_sz, n_hid, window)
         self.upper = nn.ModuleList([self.kind(n_hid, n_hid) for _ in range(n_layers - 1)])
         self.norms = nn.ModuleList([nn.LayerNorm(n_hid) for _ in range(n_layers if layer_norm else 0)])
-        self.drop, self.layer_drop = nn.Dropout(dropout), layer_drop
+        self.drop = nn.Dropout(dropout)
+        self.layer_drop = layer_drop
         if tied:
             self.out.weight = self.emb.weight
         if identity:
@@ -76,20 +77,19 @@ class LayeredModel(CharModel, Layer):
         return self._joined(states)
 
     def read_all(self, x, h):
-        states, lib = (
-            self._split(h),
-            self.fused and x.is_cuda and (self.training or not torch.is_grad_enabled()),
-        )  # cuDNN has no gradients outside training
-        outs, states[0] = (
-            self.run_fused(self.emb(x.t()), states[0])
-            if lib
-            else self.layer_run(look_up(self.table(), x.t()), states[0])
-        )
+        # cuDNN has no gradients outside training
+        states = self._split(h)
+        lib = self.fused and x.is_cuda and (self.training or not torch.is_grad_enabled())
+        if lib:
+            outs, states[0] = self.run_fused(self.emb(x.t()), states[0])
+        else:
+            outs, states[0] = self.layer_run(look_up(self.table(), x.t()), states[0])
         for k, layer in enumerate(self.upper):
             e = self._between(k, outs)
-            outs, states[k + 1] = (
-                layer.run_fused(e, states[k + 1]) if lib else layer.layer_run(layer.project(e), states[k + 1])
-            )
+            if lib:
+                outs, states[k + 1] = layer.run_fused(e, states[k + 1])
+            else:
+                outs, states[k + 1] = layer.layer_run(layer.project(e), states[k + 1])
         return (self.norms[-1](outs) if len(self.norms) else outs), self._joined(states)
 
     def _between(self, k, outs):
@@ -141,11 +141,9 @@ class CharLoopConcatModel(ConcatLayer, LayeredModel):
     kind = ConcatLayer
 
     def read(self, x):
-        return (
-            super().read(x)
-            if self.upper or is_compiling()
-            else concat_steps(self.table(), x.t(), self.inp.weight[:, : self.n_hid], self.hid.weight, self.hid.bias)
-        )
+        if self.upper or is_compiling():
+            return super().read(x)
+        return concat_steps(self.table(), x.t(), self.inp.weight[:, : self.n_hid], self.hid.weight, self.hid.bias)
 
 
 @register_arch("rnn")
@@ -155,11 +153,9 @@ class CharRnn(RnnLayer, LayeredModel):
     kind = RnnLayer
 
     def read(self, x):
-        return (
-            super().read(x)
-            if self.upper or x.is_cuda or is_compiling()
-            else tanh_steps(self.table(), x.t(), self.rnn.weight_hh_l0)
-        )
+        if self.upper or x.is_cuda or is_compiling():
+            return super().read(x)
+        return tanh_steps(self.table(), x.t(), self.rnn.weight_hh_l0)
 
 
 @register_arch("gru")

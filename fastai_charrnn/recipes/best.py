@@ -97,11 +97,10 @@ class BestRecipe:
         **kwargs,  # as `char_learner`
     ) -> CharLearner:
         "An untrained learner; `learn.fit_minutes(recipe.minutes, recipe.lr)` trains it."
-        arch, config = (
-            (self.arch, self.config)
-            if self.n_models == 1
-            else ("ensemble", self.config | dict(arch=self.arch, n_models=self.n_models))
-        )
+        if self.n_models == 1:
+            arch, config = (self.arch, self.config)
+        else:
+            arch, config = ("ensemble", self.config | dict(arch=self.arch, n_models=self.n_models))
         return char_learner(
             dls,
             arch,

@@ -174,7 +174,8 @@ def _final_table(trials, cycles):
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for a, ts in trials.items():
-        i, printed = int(RECIPES[a].valid), RECIPES[a].printed
+        i = int(RECIPES[a].valid)
+        printed = RECIPES[a].printed
         cycle = cycles[a].losses[-1][i] if a in cycles else None
         rows.append(
             f"| `{a}` | {len(printed)} | {('train', 'valid')[i]} | {printed[-1][i]:.4f} | {_ours(t.losses[-1][i] for t in ts)} | "

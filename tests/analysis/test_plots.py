@@ -79,7 +79,8 @@ def test_all_characters_but_padding_and_line_end_are_shown_unless_chosen(trained
 
 
 def test_bars_are_the_probabilities_of_what_comes_next_the_likeliest_on_top(trained):
-    ax, probs = plot_next(trained, "the __", top=5), trained.next_probs("the __", top=5)
+    ax = plot_next(trained, "the __", top=5)
+    probs = trained.next_probs("the __", top=5)
     assert [b.get_width() for b in ax.patches] == list(probs.values()) and [
         t.get_text() for t in ax.get_yticklabels()
     ] == [{" ": "␣", "\n": "⏎"}.get(c, c) for c in probs]

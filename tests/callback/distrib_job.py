@@ -28,11 +28,9 @@ from fastai_charrnn.callback.distributed import ShardedTrainer
 from fastai_charrnn.data.loaders import WindowDL
 from fastai_charrnn.errors import DistribError
 
-RANK, WORLD, DEVICE = (
-    int(os.environ.get("RANK", 0)),
-    int(os.environ.get("WORLD_SIZE", 1)),
-    os.environ.get("JOB_DEVICE", "cpu"),
-)
+RANK = int(os.environ.get("RANK", 0))
+WORLD = int(os.environ.get("WORLD_SIZE", 1))
+DEVICE = os.environ.get("JOB_DEVICE", "cpu")
 
 
 class WeightedWindows(WeightedDL, WindowDL):

@@ -159,7 +159,8 @@ def test_two_ranks_do_what_one_process_with_twice_the_batch_does(tmp_path):
     _curves_are_equal(*(o["curves"] for o in (first, second, one)))
     _predictions_are_equal(*(o["predictions"] for o in (first, second, one)))
     _seeds_and_misfits(*(o["manners"] for o in (first, second, one)))
-    (a, b), folder = (o["manners"]["samples"] for o in (first, second)), both / "manners"
+    (a, b) = (o["manners"]["samples"] for o in (first, second))
+    folder = both / "manners"
     assert (a, b) == (2, 0) and said.count("'the") == 2  # rank 0 alone says and writes
     assert (
         sorted(o.name for o in folder.iterdir()) == ["history.csv", "model-0.safetensors", "models", "said.csv"]
@@ -213,10 +214,13 @@ def _curves_are_equal(first, second, alone):
     )
     for name, one in alone.items():
         for k in one if isinstance(one, dict) else ():
-            a, b = first[name][k], one[k]
+            a = first[name][k]
+            b = one[k]
             assert torch.equal(a, second[name][k]), (name, k)  # weights too, bit for bit
             if (name, k) == ("summed losses", "epochs"):
-                a, b = a[:, 2:], b[:, 2:]  # fastai's mean of sums depends on the batches they are of
+                # fastai's mean of sums depends on the batches they are of
+                a = a[:, 2:]
+                b = b[:, 2:]
             _close(a, b, name, k)
 
 

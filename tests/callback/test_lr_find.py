@@ -59,7 +59,8 @@ def test_other_rules_can_be_asked_for_beside_it(small):
 def test_the_plot_shows_the_suggestion(small):
     plt.close("all")
     found = _found(_learner(small), show_plot=True)
-    (_, point), legend = plt.gca().lines, plt.gca().get_legend()
+    (_, point) = plt.gca().lines
+    legend = plt.gca().get_legend()
     assert point.get_xdata()[0] == pytest.approx(found.descent) and legend.get_texts()[0].get_text() == "descent"
 
 
@@ -75,7 +76,8 @@ def test_training_at_the_suggestion_is_about_as_good_as_at_the_best_of_a_grid(sm
 
 
 def test_the_rule_is_the_first_rate_with_seven_tenths_of_the_fall():
-    lrs, losses = torch.logspace(-6, 0, 7), torch.tensor([4.0, 4.0, 3.5, 2.6, 2.1, 2.0, 9.0])
+    lrs = torch.logspace(-6, 0, 7)
+    losses = torch.tensor([4.0, 4.0, 3.5, 2.6, 2.1, 2.0, 9.0])
     assert descent(lrs, losses, 7) == (pytest.approx(1e-3), (pytest.approx(1e-3), pytest.approx(2.6)))
     assert descent(lrs, losses, 7, share=0.9)[0] == pytest.approx(1e-2)
 
@@ -130,7 +132,8 @@ def test_the_optimizer_of_the_best_recipe_is_restored(small):
     def moments():
         return [s["exp_avg"].clone() for s in learn.opt.opt.state.values()]
 
-    before, lr = moments(), learn.opt.hypers[-1]["lr"]
+    before = moments()
+    lr = learn.opt.hypers[-1]["lr"]
     assert 1e-4 < _found(learn).descent < 1
     assert (
         len(before) > 3
@@ -141,7 +144,8 @@ def test_the_optimizer_of_the_best_recipe_is_restored(small):
 
 def test_everything_is_restored_after_an_error(small):
     learn = _learner(small)
-    before, order = _weights(learn), learn.dls.train.rng.getstate()
+    before = _weights(learn)
+    order = learn.dls.train.rng.getstate()
 
     def fails(lrs, losses, num_it):
         raise ArithmeticError

@@ -66,7 +66,8 @@ def test_a_model_whose_validation_loss_is_not_finite_is_not_saved(dls, tmp_path)
     learn = char_learner(dls, n_hid=16, seed=0, cbs=saving)
     learn.training_log.rows.append(dict(valid_loss=float("nan")))
     with pytest.raises(TrainingError, match="the validation loss is nan after epoch 0"):
-        saving.learn, learn.epoch = learn, 0
+        saving.learn = learn
+        learn.epoch = 0
         saving.trained_epoch()
     assert not (tmp_path / "m.safetensors").exists()
 

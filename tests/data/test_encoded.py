@@ -107,10 +107,8 @@ def test_sweeps_and_single_reads_gather_the_same(tmp_path, monkeypatch, piece):
     for dtype in (np.uint8, np.int16, np.int32):
         a = np.random.default_rng(0).integers(0, 200, 5_000).astype(dtype)
         np.save(tmp_path / "a.npy", a)
-        ids, starts = (
-            MappedIds(tmp_path / "a.npy"),
-            torch.from_numpy(np.random.default_rng(1).integers(0, 5_000 - 6, 300)),
-        )
+        ids = MappedIds(tmp_path / "a.npy")
+        starts = torch.from_numpy(np.random.default_rng(1).integers(0, 5_000 - 6, 300))
         starts[:3] = torch.tensor([0, 5_000 - 7, 0])
         want = torch.from_numpy(a).unfold(0, 7, 1)[starts]
         for read in (ids._swept, ids._read):
@@ -158,10 +156,8 @@ def test_each_vocabulary_encoding_and_treatment_has_its_own(file, small, tmp_pat
     with pytest.raises(UnknownCharError, match="'e' \\(U\\+0065\\) at position") as e:
         encode_file(file, vocab=vocab, cache=cache)
     assert e.value.positions == (small.index("e"),)
-    skipped, put = (
-        encode_file(file, vocab=vocab, unk="skip", cache=cache),
-        encode_file(file, vocab=vocab, unk="a", cache=cache),
-    )
+    skipped = encode_file(file, vocab=vocab, unk="skip", cache=cache)
+    put = encode_file(file, vocab=vocab, unk="a", cache=cache)
     assert len({plain.path, skipped.path, put.path, encode_file(file, "latin-1", cache=cache).path}) == 4
     assert skipped.vocab.decode(np.load(skipped.path)) == small.replace("e", "") and put.vocab.decode(
         np.load(put.path)

@@ -31,7 +31,8 @@ def test_permutation_for_every_small_n():
 @settings(deadline=None, max_examples=200)
 @given(st.integers(1, 2**62), st.integers(0, 2**64 - 1), st.data())
 def test_inverse_and_range_for_any_n(n, seed, data):
-    s, i = Shuffle(n, seed), np.array(data.draw(st.lists(st.integers(0, n - 1), max_size=20)), dtype=np.int64)
+    s = Shuffle(n, seed)
+    i = np.array(data.draw(st.lists(st.integers(0, n - 1), max_size=20)), dtype=np.int64)
     v = s[i]
     assert len(s) == n and ((v >= 0) & (v < n)).all() and np.array_equal(s.positions(v), i)
 
@@ -58,7 +59,9 @@ def test_every_permutation_of_four_is_equally_likely():
 @pytest.mark.parametrize("n", [999_983, 2**20 + 1])
 @pytest.mark.parametrize("seed", [0, 1, 42])
 def test_looks_like_a_shuffle(n, seed):
-    v, limit = Shuffle(n, seed)[:], 4.5 / n**0.5  # of correlations, in which a shuffle's deviate by 1/sqrt(n)
+    # of correlations, in which a shuffle's deviate by 1/sqrt(n)
+    v = Shuffle(n, seed)[:]
+    limit = 4.5 / n**0.5
     for lag in (1, 2, 3, 512, 1024):
         assert abs(np.corrcoef(v[:-lag], v[lag:])[0, 1]) < limit, lag
     assert abs(np.corrcoef(v, np.arange(n))[0, 1]) < limit
@@ -133,7 +136,8 @@ def test_splits_without_lists_are_the_lists(n_chars, n, stride, kind):
     N = len(range(0, n_chars - n, stride))
     valid = [0, N - 1, N // 2] if kind == "numbers" else kind
     args = (N, n_chars, n, stride, valid, 0.3, 42)
-    lazy, listed = splits._many(*args), splits._few(*args)
+    lazy = splits._many(*args)
+    listed = splits._few(*args)
     train, val = (np.asarray(o[:]) for o in (lazy.train, lazy.valid))
     every = np.arange(0, n_chars - n, stride)
     if kind == "random":

@@ -28,7 +28,8 @@ def _split_or_discard(n_chars, n, stride, valid, valid_pct):
 def test_parts_are_disjoint_sets_of_windows_and_the_audit_counts_as_by_hand(valid, n_chars, n, stride, valid_pct):
     s = _split_or_discard(n_chars, n, stride, valid, valid_pct)
     every = set(range(0, n_chars - n, stride))
-    train, val = set(s.train.tolist()), set(s.valid.tolist())
+    train = set(s.train.tolist())
+    val = set(s.valid.tolist())
     assert train and val and not train & val and train | val <= every
     if valid in ("random", "last"):
         assert train | val == every

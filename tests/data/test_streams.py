@@ -37,7 +37,8 @@ def test_validation_holds_every_character_of_its_part_once(n_chars, n, bs, state
     except DataError as e:
         assume(not re.search("need at least|no validation windows|no training windows|less than one batch", str(e)))
         raise
-    (_, (part,)), vocab = dls.train_ds.info["spans"], dls.vocab
+    (_, (part,)) = dls.train_ds.info["spans"]
+    vocab = dls.vocab
     assert sorted(_targets(dls.valid)) == sorted(vocab.encode(text[slice(*part)]).tolist())
     assert len(list(dls.valid)) == len(dls.valid) and sum(len(y) for _, y in dls.valid) == len(dls.valid_ds)
     for x, y in [*dls.valid, *dls.train]:
@@ -96,7 +97,8 @@ def test_batches_are_the_same_from_a_file_on_disk(tmp_path):
 def test_shifted_streams_are_cut_elsewhere_each_epoch(n_chars, n, bs):
     text = "".join(chr(0x4E00 + i) for i in range(n_chars))
     dls = CharDataLoaders.from_text(text, n=n, bs=bs, target="every", stateful=True, shift=True, device="cpu")
-    seen, n_train = [], dls.train_ds.info["spans"][0][0][1] - 1
+    seen = []
+    n_train = dls.train_ds.info["spans"][0][0][1] - 1
     for _ in range(8):
         got = [[c for _, y in batches for c in y[r].tolist()] for batches in (list(dls.train),) for r in range(bs)]
         whole = [c for row in got for c in row]

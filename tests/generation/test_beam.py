@@ -36,7 +36,8 @@ def everything(learn, prompt, n, stop=None):
 def test_wide_enough_it_finds_the_best_of_all(arch, seed):
     learn = build(arch, seed)
     for prompt, n in (("", 3), ("abdca", 4)):
-        want, got = everything(learn, prompt, n), learn.generate(prompt, n, beam=4 ** (n - 1))
+        want = everything(learn, prompt, n)
+        got = learn.generate(prompt, n, beam=4 ** (n - 1))
         assert [o.new for o in got] == [t for t, _ in want[: len(got)]] and len(got) == 4 ** (n - 1)
         assert [o.log_prob for o in got] == pytest.approx([lp for _, lp in want[: len(got)]], abs=1e-4)
         assert all(o.seed is None and o.text == prompt + o.new for o in got)

@@ -21,7 +21,9 @@ def test_a_carried_state_reads_prompts_whole_and_one_character_a_step(small):
     for prompt in ("", "x", "class definitions are longer than any window, the valu"):
         ids = learn.dls.vocab.encode(prompt).tolist()
         got = learn.generate(prompt, 60, seed=4)
-        h, want, us = m.init_hidden(1), [], plain.uniforms(4, ids)
+        h = m.init_hidden(1)
+        want = []
+        us = plain.uniforms(4, ids)
         with torch.no_grad():
 
             def read(h, i):
@@ -59,9 +61,12 @@ def test_rows_can_be_left_out_reordered_and_doubled(small, arch):
     learn = carried(small) if arch == "carried" else build(small, "lstm")
     model = Whole(learn.model).eval() if arch == "whole" else learn.model
     torch.manual_seed(0)
-    ids, rows, more = torch.randint(1, 30, (4, 8)), torch.tensor([2, 0, 2]), torch.randint(1, 30, (11, 4))
+    ids = torch.randint(1, 30, (4, 8))
+    rows = torch.tensor([2, 0, 2])
+    more = torch.randint(1, 30, (11, 4))
     with torch.inference_mode():
-        a, b = decoder(model, ids), decoder(model, ids[rows])
+        a = decoder(model, ids)
+        b = decoder(model, ids[rows])
         for c in more[:5]:
             a.feed(c)
             b.feed(c[rows])
@@ -105,10 +110,8 @@ def test_modes_and_random_states_are_as_before_also_after_an_error_or_ctrl_c(sma
         learn.model = Whole(learn.model)
     learn.model.train()
     next(learn.model.children()).eval()  # a part in another mode stays in it
-    modes, state = (
-        [m.training for m in learn.model.modules()],
-        (torch.random.get_rng_state(), np.random.get_state()[1].copy()),
-    )
+    modes = [m.training for m in learn.model.modules()]
+    state = (torch.random.get_rng_state(), np.random.get_state()[1].copy())
 
     def after():
         return (
@@ -138,7 +141,9 @@ def test_threads_get_their_own_seeded_texts(small):
     learn.model = (
         Whole(lively(learn).model).double().train()
     )  # a switch of modes in one thread would show in another's text
-    want, got, errors = {s: learn.generate("the valu", 80, seed=s).text for s in range(6)}, {}, []
+    want = {s: learn.generate("the valu", 80, seed=s).text for s in range(6)}
+    got = {}
+    errors = []
     start = threading.Barrier(6)
 
     def work(s):
@@ -165,7 +170,9 @@ def test_threads_get_their_own_seeded_texts(small):
 
 
 def test_the_last_out_of_evaluation_mode_restores_it():
-    model, out, seen = torch.nn.Sequential(torch.nn.Dropout(0.5)).train(), threading.Event(), []
+    model = torch.nn.Sequential(torch.nn.Dropout(0.5)).train()
+    out = threading.Event()
+    seen = []
 
     def first():
         with eval_mode(model):

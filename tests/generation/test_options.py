@@ -135,13 +135,13 @@ def ask(learn, kw):
     "Valid text, or a typed error."
     try:
         out = learn.generate(**kw)
-        out = (
-            ["".join(c for c, _ in zip(out, range(60)))]
-            if kw.get("stream")
-            else [out]
-            if isinstance(out, ScoredText)
-            else out
-        )
+        if kw.get("stream"):
+            out = ["".join(c for c, _ in zip(out, range(60)))]
+        else:
+            if isinstance(out, ScoredText):
+                out = [out]
+            else:
+                out = out
     except CharRnnError:
         return "error"
     for o in out:
@@ -158,7 +158,8 @@ def ask(learn, kw):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::fastai_charrnn.errors.CharRnnWarning")
 def test_ten_thousand_random_calls_give_valid_text_or_a_typed_error(small):
-    learn, said = lively(build(small, "rnn")), {"text": 0, "error": 0}
+    learn = lively(build(small, "rnn"))
+    said = {"text": 0, "error": 0}
 
     @settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(calls)

@@ -57,7 +57,8 @@ def test_texts_of_different_prompts_do_not_come_together(trained):
 
 def test_a_module_without_steps_is_drawn_from_in_evaluation_mode(small):
     learn = lively(build(small, "rnn"))
-    model, want = learn.model, learn.generate(["the valu", "x"], 50, seed=1)
+    model = learn.model
+    want = learn.generate(["the valu", "x"], 50, seed=1)
     learn.model = Whole(model).double().train()
     got = learn.generate(["the valu", "x"], 50, seed=1)
     assert [o.text for o in got] == [o.text for o in want] and learn.model.training and learn.model.drop.training

@@ -15,7 +15,8 @@ from fastai_charrnn.errors import GenerationError, UnknownCharError
 
 def plain_scores(learn, text):
     "Every character after its own window, one at a time."
-    ids, out = [0] * 8 + learn.dls.vocab.encode(text).tolist(), []
+    ids = [0] * 8 + learn.dls.vocab.encode(text).tolist()
+    out = []
     with torch.no_grad():
         for i in range(8, len(ids)):
             out.append(float(learn.model.eval()(torch.tensor([ids[i - 8 : i]]))[0, ids[i]]))
@@ -69,7 +70,10 @@ def test_it_prints_as_its_text(trained):
 class Read(html.parser.HTMLParser):
     def __init__(self):
         super().__init__(convert_charrefs=True)
-        self.text, self.spans, self.tags, self.inside = "", [], set(), False
+        self.text = ""
+        self.spans = []
+        self.tags = set()
+        self.inside = False
 
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)

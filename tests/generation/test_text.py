@@ -16,7 +16,8 @@ from fastai_charrnn.generation.sampling import greedy_ids
 
 
 def test_predict_next_is_the_references_get_next_n(trained):
-    m, vocab = trained.model.eval(), trained.dls.vocab.itos
+    m = trained.model.eval()
+    vocab = trained.dls.vocab.itos
     for prompt in ("the valu", "class de", "        ", "of an ob"):
         assert trained.predict_next(prompt) == get_next(trained, prompt) == plain_next(m, vocab, prompt)
         assert (
@@ -73,7 +74,8 @@ def test_loops_are_copied_as_they_would_be_computed(arch, n):
 
 
 def test_after_a_loop_nothing_is_computed():
-    model, steps = _lively(get_arch("rnn").cls, 1), []
+    model = _lively(get_arch("rnn").cls, 1)
+    steps = []
     step = model.step
     model.step = lambda inp, h: steps.append(1) or step(inp, h)
     assert greedy_ids(model, _ids(8), 100_000).shape == (1, 100_000) and len(steps) < 1000
@@ -97,7 +99,8 @@ def test_a_learned_first_state_is_used_in_every_window():
             return CharModel.read(self, x)
 
     model = _lively(Learned, 4)
-    before, ids = model.h0.detach().clone(), _ids(8, 3)
+    before = model.h0.detach().clone()
+    ids = _ids(8, 3)
     assert torch.equal(greedy_ids(model, ids, 40), greedy_ids(Whole(model), ids, 40, loops=False)) and torch.equal(
         before, model.h0
     )

@@ -15,7 +15,8 @@ def path(trained, tmp_path_factory):
 
 
 def test_writes_what_the_learner_writes(path):
-    learn, write = load_model(path, device="cpu"), load_writer(path.with_suffix(""), device="cpu")
+    learn = load_model(path, device="cpu")
+    write = load_writer(path.with_suffix(""), device="cpu")
     assert write.predict_next(["the valu", ""], n=30) == learn.predict_next(["the valu", ""], n=30)
     a, b = (o.generate("the valu", 50, top_p=0.9, seed=3, num=2) for o in (learn, write))
     assert [o.text for o in a] == [o.text for o in b] and a[0].text != a[1].text

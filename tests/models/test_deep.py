@@ -39,7 +39,8 @@ def _x(bs=5, n=11):
 
 @deep
 def test_character_by_character_is_all_at_once(arch, config):
-    m, x = _model(arch, **config).eval(), _x()
+    m = _model(arch, **config).eval()
+    x = _x()
     steps, whole = step_by_step(m, x), m(x)
     torch.testing.assert_close(steps, whole, atol=1e-10, rtol=0)
     w = torch.randn(steps.shape, dtype=steps.dtype)
@@ -51,7 +52,8 @@ def test_character_by_character_is_all_at_once(arch, config):
 
 @deep
 def test_a_carried_state_makes_two_batches_one(arch, config):
-    m, x = _model(arch, **config).eval(), _x()
+    m = _model(arch, **config).eval()
+    x = _x()
     whole = m(x)
     m.reset()
     torch.testing.assert_close(torch.cat([m(x[:, :4]), m(x[:, 4:5]), m(x[:, 5:])], 1), whole, atol=1e-10, rtol=0)

@@ -38,7 +38,8 @@ def _alone(m, x):
     "What each member says by itself, (members, bs, n, V)."
     outs = []
     for o in m.members:
-        o.target, o.state = "every", None
+        o.target = "every"
+        o.state = None
         outs.append(o(x))
     return torch.stack(outs)
 
@@ -77,7 +78,9 @@ def test_a_window_is_the_same_read_at_once(arch):
 )
 def test_in_training_its_loss_is_the_mean_of_their_losses(arch, config):
     "So that each has the gradient that it would have alone, over their number."
-    m, x, y = _model(arch, window=9, **config).train(), _x(), _x(seed=3)
+    m = _model(arch, window=9, **config).train()
+    x = _x()
+    y = _x(seed=3)
     loss = lambda out: F.nll_loss(out.flatten(0, 1), y.flatten())
     loss(m(x)).backward()
     got = [p.grad.clone() for p in m.parameters()]

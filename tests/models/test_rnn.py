@@ -36,7 +36,8 @@ def test_all_architectures_are_tested():
 def test_values_and_gradients_are_the_oracles(arch, bs, n, kinds):
     "Also where windows begin alike (few `kinds` of characters), so that what they share is computed once."
     m = _model(arch)
-    plain, x = copy.deepcopy(m), _x(m, bs) % kinds
+    plain = copy.deepcopy(m)
+    x = _x(m, bs) % kinds
     if arch != "char3":
         x = x[:, :n]
     y = torch.randint(30, (bs,))
@@ -109,7 +110,8 @@ def test_char3_is_loop_of_three():
 @ours
 def test_the_same_values_and_gradients_on_the_gpu(arch):
     m = _model(arch)
-    there, x = copy.deepcopy(m).cuda(), _x(m)
+    there = copy.deepcopy(m).cuda()
+    x = _x(m)
     torch.testing.assert_close(there(x.cuda()).cpu(), m(x), atol=1e-10, rtol=0)
     for o, at in ((m, x), (there, x.cuda())):
         o(at)[:, 1].sum().backward()
@@ -166,7 +168,8 @@ def test_a_function_that_builds_any_module_works_too(dls):
         class Pool(nn.Module):
             def __init__(self):
                 super().__init__()
-                self.emb, self.out = nn.Embedding(vocab_sz, emb_sz), nn.Linear(emb_sz, vocab_sz)
+                self.emb = nn.Embedding(vocab_sz, emb_sz)
+                self.out = nn.Linear(emb_sz, vocab_sz)
 
             def forward(self, x):
                 return self.out(self.emb(x).mean(1)).log_softmax(-1)

@@ -43,7 +43,8 @@ def _written_out(m, x):
         if hasattr(layer, "rnn"):
             outs = layer.rnn(e)[0]
         else:
-            h, outs = torch.zeros(x.shape[0], m.n_hid, dtype=e.dtype), []
+            h = torch.zeros(x.shape[0], m.n_hid, dtype=e.dtype)
+            outs = []
             for c in e:
                 if "Concat" in type(layer).__name__:
                     h = layer.hid(layer.inp(torch.cat([h, c], 1)).relu()).tanh()
@@ -91,7 +92,8 @@ def test_the_last_of_every_is_next(arch, n_layers):
 @five
 @pytest.mark.parametrize("n_layers", [1, 2])
 def test_a_carried_state_makes_two_batches_one(arch, n_layers):
-    m, x = _model(arch, window=None, n_layers=n_layers, layer_norm=True), _x(n=12)
+    m = _model(arch, window=None, n_layers=n_layers, layer_norm=True)
+    x = _x(n=12)
     whole = m(x)
     m.reset()
     parts = torch.cat([m(x[:, :5]), m(x[:, 5:6]), m(x[:, 6:])], 1)
@@ -105,8 +107,11 @@ def test_a_carried_state_makes_two_batches_one(arch, n_layers):
 
 @five
 def test_stepping_is_reading(arch):
-    m, x = _model(arch, n_layers=2, layer_norm=True, dropout=0.5).eval(), _x()
-    h, table, outs = m.init_hidden(5), m.table(), []
+    m = _model(arch, n_layers=2, layer_norm=True, dropout=0.5).eval()
+    x = _x()
+    h = m.init_hidden(5)
+    table = m.table()
+    outs = []
     for c in x.t():
         h = m.step(table[c], h)
         outs.append(m.readout(h))
@@ -122,7 +127,8 @@ def test_dropout_is_for_training_alone(arch):
 def test_layer_drop_is_the_dropout_of_the_librarys_lstm():
     "Between layers alone, by the same masks for the same seed; `dropout` leaves out what is read out as well."
     m = _model("lstm", n_layers=3, layer_drop=0.5).train()
-    lib, x = nn.LSTM(7, 16, 3, dropout=0.5).double(), _x()
+    lib = nn.LSTM(7, 16, 3, dropout=0.5).double()
+    x = _x()
     for k, layer in enumerate((m, *m.upper)):
         for name, p in layer.rnn.named_parameters():
             getattr(lib, name.replace("l0", f"l{k}")).data.copy_(p)
@@ -203,11 +209,10 @@ def _fit(learn, epochs=1, lr=1e-2, **kw):
 @five
 @pytest.mark.parametrize("mode", ["next", "every", "streams"])
 def test_all_architectures_learn_in_all_three_modes(numbers, arch, mode):
-    dls = (
-        CharDataLoaders.from_text(numbers, n=8, bs=64, valid="tail", device="cpu")
-        if mode == "next"
-        else _dls(numbers, mode == "streams")
-    )
+    if mode == "next":
+        dls = CharDataLoaders.from_text(numbers, n=8, bs=64, valid="tail", device="cpu")
+    else:
+        dls = _dls(numbers, mode == "streams")
     learn = _fit(
         char_learner(
             dls, arch, n_hid=32, emb_sz=32, config=dict(n_layers=2, dropout=0.1, layer_norm=True, tied=True), seed=0
@@ -226,7 +231,8 @@ class Losses(Callback):
     order = 60
 
     def __init__(self, validate):
-        self.validating, self.kept = validate, []
+        self.validating = validate
+        self.kept = []
 
     def after_batch(self):
         if not self.training:
@@ -241,10 +247,8 @@ def test_validating_in_mid_epoch_leaves_training_as_it_is(numbers, stateful):
     "Weights, losses, record and random numbers, with dropout on."
     got = []
     for on in (False, True):
-        learn, cb = (
-            char_learner(_dls(numbers, stateful), "lstm", n_hid=16, config=dict(n_layers=2, dropout=0.3), seed=0),
-            Losses(on),
-        )
+        learn = char_learner(_dls(numbers, stateful), "lstm", n_hid=16, config=dict(n_layers=2, dropout=0.3), seed=0)
+        cb = Losses(on)
         torch.manual_seed(3)
         _fit(learn, 2, cbs=cb)
         got.append(
@@ -370,7 +374,8 @@ def test_an_architecture_of_ones_own_needs_no_more_than_a_step(numbers):
 @pytest.mark.parametrize("n_layers", [1, 2])
 def test_the_same_on_the_gpu(arch, n_layers):
     m = _model(arch, window=None, n_layers=n_layers, layer_norm=True)
-    there, x = copy.deepcopy(m).cuda(), _x(n=12)
+    there = copy.deepcopy(m).cuda()
+    x = _x(n=12)
     for o, at in ((m, x), (there, x.cuda())):
         torch.cat([o(at[:, :5]), o(at[:, 5:])], 1)[:, :, 1].sum().backward()
     for p, q in zip(there.parameters(), m.parameters()):

@@ -13,7 +13,9 @@ def test_a_candidate_reads_in_pieces_what_it_reads_at_once(name):
     torch.manual_seed(0)
     arch, kw = candidates[name]
     m = get_arch(arch).cls(50, emb_sz=32, n_hid=32, window=None, **kw.get("config", {})).eval()
-    x, h, outs = torch.randint(0, 50, (3, 20)), m.init_hidden(3), []
+    x = torch.randint(0, 50, (3, 20))
+    h = m.init_hidden(3)
+    outs = []
     with torch.no_grad():
         whole, _ = m.read_all(x, h)
         for part in x.split([1, 7, 1, 1, 10], 1):

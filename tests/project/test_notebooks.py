@@ -29,7 +29,8 @@ def test_the_digest_is_that_of_the_code_and_the_version():
     one, two = cell("a = 1"), cell("b = 2")
     first = digest(dict(cells=[one, two]), "0.1.0")
     assert digest(dict(cells=[one, text, cell("b = 2", stream("2"))]), "0.1.0") == first
-    swapped, fewer = digest(dict(cells=[two, one]), "0.1.0"), digest(dict(cells=[one]), "0.1.0")
+    swapped = digest(dict(cells=[two, one]), "0.1.0")
+    fewer = digest(dict(cells=[one]), "0.1.0")
     assert len({first, swapped, fewer, digest(dict(cells=[one, two]), "0.2.0")}) == 4
 
 

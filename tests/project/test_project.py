@@ -131,7 +131,8 @@ def test_packages_have_empty_init_files(name):
 def test_the_readmes_tables_are_the_reports():
     from readme import report_tables, with_tables
 
-    readme, tables = (root / "README.md").read_text(encoding="utf-8"), report_tables()
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    tables = report_tables()
     assert with_tables(readme, tables) == readme and all(table in readme for table in tables.values())
     assert "| `rnn` | 6 | 1.5080 |" in readme and "| `lstm` | 65 | 1.2524 |" in readme
 
