@@ -13,8 +13,8 @@ from figures import Row
 from scale_speed import _start, _text, measured
 
 _modes = {
-    "windows": dict(n=8, bs=512, valid="random", valid_pct=0.2),
-    "streams": dict(n=64, bs=64, target="every", stateful=True),
+    "windows": dict(seq_len=8, bs=512, valid="random", valid_pct=0.2),
+    "streams": dict(seq_len=64, bs=64, target="every", stateful=True),
 }
 _train = (
     _start

@@ -32,7 +32,7 @@ from fastai_charrnn.recipes.reproduce import machine
 GRID = [5e-4 * 2**k for k in range(8)]
 RULES = {"descent": descent, "valley": valley}
 _store = Path(__file__).with_suffix(".json")
-_modes = {"windows": dict(n=8, bs=512), "streams": dict(n=32, bs=32, target="every", stateful=True)}
+_modes = {"windows": dict(seq_len=8, bs=512), "streams": dict(seq_len=32, bs=32, target="every", stateful=True)}
 _texts = {"nietzsche": lambda: read_text(nietzsche()), "python": python_reference, "numbers": human_numbers}
 
 

@@ -58,7 +58,7 @@ def measure(short: bool = False) -> list[Row]:
     rows = []
     for arch in ("char3", "loop", "concat", "rnn"):
         dls = CharDataLoaders.from_text(
-            text, n=3 if arch == "char3" else 8, stride=3 if arch == "char3" else 1, valid="tail", valid_pct=0.1
+            text, seq_len=3 if arch == "char3" else 8, stride=3 if arch == "char3" else 1, valid="tail", valid_pct=0.1
         )
         items = DataLoaders(
             *(

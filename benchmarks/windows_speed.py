@@ -29,7 +29,7 @@ def _of(arch, text, short):
     "Characters a second in turn; the slow ones write fewer."
     n, few, fewest, n_prompts = (100, 5, 2, 8) if short else (2000, 300, 30, 256)
     k = 3 if arch == "char3" else 8
-    learn = char_learner(CharDataLoaders.from_text(text, n=k, valid="tail", device="cpu"), arch, seed=0)
+    learn = char_learner(CharDataLoaders.from_text(text, seq_len=k, valid="tail", device="cpu"), arch, seed=0)
     with learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(1, 5e-3)
     torch.set_num_threads(1)

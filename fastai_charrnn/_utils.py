@@ -1,13 +1,15 @@
 """Small helpers that several packages share. Imports nothing of the project, and no torch."""
 
+import functools
 import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
 from tempfile import mkstemp
 
-__all__ = ["is_count", "is_whole", "unwrap_model", "atomic_path", "atomic_write"]
+__all__ = ["is_count", "is_whole", "unwrap_model", "atomic_path", "atomic_write", "renamed"]
 
 
 def is_count(
@@ -69,3 +71,25 @@ def atomic_write(
     "Write a text file in UTF-8 under a temporary name, then rename it."
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def renamed(
+    **names: str,  # old name = new name
+) -> Callable:  # a decorator
+    "Accept old names of parameters for one version, each with a `DeprecationWarning`."
+
+    def decorate(f):
+        @functools.wraps(f)
+        def with_old_names(*args, **kwargs):
+            for old in names.keys() & kwargs.keys():
+                new = names[old]
+                if new in kwargs:
+                    raise TypeError(f"{f.__name__}: {old}= is the old name of {new}=; pass only {new}=")
+                message = f"{f.__name__}({old}=…) is now called {new}=; the old name goes with version 0.3"
+                warnings.warn(message, DeprecationWarning, stacklevel=2)
+                kwargs[new] = kwargs.pop(old)
+            return f(*args, **kwargs)
+
+        return with_old_names
+
+    return decorate

@@ -29,7 +29,7 @@ from fastai.basics import (
 )
 
 from ._utils import is_count
-from .callback.core import CarryState, EachTrainedEpoch, FiniteLoss, check_has_text
+from .callback.core import FiniteLoss, StateResetter, TrainEpochCallback, check_has_text
 from .callback.distributed import detach_distributed, distrib_ctx, to_distributed
 from .callback.fp16 import to_bf16, to_fp16
 from .callback.lr_find import lr_find
@@ -47,7 +47,7 @@ from .models.registry import get_arch
 __all__ = ["CharLearner", "char_learner", "TrainingLog"]
 
 
-class TrainingLog(EachTrainedEpoch):
+class TrainingLog(TrainEpochCallback):
     "Keep what every epoch of every fit printed, so that a model file can say how its model was trained; fetch the epoch's smoothed losses from the device."
 
     order = Recorder.order + 1
@@ -168,7 +168,7 @@ class CharLearner(Learner):
 
         Raises `UnknownCharError`, `DataError` for a text too short or an unknown way, `ArchError` for a way the model cannot read."""
         ids = CharIds.from_array(self.dls.vocab.encode(text, unk=unk))
-        n = self.dls.window
+        n = self.dls.seq_len
         own = trained_way(self.dls)
         way = own if by is None else by
         if way not in ("windows", "chunks", "streams"):
@@ -188,7 +188,7 @@ class CharLearner(Learner):
             ds = CharWindows(ids, self.dls.vocab, torch.arange(len(ids) - n), n)
         else:
             ds = CharStreams(
-                ids, self.dls.vocab, [(0, len(ids))], rows, n if way == "chunks" else 128, carried=way == "streams"
+                ids, self.dls.vocab, [(0, len(ids))], rows, n if way == "chunks" else 128, stateful=way == "streams"
             )
         if way == own:
             how = nullcontext()
@@ -260,7 +260,7 @@ class CharLearner(Learner):
         return PrettyString(
             "\n".join(
                 [
-                    f"{type(self.model).__name__} (Input shape: {self.dls.train.bs} x {self.dls.window})",
+                    f"{type(self.model).__name__} (Input shape: {self.dls.train.bs} x {self.dls.seq_len})",
                     line,
                     f"{'Layer (type)':<30} {'Weights':<22} {'Param #':<12} Trainable",
                     line,
@@ -307,7 +307,7 @@ def _aside(learn):
     kept = [(o, dict(o.__dict__)) for o in (learn, *learn.cbs)]
     model = getattr(learn.model, "module", learn.model)
     state = getattr(model, "state", None)
-    learn.cbs = learn.cbs.filter(lambda cb: isinstance(cb, (TrainEvalCallback, Recorder, CarryState)))
+    learn.cbs = learn.cbs.filter(lambda cb: isinstance(cb, (TrainEvalCallback, Recorder, StateResetter)))
     if hasattr(learn, "recorder"):
         vars(learn.recorder).update({k: copy(getattr(learn.recorder, k)) for k in ("loss", "smooth_loss")})
     learn.metrics = learn.metrics.map(copy)
@@ -356,10 +356,10 @@ def char_learner(
     """A `CharLearner` over `dls`. Raises `ArchError` for an unknown architecture or one made for another window,
     `UnknownCharError` for prompts outside the vocabulary."""
     record = get_arch(arch)
-    only = getattr(record.cls, "only_window", None)
-    if only not in (None, dls.window):
+    only = getattr(record.cls, "fixed_seq_len", None)
+    if only not in (None, dls.seq_len):
         raise ArchError(
-            f"{record.name} reads windows of {only} characters and these dls have {dls.window}; make them with CharDataLoaders.from_text(…, n={only})"
+            f"{record.name} reads windows of {only} characters and these dls have {dls.seq_len}; make them with CharDataLoaders.from_text(…, seq_len={only})"
         )
     config = dict(record.config) | dict(emb_sz=emb_sz, n_hid=n_hid) | (config or {})
     for k in ("emb_sz", "n_hid"):
@@ -368,7 +368,7 @@ def char_learner(
     shown = {k: kwargs.pop(k) for k in list(kwargs) if k in _sample_options}
     learn = CharLearner(
         dls,
-        build_model(record.cls, len(dls.vocab), config, None if dls.stateful else dls.window, seed, dls.target),
+        build_model(record.cls, len(dls.vocab), config, None if dls.stateful else dls.seq_len, seed, dls.target),
         loss_func or CharNLLLoss(),
         opt_func,
         lr=lr,
@@ -380,7 +380,7 @@ def char_learner(
     if hasattr(learn, "recorder"):
         learn.recorder.loss = CharLoss()
         learn.recorder.smooth_loss = SmoothLoss(learn.recorder.smooth_loss.beta)
-    learn.add_cbs([CarryState(), FiniteLoss(), TrainingLog(), PredictNextCallback(prompts, **shown)])
+    learn.add_cbs([StateResetter(), FiniteLoss(), TrainingLog(), PredictNextCallback(prompts, **shown)])
     learn.predict_next_cb.check()
     if seed is not None:
         dls.train.seed(seed)

@@ -63,5 +63,5 @@ def step_by_step(m, x):
     outs = []
     for c in x.t():
         h = m.step(table[c], h)
-        outs.append(m.readout(h))
+        outs.append(m.log_probs(h))
     return torch.stack(outs, 1)

@@ -78,9 +78,9 @@ def write(model, arch, prompts, n, temperature, seed=0):
     model = copy.deepcopy(model).double().eval()
     texts = [list(p) for p in prompts]
     logs = [[] for _ in prompts]
-    us = [uniforms(seed, p[-model.window :]) for p in prompts]
+    us = [uniforms(seed, p[-model.seq_len :]) for p in prompts]
     for _ in range(n):
-        windows = torch.tensor([([0] * model.window + t)[-model.window :] for t in texts])
+        windows = torch.tensor([([0] * model.seq_len + t)[-model.seq_len :] for t in texts])
         with torch.no_grad():
             out = ORACLES[arch](model, windows).tolist()
         for text, log, lp, u in zip(texts, logs, out, us):

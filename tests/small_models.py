@@ -6,7 +6,7 @@ import torch
 from fastai_charrnn.all import CharDataLoaders, char_learner, get_arch
 
 CALM = dict(
-    mullstm=dict(dropout=0.0, layer_drop=0.0, state_drop=0.0, emb_drop=0.0), hawk=dict(dropout=0.0, layer_drop=0.0)
+    mullstm=dict(output_p=0.0, layer_p=0.0, hidden_p=0.0, embed_p=0.0), hawk=dict(output_p=0.0, layer_p=0.0)
 )  # configs without dropout: two fits draw the same
 CALM["ensemble"] = CALM["mullstm"]  # what its networks are
 
@@ -27,7 +27,7 @@ class CarriedGru(get_arch("gru").cls):
     "A GRU that carries its state."
 
     def __init__(self, vocab_sz, emb_sz=42, n_hid=256):
-        super().__init__(vocab_sz, emb_sz, n_hid, window=None)
+        super().__init__(vocab_sz, emb_sz, n_hid, seq_len=None)
 
 
 def lively(learn, scale=4):
@@ -38,7 +38,7 @@ def lively(learn, scale=4):
 
 
 def build(small, arch, n=8, **kw):
-    dls = CharDataLoaders.from_text(small, n=3 if arch == "char3" else n, bs=256, valid="tail", device="cpu")
+    dls = CharDataLoaders.from_text(small, seq_len=3 if arch == "char3" else n, bs=256, valid="tail", device="cpu")
     return char_learner(dls, arch, n_hid=24, emb_sz=16, seed=1, **kw)
 
 
@@ -47,5 +47,5 @@ def random_prompts(vocab, k, longest=40):
     return ["".join(rng.choice(vocab.itos[1:], rng.integers(0, longest + 1))) for _ in range(k)]
 
 
-def carried(small):
+def stateful(small):
     return lively(build(small, CarriedGru), 2)

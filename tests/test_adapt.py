@@ -23,7 +23,7 @@ def _learn(arch="lstm", **kw):
     stateful = arch != "char3"
     dls = CharDataLoaders.from_text(
         NUMBERS,
-        n=16 if stateful else 3,
+        seq_len=16 if stateful else 3,
         bs=16,
         valid="tail",
         target="every" if stateful else "next",
@@ -39,7 +39,7 @@ def _learn(arch="lstm", **kw):
 def _longer(learn):
     kw = dict(target="every", stateful=True) if learn.dls.stateful else {}
     return CharDataLoaders.from_text(
-        OTHER, n=learn.dls.window, bs=16, valid="tail", vocab=learn.dls.vocab.extended(OTHER), device="cpu", **kw
+        OTHER, seq_len=learn.dls.seq_len, bs=16, valid="tail", vocab=learn.dls.vocab.extended(OTHER), device="cpu", **kw
     )
 
 
@@ -54,7 +54,7 @@ def test_old_characters_lose_by_one_common_factor(arch):
     learn = _learn(arch)
     more = extend_vocab(learn, _longer(learn), seed=0)
     k = len(learn.dls.vocab)
-    x = torch.randint(1, len(learn.dls.vocab), (5, learn.dls.window))
+    x = torch.randint(1, len(learn.dls.vocab), (5, learn.dls.seq_len))
     for nets in zip(*(getattr(o.model, "members", [o.model]) for o in (learn, more))):
         for m in nets:
             m.eval().target = learn.model.target
@@ -66,7 +66,7 @@ def test_old_characters_lose_by_one_common_factor(arch):
         assert (ratio < 0).all()
 
 
-@pytest.mark.parametrize("config", [{}, dict(tied=True, n_layers=2, layer_norm=True)])
+@pytest.mark.parametrize("config", [{}, dict(tie_weights=True, n_layers=2, layer_norm=True)])
 def test_training_goes_on_where_it_was(config):
     learn = _learn(config=config)
     before = [p.clone() for p in learn.model.parameters()]
@@ -135,7 +135,7 @@ def test_it_learns_from_what_it_has_read_and_from_nothing_else():
     assert dynamic_evaluation(learn, start, lr=1.0, segment=20)["dynamic_loss"] == pytest.approx(
         learn.evaluate(start, by="streams")["streams_loss"], abs=1e-5
     )
-    assert learn.model.target == "every" and learn.model.window is None
+    assert learn.model.target == "every" and learn.model.seq_len is None
 
 
 def test_it_asks_for_a_text_and_a_model_with_steps():

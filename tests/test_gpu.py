@@ -38,7 +38,7 @@ def build(arch, mode, device, calm=True, **kw):
     text = python_reference()[:6_000]
     n = 3 if arch == "char3" else 8
     bs = 32 if mode == "streams" else 256
-    dls = CharDataLoaders.from_text(text, n=n, bs=bs, valid="tail", seed=1, device=device, **MODES[mode])
+    dls = CharDataLoaders.from_text(text, seq_len=n, bs=bs, valid="tail", seed=1, device=device, **MODES[mode])
     return char_learner(dls, arch, **dict(n_hid=32, emb_sz=16, seed=0, config=CALM.get(arch) if calm else None) | kw)
 
 

@@ -42,11 +42,11 @@ from fastai_charrnn.recipes.reproduce import machine
 root = Path(__file__).parent.parent
 kept, seed = root / "benchmarks/leaderboard.json", 42
 modes = {
-    "windows": dict(n=8, bs=512),
-    "chunks": dict(n=64, bs=64, target="every"),
-    "streams": dict(n=64, bs=64, target="every", stateful=True),
+    "windows": dict(seq_len=8, bs=512),
+    "chunks": dict(seq_len=64, bs=64, target="every"),
+    "streams": dict(seq_len=64, bs=64, target="every", stateful=True),
 }
-drops = dict(emb_sz=128, config=dict(dropout=0.3, state_drop=0.1))
+drops = dict(emb_sz=128, config=dict(output_p=0.3, hidden_p=0.1))
 sizes = {
     "mullstm": dict(n_hid=384, **drops),
     "ensemble": dict(n_hid=256, **drops),

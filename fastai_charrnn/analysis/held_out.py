@@ -51,7 +51,7 @@ def evaluate_spans(
     "`learn.evaluate` of some stretches of a text, each read by itself. Raises `DataError` if all are too short."
     windows = (kwargs.get("by") or trained_way(learn.dls)) == "windows"
     # a window predicts the character after it; else the character before the stretch predicts its first
-    lost, lead = (learn.dls.window, 0) if windows else (0, 1)
+    lost, lead = (learn.dls.seq_len, 0) if windows else (0, 1)
     long_enough = [(a, b) for a, b in spans if b - a > lost] or spans[:1]
     weights = [b - max(a - lead, 0) - max(lost, lead) for a, b in long_enough]
     found = [learn.evaluate(text[max(a - lead, 0) : b], **kwargs) for a, b in long_enough]

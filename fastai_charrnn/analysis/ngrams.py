@@ -111,7 +111,7 @@ def _positions(dls, skip):
     "Which characters are counted, how many of their own part precede each, and which are scored; without the first `skip`."
     spans = dls.train_ds.info.get("spans")
     if spans is None or not len(dls.train_ds.ids):
-        train, valid = (ds.items.to_numpy() + ds.window for ds in (dls.train_ds, dls.valid_ds))
+        train, valid = (ds.items.to_numpy() + ds.seq_len for ds in (dls.train_ds, dls.valid_ds))
         return train, train, valid
     counted, scored = ([(max(a - skip, 0), b - skip) for a, b in part] for part in spans)
     train, valid = (np.concatenate([np.arange(a, b) for a, b in part]) for part in (counted, scored))

@@ -1,8 +1,8 @@
 """Callbacks of every `CharLearner`, and what the package's callbacks share.
 
-    EachTrainedEpoch    calls `trained_epoch` after each epoch of a fit
+    TrainEpochCallback    calls `trained_epoch` after each epoch of a fit
     FiniteLoss          stops training where the loss is not a finite number
-    CarryState          resets the state of a stateful model
+    StateResetter          resets the state of a stateful model
 
 fastai calls `after_epoch` under `validate`, `get_preds` and `lr_find` too.
 """
@@ -13,7 +13,7 @@ from fastai.basics import Callback, CancelFitException, DataLoaders, Recorder
 
 from ..errors import DataError, TrainingError
 
-__all__ = ["EachTrainedEpoch", "FiniteLoss", "CarryState"]
+__all__ = ["TrainEpochCallback", "FiniteLoss", "StateResetter"]
 
 
 def check_has_text(
@@ -27,7 +27,7 @@ def check_has_text(
         )
 
 
-class EachTrainedEpoch(Callback):
+class TrainEpochCallback(Callback):
     "Calls `trained_epoch` after every epoch of a fit, and after no other."
 
     trained = False
@@ -88,7 +88,7 @@ class FiniteLoss(Callback):
         raise CancelFitException
 
 
-class CarryState(Callback):
+class StateResetter(Callback):
     """Reset the state of a stateful model before an epoch, validation or prediction; restore it after a validation.
 
     fastai's `ModelResetter` does the first part for its own models. Calls `model.reset()`, if there is one."""

@@ -12,9 +12,9 @@ from fastai.torch_core import rank_distrib
 
 from .._utils import is_count
 from ..errors import DataError
-from ..generation.options import Options
+from ..generation.options import GenerationConfig
 from ..generation.text import check_request, continue_texts
-from .core import EachTrainedEpoch
+from .core import TrainEpochCallback
 
 __all__ = ["PredictNextCallback", "Sample"]
 
@@ -31,7 +31,7 @@ class Sample(NamedTuple):
     seed: int | None = None  # what it was drawn with; None: nothing was drawn
 
 
-class PredictNextCallback(EachTrainedEpoch):
+class PredictNextCallback(TrainEpochCallback):
     """Show how the model continues `prompts` after each training epoch, and keep it in `samples`.
 
     Reachable as `learn.predict_next_cb`, for its default name would hide the method `learn.predict_next`. Quiet under `lr_find`,
@@ -63,7 +63,9 @@ class PredictNextCallback(EachTrainedEpoch):
         if not is_count(every):
             raise DataError(f"every={every!r} is not a whole number of epochs from 1 up")
         drawn_with = None if beam else seed
-        self.options = Options(temperature, top_k, top_p, min_p, repetition_penalty, stop, drawn_with, num, beam)
+        self.options = GenerationConfig(
+            temperature, top_k, top_p, min_p, repetition_penalty, stop, drawn_with, num, beam
+        )
         self.prompts = L(prompts)
         self.n = n
         self.every = every

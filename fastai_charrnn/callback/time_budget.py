@@ -18,10 +18,10 @@ from fastprogress.fastprogress import master_bar, progress_bar
 from ..errors import DataError
 from .fp16 import DeviceMixedPrecision
 
-__all__ = ["fit_minutes", "FollowClock", "fast_bf16"]
+__all__ = ["fit_minutes", "TimeBudget", "fast_bf16"]
 
 
-class FollowClock(Callback):
+class TimeBudget(Callback):
     "The learning rate by the time that has passed: up to `lr` within `warm` of it, then down to 0; there the fit ends. No epoch is validated."
 
     order = (
@@ -66,7 +66,7 @@ class ClockProgress(ProgressCallback):
 
     def __init__(
         self,
-        clock: FollowClock,  # whose time is shown
+        clock: TimeBudget,  # whose time is shown
     ):
         self.clock = clock
 
@@ -122,7 +122,7 @@ def fit_minutes(
     What a fit by the clock learns depends on the machine's speed. Raises `DataError` for a time that is none."""
     if not (isinstance(minutes, (int, float)) and 0 < minutes < math.inf):
         raise DataError(f"minutes={minutes!r} is not a time above 0")
-    clock = FollowClock(minutes, lr, warm)
+    clock = TimeBudget(minutes, lr, warm)
     on_cpu = self.dls.device.type == "cpu"
     low = (on_cpu and fast_bf16()) if bf16 is None else bf16
     bars = [ClockProgress(clock)] if hasattr(self, "progress") else []

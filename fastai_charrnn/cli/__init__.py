@@ -28,7 +28,7 @@ _train = """examples:
   charrnn train my.txt
   charrnn train my.txt --recipe best --minutes 5
   charrnn train my.txt --arch lstm --n-hid 512 --epochs 8 --out my.safetensors
-  charrnn train my.txt --arch gru --stateful --n-layers 2 --dropout .2
+  charrnn train my.txt --arch gru --stateful --n-layers 2 --output-p .2
   charrnn train old.txt.gz --encoding latin-1
   charrnn train --corpus human_numbers --prompt "one thousand "
 """
@@ -52,15 +52,17 @@ _train_numbers = (
     ("epochs", int, "times through the text"),
     ("lr", float, "highest learning rate of the one-cycle policy"),
     ("bs", int, "windows in a batch, or streams"),
-    ("n", int, "characters in a window, or read at a time in streams"),
-    ("stride", int, "characters from one window to the next (1; n with --target every)"),
+    ("seq-len", int, "characters in a window, or read at a time in streams"),
+    ("stride", int, "characters from one window to the next (1; --seq-len with --target every)"),
     ("n-hid", int, "hidden units"),
     ("emb-sz", int, "size of the embedding of a character"),
     ("n-layers", int, "recurrent layers (1)"),
-    ("dropout", float, "part of each layer's outputs that training leaves out"),
+    ("output-p", float, "part of each layer's outputs that training leaves out"),
     ("minutes", float, "train by the clock, instead of --epochs"),
     ("valid-pct", float, "part of the text that validates (.1; human_numbers: from 8,001 on)"),
 )
+# names of version 0.1 that keep working
+_old_names = {"seq-len": ["n"], "output-p": ["dropout"]}
 _generate_numbers = (
     ("top-k", int, "choose among the k most likely characters"),
     ("top-p", float, "choose among the fewest characters that together have this probability"),
@@ -218,7 +220,8 @@ def _command(sub, name, what, epilog):
 
 
 def _add_number(p, name, kind, what):
-    p.add_argument(f"--{name}", type=kind, metavar=kind.__name__.upper(), help=what)
+    flags = [f"--{name}", *(f"--{old}" for old in _old_names.get(name, ()))]
+    p.add_argument(*flags, type=kind, metavar=kind.__name__.upper(), help=what)
 
 
 def _add_unk(p):

@@ -11,7 +11,20 @@ from ..errors import CharRnnError
 __all__ = ["conflict", "check_values", "in_options"]
 
 # what --recipe best chooses itself
-_network = ("arch", "epochs", "lr", "bs", "n", "stride", "n_hid", "emb_sz", "n_layers", "dropout", "target", "stateful")
+_network = (
+    "arch",
+    "epochs",
+    "lr",
+    "bs",
+    "seq_len",
+    "stride",
+    "n_hid",
+    "emb_sz",
+    "n_layers",
+    "output_p",
+    "target",
+    "stateful",
+)
 # what a search for the most likely texts cannot use
 _drawing = ("top_k", "top_p", "min_p", "repetition_penalty", "seed")
 
@@ -73,12 +86,12 @@ def check_values(
     args,  # parsed arguments
 ):
     "Raise `CharRnnError` for a number that no command can work with, before a file is read."
-    for name in ("epochs", "bs", "n", "stride", "n_hid", "emb_sz", "n_layers"):
+    for name in ("epochs", "bs", "seq_len", "stride", "n_hid", "emb_sz", "n_layers"):
         _check_count(args, name)
     for name in ("lr", "minutes"):
         _check_number(args, name, lambda v: 0 < v < math.inf, "must be a finite number above 0")
     _check_number(args, "valid_pct", lambda v: 0 < v < 1, "must be between 0 and 1, such as .1")
-    _check_number(args, "dropout", lambda v: 0 <= v < 1, "must be from 0 to below 1, such as .2")
+    _check_number(args, "output_p", lambda v: 0 <= v < 1, "must be from 0 to below 1, such as .2")
     if args.command == "train":
         allowed = "must be 0 or more; 0 gives greedy text, .8 is usual"
         _check_number(args, "temperature", lambda v: 0 <= v < math.inf, allowed)
@@ -98,14 +111,14 @@ def _check_number(args, name, fits, allowed):
 
 # what Python's users write -> what is typed on the command line
 _names = (
-    "n bs stride n_hid emb_sz valid_pct seed target stateful n_layers dropout minutes epochs lr temperature "
+    "n seq_len bs stride n_hid emb_sz valid_pct seed target stateful n_layers output_p minutes epochs lr temperature "
     "top_k top_p min_p repetition_penalty num beam stop unk encoding device by valid vocab"
 ).split()
 _phrases = (
     (r"save_model\(learn, [^)]*\) writes one", "charrnn train makes one"),
     (r"save it again", "train it again"),
-    (r"CharDataLoaders\.from_text\(…, n=(\d+)\)", r"--n \1"),
-    (r"make them with --n", "pass --n"),
+    (r"CharDataLoaders\.from_text\(…, seq_len=(\d+)\)", r"--seq-len \1"),
+    (r"make them with --seq-len", "pass --seq-len"),
     (r"these dls have", "this text has"),
     (r"pass stream=True, or ask in parts", "pass --stream, or ask for less"),
     (r"or None for the best there is", "or leave it out for the best there is"),
@@ -114,7 +127,7 @@ _phrases = (
     (r"\. Pass a class of your own, or register it with register_arch", ""),
     (r"\b1 texts\b", "1 text"),
     (r"\bbs<=(\d+)", r"--bs \1 or less"),
-    (r"\bn<=(\d+)", r"--n \1 or less"),
+    (r"\bseq_len<=(\d+)", r"--seq-len \1 or less"),
     (r"(\w+)=True", lambda m: _option(m[1])),
 )
 

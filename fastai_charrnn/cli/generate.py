@@ -5,9 +5,9 @@ import secrets
 import sys
 
 from ..errors import CorpusError
-from ..generation.decoders import carries
+from ..generation.decoders import is_stateful
 from ..io.format import describe_model
-from ..io.generator import load_writer
+from ..io.generator import load_generator
 
 __all__ = ["generate", "info"]
 
@@ -22,7 +22,7 @@ def generate(
     args,  # parsed arguments
 ):
     "Print every prompt with its continuations: all at once, or one after another as they are generated."
-    learn, prompts = load_writer(args.model), _prompts_of(args)
+    learn, prompts = load_generator(args.model), _prompts_of(args)
     # one seed for all prompts
     drawn = args.temperature != 0 and not args.beam
     if drawn and args.seed is None:
@@ -62,7 +62,7 @@ def note_long_prompts(
     prompts: list[str],  # texts to continue
 ):
     "Say on stderr, once, how many characters of a prompt count, if a prompt has more."
-    n = None if carries(learn.model) else learn.dls.window
+    n = None if is_stateful(learn.model) else learn.dls.seq_len
     long = next((p for p in prompts if n is not None and len(p) > n), None)
     if long is None:
         return
@@ -120,7 +120,7 @@ def info(
     log = d["training"].get("log", [])
     config = ", ".join(f"{k}={v}" for k, v in d["config"].items())
     rows = dict(
-        window=f"{d['window']} characters",
+        seq_len=f"{d['seq_len']} characters",
         vocabulary=f"{len(d['vocab'])} characters: {''.join(d['vocab'][1:])!r}",
         text=f"{data.get('n_chars', 0):,} characters, validated on {data.get('split', 'nothing')}",
         trained=f"{epochs(d['training'].get('epochs', 0))}{_last_losses(log)}",

@@ -37,8 +37,8 @@ class Plan:
         "How many weights the model has, before it takes memory."
         r = self.recipe
         config = dict(n_hid=r.n_hid, emb_sz=r.emb_sz) | r.config
-        window = None if dls.stateful else dls.window
-        return count_parameters(r.arch, len(dls.vocab), config, window) * getattr(r, "n_models", 1)
+        seq_len = None if dls.stateful else dls.seq_len
+        return count_parameters(r.arch, len(dls.vocab), config, seq_len) * getattr(r, "n_models", 1)
 
     def learner(
         self,
@@ -70,7 +70,7 @@ class Plan:
         return f"{self.recipe.arch}, {several}{self.recipe.n_hid} hidden units, {self.length}"
 
 
-_fields = ("n_hid", "emb_sz", "n", "bs", "lr", "epochs", "stride", "target", "stateful")
+_fields = ("n_hid", "emb_sz", "seq_len", "bs", "lr", "epochs", "stride", "target", "stateful")
 
 
 def make_plan(
@@ -85,7 +85,7 @@ def make_plan(
         return Plan(best_recipe(minutes), args.seed, minutes)
     recipe = default_recipe(n_chars)
     arch = get_arch(args.arch.lower()).name if args.arch else recipe.arch
-    config = {k: v for k in ("n_layers", "dropout") if (v := getattr(args, k)) is not None}
+    config = {k: v for k in ("n_layers", "output_p") if (v := getattr(args, k)) is not None}
     _check_takes(arch, config)
     changes = {k: getattr(args, k) for k in _fields}
     # a target is that of windows, unless streams are asked for

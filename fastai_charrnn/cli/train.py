@@ -174,7 +174,7 @@ def held_out_prompts(
     "Beginnings of words in the held-out part, as prompts."
     spans = learn.dls.train_ds.info.get("spans")
     start, end = spans[1][0] if spans else (int(len(text) * 0.9), len(text))
-    size = 20 if learn.dls.stateful else learn.dls.window
+    size = 20 if learn.dls.stateful else learn.dls.seq_len
     places = [start + (end - start) * k // (_n_samples + 1) for k in range(1, _n_samples + 1)]
     return [_from_word(text, i, size) for i in places]
 

@@ -1,7 +1,7 @@
 """Text as fastai data: `CharDataLoaders`, whose batches are windows of characters gathered whole from one encoded text.
 
-    dls = CharDataLoaders.from_text(text, n=8, bs=512)
-    x,y = dls.one_batch()      # x (bs, n) int64: windows; y (bs,) int64: the character after each
+    dls = CharDataLoaders.from_text(text, seq_len=8, bs=512)
+    x,y = dls.one_batch()      # x (bs, seq_len) int64: windows; y (bs,) int64: the character after each
 
 A window is an offset into the text (`splits`), a batch one gather (`windows`); no Python runs per item.
 """
@@ -28,12 +28,13 @@ from fastai.interpret import plot_top_losses
 from fastcore.imports import IN_NOTEBOOK
 from torch import Tensor
 
+from .._utils import is_count, renamed
 from ..errors import DataError
 from .corpus import read_text
 from .encoded import EncodedFile, encode_file
 from .permutation import MANY, Shuffle
-from .sharding import agreed, gathered, my_rows
-from .splits import Audit, audit, describe_split, is_count, split_streams, split_windows
+from .sharding import gather_batch, shard_indices, sync_indices
+from .splits import SplitAudit, audit, describe_split, split_streams, split_windows
 from .streams import CharStreams
 from .vocab import CharVocab, warn_large
 from .windows import CharIds, CharPrompts, CharWindows, MappedIds
@@ -81,7 +82,7 @@ class WindowDL(TfmdDL):
 
     def to_detach(self, b, cpu: bool = True, gather: bool = True):
         "What fastai's metrics keep of a batch, from all ranks."
-        return gathered(b, self.part if gather else (0, 1), self.counts[0] > 0, cpu)
+        return gather_batch(b, self.part if gather else (0, 1), self.counts[0] > 0, cpu)
 
     def __len__(self):
         whole = self.bs * self.part[1]
@@ -105,8 +106,10 @@ class WindowDL(TfmdDL):
 
     def create_batches(self, samps):
         "Batches of the windows numbered so: what our own `get_idxs` gives, or any iterable, endless ones included."
-        for block in self._blocks(agreed(self, samps)):
-            rows, counts = my_rows(block, self.bs, *self.part, self.drop_last, isinstance(self.dataset, CharStreams))
+        for block in self._blocks(sync_indices(self, samps)):
+            rows, counts = shard_indices(
+                block, self.bs, *self.part, self.drop_last, isinstance(self.dataset, CharStreams)
+            )
             for b, count in zip(self.dataset.batches(rows.to(self.dataset.home, non_blocking=True), self.bs), counts):
                 self.counts = count
                 yield b
@@ -188,12 +191,13 @@ class CharDataLoaders(DataLoaders):
     "Training and validation windows over one text; made by `from_text` or `from_file`."
 
     @classmethod
+    @renamed(n="seq_len")
     def from_text(
         cls,
         text: str | EncodedFile,  # the text to learn, or what `encode_file` made of it, with its vocabulary
-        n: int = 8,  # characters in a window
+        seq_len: int = 8,  # characters in a window
         stride: int
-        | None = None,  # a window starts at every `stride`-th character; None: at every one, for `target="every"` at every n-th
+        | None = None,  # a window starts at every `stride`-th character; None: at every one, for `target="every"` at every seq_len-th
         bs: int = 512,  # windows in a training batch
         valid: str
         | Sequence[
@@ -213,11 +217,11 @@ class CharDataLoaders(DataLoaders):
         stateful: bool = False,  # whether the text is cut into `bs` streams that are read side by side, n characters a batch, the model's state going on from batch to batch
         shift: bool = False,  # whether streams begin at another character every epoch, so that they are cut elsewhere each time
     ) -> "CharDataLoaders":
-        """Windows of `n` characters of `text`, each with the character that follows it; or streams, see `CharStreams`.
+        """Windows of `seq_len` characters of `text`, each with the character that follows it; or streams, see `CharStreams`.
 
         Training windows are shuffled anew each epoch and all used (the last batch may be smaller). Where every character is a
         target and a stretch of the text validates ("tail", "blocks"), it does so as streams, which hold each of its characters once.
-        Raises `DataError` if the text is too short for `n`, `bs` or the split, `VocabError` if it holds '\\0' or unknown
+        Raises `DataError` if the text is too short for `seq_len`, `bs` or the split, `VocabError` if it holds '\\0' or unknown
         characters; warns if it has more than 1,000 distinct characters, usually a wrong encoding."""
         if isinstance(text, EncodedFile):
             if vocab not in (None, text.vocab):
@@ -227,15 +231,16 @@ class CharDataLoaders(DataLoaders):
             vocab = CharVocab.from_text(text) if vocab is None else vocab
             a = vocab.encode(text, unk=unk)
             if len(vocab) > 1001:
-                warn_large(vocab, np.bincount(a, minlength=len(vocab)), stacklevel=3)
+                warn_large(vocab, np.bincount(a, minlength=len(vocab)), stacklevel=4)
             ids = CharIds.from_array(a)
         if shift and not stateful:
             raise DataError("shift=True moves the cuts of streams: it goes with stateful=True")
-        how = (ids, vocab, n, stride, bs, valid, valid_pct, seed, val_bs, target)
+        how = (ids, vocab, seq_len, stride, bs, valid, valid_pct, seed, val_bs, target)
         dss = _streams(*how, shift) if stateful else _windows(*how)
         return cls.from_datasets(*dss, bs=bs, val_bs=val_bs, device=device, path=path)
 
     @classmethod
+    @renamed(n="seq_len")
     def from_file(
         cls,
         fname: str | Path,  # a text file
@@ -265,14 +270,14 @@ class CharDataLoaders(DataLoaders):
         dls = WindowDL(train, bs=bs, shuffle=True, device=device), WindowDL(valid, bs=val_bs, device=device)
         return cls(*dls, path=path, device=device)
 
-    def audit(self) -> Audit:  # counts, and a sentence when printed
+    def audit(self) -> SplitAudit:  # counts, and a sentence when printed
         "How many validation windows share characters with training ones; the more, the less the validation loss says."
         return audit(
             *(
                 ds.starts.cpu().numpy() if isinstance(ds.starts, Tensor) else ds.starts
                 for ds in (self.train_ds, self.valid_ds)
             ),
-            self.window,
+            self.seq_len,
         )
 
     def __repr__(self) -> str:
@@ -286,9 +291,9 @@ class CharDataLoaders(DataLoaders):
             return f"{what}, {len(dl):,} batches of {dl.bs}"
 
         if self.stateful:
-            kind = f"streams  {self.window} characters at a time, the state goes on"
+            kind = f"streams  {self.seq_len} characters at a time, the state goes on"
         else:
-            kind = f"windows  {self.window} characters and {'those after each' if self.target == 'every' else 'the next'}, at every {_nth(info.get('stride', 1))}position"
+            kind = f"windows  {self.seq_len} characters and {'those after each' if self.target == 'every' else 'the next'}, at every {_nth(info.get('stride', 1))}position"
         return (
             f"CharDataLoaders: {info.get('n_chars', 0):,} characters, vocabulary of {len(self.vocab)}\n"
             f"  {kind}\n"
@@ -296,41 +301,41 @@ class CharDataLoaders(DataLoaders):
         )
 
 
-def _windows(ids, vocab, n, stride, bs, valid, valid_pct, seed, val_bs, target):
+def _windows(ids, vocab, seq_len, stride, bs, valid, valid_pct, seed, val_bs, target):
     "Training and validation windows."
     if target not in ("next", "every"):
         raise DataError(
             f'target={target!r} is neither "next", the character after a window, nor "every", the one after each of its characters'
         )
     if stride is None:
-        stride = 1 if target == "next" or not is_count(n) else n
+        stride = 1 if target == "next" or not is_count(seq_len) else seq_len
     else:
         stride = stride
-    split = split_windows(len(ids), n, stride, valid, valid_pct, seed)
-    _check_bs(len(split.train), len(ids), n, bs, val_bs)
+    split = split_windows(len(ids), seq_len, stride, valid, valid_pct, seed)
+    _check_bs(len(split.train), len(ids), seq_len, bs, val_bs)
     info = _info(ids, stride, describe_split(valid, valid_pct, seed), split.spans)
     train, part = (
-        CharWindows(ids, vocab, torch.from_numpy(s) if isinstance(s, np.ndarray) else s, n, info, target)
+        CharWindows(ids, vocab, torch.from_numpy(s) if isinstance(s, np.ndarray) else s, seq_len, info, target)
         for s in (split.train, split.valid)
     )
     if target == "every" and split.spans:
-        part = CharStreams(ids, vocab, split.spans[1], val_bs or max(bs, 2048), n, carried=False, info=info)
+        part = CharStreams(ids, vocab, split.spans[1], val_bs or max(bs, 2048), seq_len, stateful=False, info=info)
     return train, part
 
 
-def _streams(ids, vocab, n, stride, bs, valid, valid_pct, seed, val_bs, target, shift):
+def _streams(ids, vocab, seq_len, stride, bs, valid, valid_pct, seed, val_bs, target, shift):
     "Training and validation streams."
     if target != "every":
         raise DataError(
             f'stateful=True reads streams, whose every character is a target: pass target="every", not {target!r}'
         )
-    if stride not in (None, n):
+    if stride not in (None, seq_len):
         raise DataError(f"stateful=True reads streams from one end to the other: leave out stride={stride!r}")
-    spans = split_streams(len(ids), n, valid, valid_pct)
-    _check_bs(spans[0][0][1] - 1, len(ids), n, bs, val_bs)
-    info = _info(ids, n, describe_split("tail", valid_pct, seed), spans)
+    spans = split_streams(len(ids), seq_len, valid, valid_pct)
+    _check_bs(spans[0][0][1] - 1, len(ids), seq_len, bs, val_bs)
+    info = _info(ids, seq_len, describe_split("tail", valid_pct, seed), spans)
     return [
-        CharStreams(ids, vocab, part, rows, n, carried=True, rest=not train, info=info, shift=shift and train)
+        CharStreams(ids, vocab, part, rows, seq_len, stateful=True, rest=not train, info=info, shift=shift and train)
         for part, rows, train in zip(spans, (bs, val_bs or bs), (True, False))
     ]
 
@@ -350,13 +355,13 @@ def _nth(stride):
     return f"{stride}{ending} "
 
 
-def _check_bs(n_train, n_chars, n, bs, val_bs, what="windows"):
+def _check_bs(n_train, n_chars, seq_len, bs, val_bs, what="windows"):
     for name, v in (("bs", bs), ("val_bs", val_bs)):
         if not (name == "val_bs" and v is None) and not is_count(v):
             raise DataError(f"{name}={v} is not a whole number from 1 up")
     if n_train < bs:
         raise DataError(
-            f"{n_chars:,} characters and n={n} give {n_train:,} training windows, less than one batch of bs={bs}; "
+            f"{n_chars:,} characters and seq_len={seq_len} give {n_train:,} training windows, less than one batch of bs={bs}; "
             f"pass bs<={n_train} or a longer text"
         )
 

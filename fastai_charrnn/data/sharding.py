@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ..errors import DistribError
 
-__all__ = ["my_rows", "agreed", "gathered", "from_rank_0"]
+__all__ = ["shard_indices", "sync_indices", "gather_batch", "from_rank_0"]
 
 
-def my_rows(
+def shard_indices(
     idxs: Tensor,  # (m,) rows of whole batches of world·bs, the last maybe smaller
     bs: int,  # rows of a batch on each rank
     rank: int,  # which rank
@@ -35,7 +35,7 @@ def my_rows(
     return torch.cat([rows, rest[lo:hi] if lo < hi else rest[:1]]), [*counts, (hi - lo, len(rest))]
 
 
-def agreed(
+def sync_indices(
     dl: TfmdDL,  # a loader that knows its `part`
     samps: Sequence | Iterator,  # what its `get_idxs` gave
 ) -> Sequence | Iterator:  # what to use
@@ -51,7 +51,7 @@ def agreed(
     return from_rank_0(samps)
 
 
-def gathered(
+def gather_batch(
     b: object,  # a tensor, or what holds some
     part: tuple[int, int],  # rank and world
     counted: bool = True,  # whether this rank's rows count

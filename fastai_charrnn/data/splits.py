@@ -1,6 +1,6 @@
 """Which windows train and which validate: `split_windows`, and `audit`, which counts the characters they share.
 
-A window is known by its start: the one at s covers the characters s … s+n-1 and its target s+n. Up to 2**20 windows
+A window is known by its start: the one at s covers the characters s … s+seq_len-1 and its target s+seq_len. Up to 2**20 windows
 the starts are arrays; beyond, they are computed when asked for (`order.Starts`). NumPy only.
 """
 
@@ -13,7 +13,7 @@ from .._utils import is_count
 from ..errors import DataError
 from .permutation import MANY, DrawnStarts, OtherStarts, Shuffle, SpanStarts, Starts
 
-__all__ = ["Split", "Audit", "split_windows", "split_streams", "audit", "describe_split"]
+__all__ = ["Split", "SplitAudit", "split_windows", "split_streams", "audit", "describe_split"]
 
 _names = ("random", "tail", "blocks", "last")
 _n_blocks = 10  # "blocks": the text in ten stretches, the end of each validates
@@ -32,7 +32,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Audit:
+class SplitAudit:
     "What validation shares with training."
 
     windows: int  # validation windows looked at
@@ -51,7 +51,7 @@ class Audit:
 
 def split_windows(
     n_chars: int,  # length of the text, in characters
-    n: int = 8,  # characters in a window; its target is one more
+    seq_len: int = 8,  # characters in a window; its target is one more
     stride: int = 1,  # a window starts at every `stride`-th character
     valid: str
     | Sequence[int] = "tail",  # "tail", "random", "blocks", "last", or the numbers of the windows that validate
@@ -65,17 +65,17 @@ def split_windows(
     Its validation windows share characters with training windows. "last" validates on the last window only.
     Of more than 2**20 windows no list is made: the starts are `Starts`, and "random" draws by `Shuffle(N-1, seed)`.
     Raises `DataError` if the text is too short or the split leaves nothing to train or to validate on."""
-    _check(n_chars, n, stride, valid_pct, seed)
-    n_windows = len(range(0, n_chars - n, stride))
+    _check(n_chars, seq_len, stride, valid_pct, seed)
+    n_windows = len(range(0, n_chars - seq_len, stride))
     if isinstance(valid, str) and valid not in _names:
         raise DataError(f"valid must be one of {', '.join(map(repr, _names))}, or window numbers; got {valid!r}")
-    split = (_many if n_windows > MANY else _few)(n_windows, n_chars, n, stride, valid, valid_pct, seed)
-    return _checked(split, n_chars, n, valid, valid_pct)
+    split = (_many if n_windows > MANY else _few)(n_windows, n_chars, seq_len, stride, valid, valid_pct, seed)
+    return _checked(split, n_chars, seq_len, valid, valid_pct)
 
 
 def split_streams(
     n_chars: int,  # length of the text, in characters
-    n: int = 8,  # characters read at a time
+    seq_len: int = 8,  # characters read at a time
     valid: str = "tail",  # "tail", the end of the text: the only split of streams
     valid_pct: float = 0.1,  # the part of the text that validates
 ) -> tuple:  # (training spans, validation spans) of (begin, end)
@@ -87,15 +87,15 @@ def split_streams(
         raise DataError(
             f'streams (stateful=True) can only validate on the end of the text: pass valid="tail", not {got}'
         )
-    _check(n_chars, n, 1, valid_pct, 0)
+    _check(n_chars, seq_len, 1, valid_pct, 0)
     return _spans(n_chars, valid, valid_pct)
 
 
-def _few(n_windows, n_chars, n, stride, valid, valid_pct, seed):
+def _few(n_windows, n_chars, seq_len, stride, valid, valid_pct, seed):
     "The split as arrays."
     if isinstance(valid, str) and valid in ("tail", "blocks"):
         spans = _spans(n_chars, valid, valid_pct)
-        return Split(*(SpanStarts(s, n, stride).to_numpy() for s in spans), spans)
+        return Split(*(SpanStarts(s, seq_len, stride).to_numpy() for s in spans), spans)
     # lesson 6 leaves the last window out of its draw: `get_cv_idxs(len(x)-1)`
     if not isinstance(valid, str):
         chosen = _numbers(valid, n_windows)
@@ -107,7 +107,7 @@ def _few(n_windows, n_chars, n, stride, valid, valid_pct, seed):
     return Split(OtherStarts(n_windows, np.sort(chosen), stride).to_numpy(), chosen.astype(np.int64) * stride)
 
 
-def _many(n_windows, n_chars, n, stride, valid, valid_pct, seed):
+def _many(n_windows, n_chars, seq_len, stride, valid, valid_pct, seed):
     "The split in no memory."
     if not isinstance(valid, str) or valid == "last":
         chosen = np.array([n_windows - 1]) if isinstance(valid, str) else _numbers(valid, n_windows)
@@ -119,21 +119,21 @@ def _many(n_windows, n_chars, n, stride, valid, valid_pct, seed):
             DrawnStarts(shuffle, cut, n_windows - 1, True, stride), DrawnStarts(shuffle, 0, cut, False, stride)
         )
     spans = _spans(n_chars, valid, valid_pct)
-    return Split(*(SpanStarts(s, n, stride) for s in spans), spans)
+    return Split(*(SpanStarts(s, seq_len, stride) for s in spans), spans)
 
 
-def _check(n_chars, n, stride, valid_pct, seed):
-    for name, v in (("n", n), ("stride", stride)):
+def _check(n_chars, seq_len, stride, valid_pct, seed):
+    for name, v in (("seq_len", seq_len), ("stride", stride)):
         if not is_count(v):
             raise DataError(f"{name}={v!r} is not a whole number from 1 up")
     if not 0 < valid_pct < 1:
         raise DataError(f"valid_pct={valid_pct} is not between 0 and 1; pass .1 to validate on a tenth of the text")
     if not (is_count(seed) or seed == 0) or seed >= 2**32:
         raise DataError(f"seed={seed!r} is not a whole number from 0 to 2**32-1")
-    if n_chars < n + 2:
-        way = f"pass n<={n_chars - 2} or a longer text" if n_chars > 2 else "give a longer text"
+    if n_chars < seq_len + 2:
+        way = f"pass seq_len<={n_chars - 2} or a longer text" if n_chars > 2 else "give a longer text"
         raise DataError(
-            f"the text has {n_chars} characters; one training and one validation window of n={n} and their targets need at least {n + 2}: {way}"
+            f"the text has {n_chars} characters; one training and one validation window of seq_len={seq_len} and their targets need at least {seq_len + 2}: {way}"
         )
 
 
@@ -155,12 +155,12 @@ def _spans(n_chars, valid, valid_pct):
     return tuple(zip(map(int, edges), cuts)), tuple(zip(cuts, map(int, edges[1:])))
 
 
-def _checked(split, n_chars, n, valid, valid_pct):
+def _checked(split, n_chars, seq_len, valid, valid_pct):
     for name, part in (("validation", split.valid), ("training", split.train)):
         if not len(part):
             given = repr(valid) if isinstance(valid, str) else "window numbers"
             raise DataError(
-                f"no {name} windows: {n_chars:,} characters, n={n}, valid={given}; {_way_out(name, valid, valid_pct)}"
+                f"no {name} windows: {n_chars:,} characters, seq_len={seq_len}, valid={given}; {_way_out(name, valid, valid_pct)}"
             )
     return split
 
@@ -170,32 +170,32 @@ def _way_out(name, valid, valid_pct):
     if not isinstance(valid, str):
         return "name at least one window, and leave some to train on"
     if valid == "blocks" or name == "training":
-        return 'pass a smaller n, a longer text, or valid="last"'
-    return f'pass a larger valid_pct (now {valid_pct}), a smaller n, a longer text, or valid="last"'
+        return 'pass a smaller seq_len, a longer text, or valid="last"'
+    return f'pass a larger valid_pct (now {valid_pct}), a smaller seq_len, a longer text, or valid="last"'
 
 
 def audit(
     train: np.ndarray | Starts,  # starts of the training windows
     valid: np.ndarray | Starts,  # starts of the validation windows
-    n: int,  # characters in a window; its target is one more
-) -> Audit:  # how many validation windows share a character with a training window
+    seq_len: int,  # characters in a window; its target is one more
+) -> SplitAudit:  # how many validation windows share a character with a training window
     """Count the validation windows that hold (as input or target) a character of the text that a training window holds too.
 
     Where the training windows are `Starts`, at most 100,000 validation windows are looked at, drawn evenly."""
     if not len(valid) or not len(train):
-        return Audit(len(valid), 0)
+        return SplitAudit(len(valid), 0)
     if isinstance(train, Starts):
         some = valid[np.unique(np.linspace(0, len(valid) - 1, min(len(valid), _n_audited)).astype(np.int64))]
         shared = np.zeros(len(some), bool)
-        for d in range(-n, n + 1):
+        for d in range(-seq_len, seq_len + 1):
             shared |= train.holds(some + d)
-        return Audit(len(some), int(shared.sum()), len(valid) if len(some) < len(valid) else None)
+        return SplitAudit(len(some), int(shared.sum()), len(valid) if len(some) < len(valid) else None)
     if isinstance(valid, Starts):
         valid = valid.to_numpy()
-    size = int(max(train.max(), valid.max())) + n + 2
-    change = np.bincount(train, minlength=size) - np.bincount(train + n + 1, minlength=size)
+    size = int(max(train.max(), valid.max())) + seq_len + 2
+    change = np.bincount(train, minlength=size) - np.bincount(train + seq_len + 1, minlength=size)
     seen = np.concatenate([[0], np.cumsum(np.cumsum(change) > 0)])  # seen[i]: how many of the first i characters train
-    return Audit(len(valid), int((seen[valid + n + 1] > seen[valid]).sum()))
+    return SplitAudit(len(valid), int((seen[valid + seq_len + 1] > seen[valid]).sum()))
 
 
 def describe_split(

@@ -35,8 +35,8 @@ class CharStreams:
         vocab: CharVocab,  # what its indices mean
         spans: Sequence[tuple[int, int]],  # (begin, end) of each stretch: the characters that are targets
         bs: int,  # rows
-        window: int,  # columns of a batch
-        carried: bool,  # whether models carry their state from batch to batch
+        seq_len: int,  # columns of a batch
+        stateful: bool,  # whether models carry their state from batch to batch
         rest: bool = True,  # whether the characters that do not fill the rectangle are targets too
         info: dict | None = None,  # how the data was made: n_chars, stride, split, spans; goes into model files
         shift: bool = False,  # whether an epoch begins at another character each time; then there is no rest
@@ -44,8 +44,8 @@ class CharStreams:
         self.ids = ids
         self.vocab = vocab
         self.bs = bs
-        self.window = window
-        self.stateful = carried
+        self.seq_len = seq_len
+        self.stateful = stateful
         self.info = info or {}
         self.shift = shift
         self.rest = rest and not shift
@@ -60,7 +60,7 @@ class CharStreams:
     ) -> "CharStreams":
         "The same stretches in other rows."
         return CharStreams(
-            self.ids, self.vocab, self.spans, bs, self.window, self.stateful, self.rest, self.info, self.shift
+            self.ids, self.vocab, self.spans, bs, self.seq_len, self.stateful, self.rest, self.info, self.shift
         )
 
     @property
@@ -104,8 +104,8 @@ class CharStreams:
         "Where each row of a batch starts in the text, a character before its first target, and how many columns it has."
         for a, b in self.spans:
             if k < (many := self._columns(a, b)):
-                at = k * self.window
-                return self._firsts(a, b) + at, min(self.window, self._long(a, b) - at)
+                at = k * self.seq_len
+                return self._firsts(a, b) + at, min(self.seq_len, self._long(a, b) - at)
             k -= many
         over = torch.cat([self._firsts(a, b)[: (b - a) % self.bs] + self._long(a, b) for a, b in self.spans])
         return over[k * self.bs : (k + 1) * self.bs], 1
@@ -127,7 +127,7 @@ class CharStreams:
 
     def _columns(self, a, b):
         "Batches of all rows that a stretch gives."
-        return -(-self._long(a, b) // self.window)
+        return -(-self._long(a, b) // self.seq_len)
 
     def __len__(self):
         return sum(self._columns(a, b) * self.bs + (b - a) % self.bs * self.rest for a, b in self.spans)
@@ -135,7 +135,7 @@ class CharStreams:
     @property
     def starts(self) -> SpanStarts:
         "Where the windows of these stretches start, for `audit`."
-        return SpanStarts(self.spans, self.window, 1)
+        return SpanStarts(self.spans, self.seq_len, 1)
 
     def new_empty(self) -> "CharStreams":
         "The same without any text, for `export`."
@@ -144,7 +144,7 @@ class CharStreams:
             self.vocab,
             (),
             self.bs,
-            self.window,
+            self.seq_len,
             self.stateful,
             self.rest,
             self.info,
@@ -155,7 +155,7 @@ class CharStreams:
     decode = CharWindows.decode
 
     def at(self, items: Sequence) -> CharPrompts:
-        return CharPrompts.from_texts([items] if isinstance(items, str) else items, self.vocab, self.window)
+        return CharPrompts.from_texts([items] if isinstance(items, str) else items, self.vocab, self.seq_len)
 
     def to(self, device):
         self.ids.to(device)

@@ -141,7 +141,7 @@ class CharWindows:
         ids: CharIds | MappedIds,  # the encoded text
         vocab: CharVocab,  # what its indices mean
         starts: Tensor | Starts,  # (n_windows,) int64: where each window starts
-        window: int,  # characters in a window
+        seq_len: int,  # characters in a window
         info: dict
         | None = None,  # how the data was made: n_chars, stride, split, spans, digest of the text; goes into model files
         target: str = "next",  # what is to be predicted: the character after the window ("next"), or the one after each of its characters ("every")
@@ -149,7 +149,7 @@ class CharWindows:
         self.ids = ids
         self.vocab = vocab
         self.starts = starts
-        self.window = window
+        self.seq_len = seq_len
         self.info = info or {}
         self.target = target
         self.loss_func = CharNLLLoss()
@@ -172,14 +172,14 @@ class CharWindows:
             starts = self.starts[idxs]
         else:
             starts = torch.from_numpy(self.starts[idxs.numpy()]).to(self.ids.home)
-        for w in self.ids.gather(starts, self.window + 1, bs):
+        for w in self.ids.gather(starts, self.seq_len + 1, bs):
             w = w.long()
             yield w[:, :-1], w[:, 1:] if self.target == "every" else w[:, -1]
 
     @property
     def n_targets(self) -> int:
         "Characters that an epoch predicts."
-        return len(self) * (self.window if self.target == "every" else 1)
+        return len(self) * (self.seq_len if self.target == "every" else 1)
 
     @property
     def home(self) -> torch.device:
@@ -189,7 +189,7 @@ class CharWindows:
     @property
     def ahead(self) -> int:
         "How many windows to ask `batches` for at a time: so many that a sweep through a mapped text pays, in at most 16 MB."
-        return max(min(2**19, 2**24 // (self.window + 1)), 1)
+        return max(min(2**19, 2**24 // (self.seq_len + 1)), 1)
 
     def decode(self, b, full=True) -> tuple[str, ...]:
         "One sample of indices as strings."
@@ -202,13 +202,13 @@ class CharWindows:
         "The dataset of other items, as `test_dl` and `predict` ask for."
         items = [items] if isinstance(items, str) else items
         if len(items) and isinstance(next(iter(items)), str):
-            return CharPrompts.from_texts(items, self.vocab, self.window)
+            return CharPrompts.from_texts(items, self.vocab, self.seq_len)
         starts = torch.tensor(np.asarray(items), dtype=torch.int64)
-        if len(starts) and not 0 <= starts.min() <= starts.max() < len(self.ids) - self.window:
+        if len(starts) and not 0 <= starts.min() <= starts.max() < len(self.ids) - self.seq_len:
             raise DataError(
-                f"no window starts at {int(starts.max())}: starts run from 0 to {len(self.ids) - self.window - 1:,}"
+                f"no window starts at {int(starts.max())}: starts run from 0 to {len(self.ids) - self.seq_len - 1:,}"
             )
-        return CharWindows(self.ids, self.vocab, starts.to(self.ids.home), self.window, self.info, self.target)
+        return CharWindows(self.ids, self.vocab, starts.to(self.ids.home), self.seq_len, self.info, self.target)
 
     @property
     def items(self) -> pd.Series | Starts:  # n_windows of int64
@@ -221,7 +221,7 @@ class CharWindows:
             CharIds(torch.zeros(0, dtype=torch.uint8)),
             self.vocab,
             torch.zeros(0, dtype=torch.int64),
-            self.window,
+            self.seq_len,
             self.info,
             self.target,
         )
@@ -249,7 +249,7 @@ class CharPrompts:
         rows: Tensor,  # (n_texts, window)
         vocab: CharVocab,  # what its indices mean
     ):
-        self.rows, self.vocab, self.window, self.c, self.loss_func = (
+        self.rows, self.vocab, self.seq_len, self.c, self.loss_func = (
             rows,
             vocab,
             rows.shape[1],
@@ -259,11 +259,11 @@ class CharPrompts:
         self.items = pd.DataFrame(rows.cpu().numpy())
 
     @classmethod
-    def from_texts(cls, texts: Sequence[str], vocab: CharVocab, window: int, unk: str = "error") -> "CharPrompts":
+    def from_texts(cls, texts: Sequence[str], vocab: CharVocab, seq_len: int, unk: str = "error") -> "CharPrompts":
         "Longer texts give their tail, shorter ones are padded on the left with index 0. Raises `UnknownCharError`."
-        rows = torch.zeros(len(texts), window, dtype=torch.int64)
+        rows = torch.zeros(len(texts), seq_len, dtype=torch.int64)
         for row, text in zip(rows, texts):
-            ids = vocab.encode(text, unk=unk)[-window:]
+            ids = vocab.encode(text, unk=unk)[-seq_len:]
             if len(ids):
                 row[-len(ids) :] = torch.from_numpy(ids.astype(np.int64))
         return cls(rows, vocab)

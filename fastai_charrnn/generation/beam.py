@@ -18,7 +18,7 @@ def beam_ids(
     ids: Tensor,  # (1, n) int64 indices to continue, on the model's device
     n: int,  # how many to write, at most
     k: int,  # how many texts to follow at a time
-    ends: Callable | None = None,  # makes `Stops` for a text, which tell where it is over
+    ends: Callable | None = None,  # makes `StopMatcher` for a text, which tell where it is over
 ) -> list[
     tuple[np.ndarray, np.ndarray]
 ]:  # at most k texts, likeliest first: indices, and their log-probabilities (float32)

@@ -1,7 +1,7 @@
 """Decoders: what of a model stays in memory between two characters. One interface, and the model says which it needs.
 
-    SlidingWindow      any module: every window is read anew
-    WindowsInFlight    the step protocol (`models.CharModel`) with a window: the same text in one step a character
+    SlidingWindowDecoder      any module: every window is read anew
+    StaggeredWindowDecoder    the step protocol (`models.CharModel`) with a window: the same text in one step a character
     Carried            the step protocol without a window (`window` is None): the hidden state goes on and on
 
 Rows are prompts of one batch, padded with index 0 on the left. Padding is read by models with a window, as in `predict_next`;
@@ -15,7 +15,15 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-__all__ = ["eval_mode", "next_log_probs", "decoder", "carries", "SlidingWindow", "WindowsInFlight", "Carried"]
+__all__ = [
+    "eval_mode",
+    "next_log_probs",
+    "decoder",
+    "is_stateful",
+    "SlidingWindowDecoder",
+    "StaggeredWindowDecoder",
+    "StatefulDecoder",
+]
 
 _lock = threading.Lock()
 _inside: WeakKeyDictionary = (
@@ -55,27 +63,27 @@ def next_log_probs(
 ) -> Tensor:  # (bs, V) log-probabilities, float32
     "Log-probabilities of the index after each row."
     with eval_mode(model):
-        return (Carried(model, ids).log_probs() if carries(model) else model(ids)).float().log_softmax(-1)
+        return (StatefulDecoder(model, ids).log_probs() if is_stateful(model) else model(ids)).float().log_softmax(-1)
 
 
-def carries(
+def is_stateful(
     model: nn.Module,  # any
 ) -> bool:
     "Whether the model's state goes on from character to character: it has steps and its `window` is None."
-    return _has_steps(model) and getattr(model, "window", 0) is None
+    return _has_steps(model) and getattr(model, "seq_len", 0) is None
 
 
 def decoder(
     model: nn.Module,  # (bs, n) indices to (bs, V) log-probabilities
     ids: Tensor,  # (rows, n) int64 indices to continue, on the model's device; n is the window where there is one
     exact: bool = False,  # whether to compute in float64 where the model's own steps can
-) -> "SlidingWindow|WindowsInFlight|Carried":
+) -> "SlidingWindowDecoder|StaggeredWindowDecoder|StatefulDecoder":
     """The decoder that the model needs.
 
     A batch's size changes the last bits of its products. In float64 these are too small to change what is drawn."""
     if not _has_steps(model):
-        return SlidingWindow(model, ids)
-    kind = Carried if carries(model) else WindowsInFlight
+        return SlidingWindowDecoder(model, ids)
+    kind = StatefulDecoder if is_stateful(model) else StaggeredWindowDecoder
     if not exact:
         return kind(model, ids)
     try:
@@ -84,7 +92,7 @@ def decoder(
         return kind(model, ids)  # a class of the user's with float32 of its own
 
 
-class SlidingWindow:
+class SlidingWindowDecoder:
     "Reads every window anew: for any model."
 
     def __init__(
@@ -124,7 +132,7 @@ class SlidingWindow:
         return c
 
 
-class Carried(SlidingWindow):
+class StatefulDecoder(SlidingWindowDecoder):
     "Reads every character once, and carries the state on: for a model with steps whose `window` is None."
 
     def __init__(self, model: nn.Module, ids: Tensor, dtype: torch.dtype | None = None):
@@ -150,7 +158,7 @@ class Carried(SlidingWindow):
         return torch.inference_mode()
 
     def log_probs(self):
-        return self.model.readout(self.h)
+        return self.model.log_probs(self.h)
 
     def feed(self, c):
         self.h = self.model.step(self.table.index_select(0, c), self.h)
@@ -159,8 +167,8 @@ class Carried(SlidingWindow):
         self.h = _map(self.h, lambda h: h[rows])
 
 
-class WindowsInFlight(Carried):
-    """The same as `SlidingWindow` in one step a character, for a model with the step protocol: `window` windows in flight.
+class StaggeredWindowDecoder(StatefulDecoder):
+    """The same as `SlidingWindowDecoder` in one step a character, for a model with the step protocol: `window` windows in flight.
 
     Every prompt has `window` states, the r-th begun at every `window`-th character from the r-th on. A character is fed to all of
     them at once; the one that has then read `window` characters is read out, and begins again with the next."""
@@ -186,7 +194,7 @@ class WindowsInFlight(Carried):
 
     def log_probs(self) -> Tensor:
         at = self.t % self.n * self.bs  # whose turn it is to be read out
-        return self.model.readout(_map(self.h, lambda h: h[at : at + self.bs]))
+        return self.model.log_probs(_map(self.h, lambda h: h[at : at + self.bs]))
 
     def select(self, rows):
         self.h = _map(self.h, lambda h: h.reshape(self.n, self.bs, *h.shape[1:])[:, rows].flatten(0, 1))
@@ -195,7 +203,7 @@ class WindowsInFlight(Carried):
 
 
 def _has_steps(model):
-    return all(hasattr(model, o) for o in ("table", "step", "init_hidden", "readout"))
+    return all(hasattr(model, o) for o in ("table", "step", "init_hidden", "log_probs"))
 
 
 def _parts(h):

@@ -7,7 +7,7 @@ Scores are (rows, V) logarithms up to a constant a row, -inf for what is left ou
 import torch
 from torch import Tensor
 
-from .options import Options
+from .options import GenerationConfig
 
 __all__ = [
     "penalize_repetition",
@@ -76,7 +76,7 @@ def keep_min_p(
 
 def filter_scores(
     log_probs: Tensor,  # (rows, V)
-    o: Options,  # what to apply
+    o: GenerationConfig,  # what to apply
     seen: Tensor
     | None = None,  # (rows, V) bool: the characters that already stand in each text, for the repetition penalty
 ) -> Tensor:  # (rows, V)

@@ -1,4 +1,4 @@
-"""What `generate` can be asked for, checked before anything is computed: `Options`, and `Stops`, which finds where a text ends.
+"""What `generate` can be asked for, checked before anything is computed: `GenerationConfig`, and `StopMatcher`, which finds where a text ends.
 
 The names are those of Hugging Face's `generate` where it has one. No torch here.
 """
@@ -11,7 +11,7 @@ from numbers import Integral, Real
 from .._utils import is_count, is_whole
 from ..errors import GenerationError
 
-__all__ = ["Options"]
+__all__ = ["GenerationConfig"]
 
 MOST = 10**8  # characters that are kept in memory at once
 _most_beams = 4096
@@ -19,7 +19,7 @@ _usual = 0.8  # the temperature when none is named
 
 
 @dataclass(frozen=True)
-class Options:
+class GenerationConfig:
     "How characters are chosen and where a text ends. Raises `GenerationError` for what makes no sense."
 
     temperature: float = _usual  # 0: the likeliest each time; below 1 likelier characters gain, above 1 rarer ones do
@@ -121,12 +121,12 @@ def _between(name, v, low, high, way, above=False):
     raise GenerationError(f"{name}={v!r} is not a number {allowed}; {way}")
 
 
-class Stops:
+class StopMatcher:
     "Where one text ends. `stop` strings end it after their last character; a function sees the whole continuation after each character."
 
     def __init__(
         self,
-        options: Options,  # whose `stop` to look for
+        options: GenerationConfig,  # whose `stop` to look for
         decode: Callable,  # indices to text
     ):
         self.decode = decode

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import GenerationError
-from .decoders import Carried, carries, decoder, eval_mode
+from .decoders import StatefulDecoder, decoder, eval_mode, is_stateful
 from .filters import draw, filter_scores
-from .options import Options
+from .options import GenerationConfig
 
-__all__ = ["greedy_ids", "sample_ids", "score_ids", "stream_ids", "stream_keys", "Writer", "Uniforms"]
+__all__ = ["greedy_ids", "sample_ids", "score_ids", "stream_ids", "stream_keys", "Sampler", "Uniforms"]
 
 _look_after = 64  # characters written before the first look for a loop
 _block = 256  # characters between two looks at what was written
@@ -37,7 +37,7 @@ def greedy_ids(
     goes on as it did then: once this holds for every row, the rest is copied."""
     out = ids.new_empty(len(ids), n)
     done = 0
-    loops = loops and not carries(model)
+    loops = loops and not is_stateful(model)
     with eval_mode(model):
         reader = decoder(model, ids)
         while done < n:
@@ -95,14 +95,14 @@ class Uniforms:
         self.rows = self.rows[rows]
 
 
-class Writer:
+class Sampler:
     "Writes rows by the options given, index 0 (the padding) never, and keeps each character's log-probability under the model itself."
 
     def __init__(
         self,
         model: nn.Module,  # (bs, n) indices to (bs, V) log-probabilities
         ids: Tensor,  # (rows, n) int64 indices to continue, on the model's device
-        o: Options,  # with its seed
+        o: GenerationConfig,  # with its seed
         numbers: Sequence[int],  # for each row its number among the continuations of its prompt
         seen: Tensor
         | None = None,  # (rows, V) bool, for a repetition penalty: the indices that already stand in each text
@@ -151,7 +151,7 @@ def sample_ids(
     model: nn.Module,  # (bs, n) indices to (bs, V) log-probabilities
     ids: Tensor,  # (rows, n) int64 indices to continue, on the model's device
     n: int,  # how many to write for each, at most
-    o: Options,  # with its seed
+    o: GenerationConfig,  # with its seed
     numbers: Sequence[int],  # for each row its number among the continuations of its prompt
     seen: Tensor | None = None,  # (rows, V) bool, for a repetition penalty: the indices that already stand in each text
     ends: Callable
@@ -165,10 +165,10 @@ def sample_ids(
     out = np.zeros((len(ids), n), np.int32)
     logs = np.zeros((len(ids), n), np.float32)
     length = np.full(len(ids), n)
-    writer = Writer(model, ids, o, numbers, seen)
+    writer = Sampler(model, ids, o, numbers, seen)
     live = np.arange(len(ids))
     done = 0
-    loops = o.greedy and seen is None and ends is None and not carries(model)
+    loops = o.greedy and seen is None and ends is None and not is_stateful(model)
     while done < n and len(live):
         k = min(n - done, _block, max(16, done // 4) if loops or ends else _block)
         c, lp = (t.cpu().numpy() for t in writer.write(k))
@@ -203,15 +203,15 @@ def sample_ids(
 def stream_ids(
     model: nn.Module,  # as in `sample_ids`, likewise the others; one row
     ids: Tensor,
-    o: Options,
+    o: GenerationConfig,
     seen: Tensor | None = None,
     looped: Callable[[], None] | None = None,  # called once, when greedy text begins to repeat itself
 ) -> Iterator[int]:  # index after index, without end
     "The same indices one at a time, in memory that does not grow. No mode or gradient setting is changed between two of them."
     return _streamed(
-        Writer(model, ids, o, [0], seen),
+        Sampler(model, ids, o, [0], seen),
         model,
-        [] if carries(model) else ids[0].tolist(),
+        [] if is_stateful(model) else ids[0].tolist(),
         _context(model, ids, o),
         looped if o.greedy else None,
     )
@@ -262,7 +262,7 @@ def check_weights(
 
 def _context(model, ids, o):
     "How many equal characters make a repetition: those that determine the next one, if that many do."
-    if carries(model):
+    if is_stateful(model):
         return _unwindowed
     if o.repetition_penalty is not None:
         return max(ids.shape[1], _unwindowed)
@@ -294,25 +294,25 @@ def _periods(ids, out):
 def score_ids(
     model: nn.Module,  # (bs, n) indices to (bs, V) log-probabilities
     ids: np.ndarray,  # (n,) the encoded text
-    window: int,  # characters the model reads; no matter where it carries its state
+    seq_len: int,  # characters the model reads; no matter where it carries its state
     device: torch.device,  # the model's
 ) -> np.ndarray:  # (n,) float32
     "The log-probability of each index after those before it: after `window` of them, padded on the left, or after all where the state is carried."
     check_weights(model)
-    parts = _carried_scores(model, ids, device) if carries(model) else _window_scores(model, ids, window, device)
+    parts = _carried_scores(model, ids, device) if is_stateful(model) else _window_scores(model, ids, seq_len, device)
     out = np.concatenate([np.zeros(0, np.float32), *parts])
     check_numbers(out, model)
     return out
 
 
-def _window_scores(model, ids, window, device):
-    size = max(_most_states // (window * getattr(model, "n_hid", 256)), 16)  # windows at a time
-    padded = np.concatenate([np.zeros(window, ids.dtype), ids])
+def _window_scores(model, ids, seq_len, device):
+    size = max(_most_states // (seq_len * getattr(model, "n_hid", 256)), 16)  # windows at a time
+    padded = np.concatenate([np.zeros(seq_len, ids.dtype), ids])
     for a in range(0, len(ids), size):
         piece = (
-            torch.from_numpy(padded[a : a + size + window].astype(np.int64))
+            torch.from_numpy(padded[a : a + size + seq_len].astype(np.int64))
             .to(device)
-            .unfold(0, window, 1)[: min(size, len(ids) - a)]
+            .unfold(0, seq_len, 1)[: min(size, len(ids) - a)]
         )
         with eval_mode(model):
             lp = model(piece).double().log_softmax(-1)
@@ -321,7 +321,7 @@ def _window_scores(model, ids, window, device):
 
 def _carried_scores(model, ids, device):
     with torch.inference_mode():
-        reader = Carried(model, torch.zeros(1, 0, dtype=torch.int64, device=device))
+        reader = StatefulDecoder(model, torch.zeros(1, 0, dtype=torch.int64, device=device))
     for a in range(0, len(ids), 1024):
         lps = []
         with reader.running():

@@ -25,8 +25,8 @@ from torch import nn
 from .._utils import is_count, is_whole
 from ..errors import CharRnnWarning, DataError, GenerationError
 from .beam import beam_ids
-from .decoders import carries, next_log_probs
-from .options import MOST, Options, Stops
+from .decoders import is_stateful, next_log_probs
+from .options import MOST, GenerationConfig, StopMatcher
 from .sampling import check_weights, greedy_ids, sample_ids, score_ids, stream_ids
 from .scored import ScoredText
 
@@ -117,7 +117,7 @@ def generate(
     `beam` gives the k likeliest by `log_prob`, whatever their length; it draws nothing, so that other options are an error.
     Warns once where greedy text repeats itself. Raises `UnknownCharError`, and `GenerationError` for options without sense or a model
     whose predictions are not numbers."""
-    o = Options(temperature, top_k, top_p, min_p, repetition_penalty, stop, seed, num, beam)
+    o = GenerationConfig(temperature, top_k, top_p, min_p, repetition_penalty, stop, seed, num, beam)
     if stream:
         return CharStream(self, prompt, n, o, return_prompt, unk)
     texts, period = continue_texts(self, prompt, n, o, return_prompt, unk)
@@ -130,7 +130,7 @@ def continue_texts(
     learn: "Learner",  # a learner whose `dls` has a character vocabulary
     prompt: str | Sequence[str],  # what to continue, or several texts
     n: int,  # characters to write, at most
-    options: Options,  # how
+    options: GenerationConfig,  # how
     return_prompt: bool = True,  # whether texts begin with the prompt
     unk: str = "error",  # as in `generate`
 ) -> tuple[
@@ -143,7 +143,7 @@ def continue_texts(
     found, period = [], None
 
     def ends():
-        return Stops(o, learn.dls.vocab.decode)
+        return StopMatcher(o, learn.dls.vocab.decode)
 
     if o.beam is not None:
         for p in encoded:
@@ -183,7 +183,7 @@ class CharStream:
         learn: "Learner",  # as `self` in `generate`, likewise the others
         prompt: str,
         n: int | None,  # None: without end
-        options: Options,
+        options: GenerationConfig,
         return_prompt: bool = True,
         unk: str = "error",
     ):
@@ -206,7 +206,7 @@ class CharStream:
 
     def _chars(self):
         yield from self.prompt
-        stops = Stops(self.options, self.vocab.decode) if self.options.stop is not None else None
+        stops = StopMatcher(self.options, self.vocab.decode) if self.options.stop is not None else None
         for k, i in enumerate(self.ids if self.n is None or self.n > 0 else (), 1):
             yield self.vocab[i]
             if k == self.n or stops is not None and stops([i]) is not None:
@@ -273,7 +273,7 @@ def check_request(
     learn: "Learner",  # a learner whose `dls` has a character vocabulary
     prompt: str | Sequence[str],  # what to continue, or several texts
     n: int,  # characters to write, at most
-    options: Options,  # how
+    options: GenerationConfig,  # how
     unk: str = "error",  # as in `generate`
 ):
     "Raise what `generate` would raise, before it is needed."
@@ -307,7 +307,7 @@ def _parts(learn, jobs):
     "Batches of rows that fit."
     size = max(
         _most_states
-        // ((1 if carries(_bare(learn.model)) else _window(learn)) * getattr(_bare(learn.model), "n_hid", 256)),
+        // ((1 if is_stateful(_bare(learn.model)) else _window(learn)) * getattr(_bare(learn.model), "n_hid", 256)),
         1,
     )
     return [jobs[i : i + size] for i in range(0, len(jobs), size)]
@@ -318,7 +318,7 @@ def _bare(model):
 
 
 def _window(learn):
-    return getattr(_bare(learn.model), "window", None) or learn.dls.window
+    return getattr(_bare(learn.model), "seq_len", None) or learn.dls.seq_len
 
 
 def _device(learn):
@@ -327,7 +327,7 @@ def _device(learn):
 
 def _rows(learn, encoded):
     "Prompts as the model reads them: (n_prompts, window), or as wide as the longest where the state is carried; on the model's device."
-    width = max(map(len, encoded), default=0) if carries(_bare(learn.model)) else _window(learn)
+    width = max(map(len, encoded), default=0) if is_stateful(_bare(learn.model)) else _window(learn)
     rows = torch.zeros(len(encoded), width, dtype=torch.int64)
     for row, ids in zip(rows, encoded):
         if len(ids := ids[-width:] if width else ids):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fastai.basics import Callback, Recorder, num_distrib
 
-from ..callback.core import EachTrainedEpoch
+from ..callback.core import TrainEpochCallback
 from ..errors import ArchError, ModelFileError, TrainingError
 from .format import with_suffix
 from .model_file import save_model
@@ -76,7 +76,7 @@ def check_memory(
         )
 
 
-class SaveModelFile(EachTrainedEpoch):
+class SaveModelFile(TrainEpochCallback):
     """Save the model after every epoch of a fit, or with `seconds`, at the end of the batch in which they have passed.
 
     `saved` counts the files written. A model whose validation loss is not finite is not saved: `TrainingError`."""

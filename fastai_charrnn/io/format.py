@@ -2,9 +2,9 @@
 
 The file is `.safetensors`: the weights, and in its header's metadata, under "charrnn", a JSON description.
 
-    format     1: of models of windows alone, without target and stateful. A file from a newer package is refused by name
+    format                           3; 2 and 1 of older packages are read, newer ones are refused by name
     arch, config, vocab              what to build, and for which characters
-    window, target, stateful         how it reads: `CharDataLoaders.from_text` has the words
+    seq_len, target, stateful        how it reads: arguments of `CharDataLoaders.from_text`
     data, training, versions         how it was trained: text, split, every epoch's losses, packages
 """
 
@@ -20,11 +20,13 @@ from torch import nn
 from ..data.vocab import CharVocab
 from ..errors import CharRnnError, ModelFileError
 from ..models.build import build_model, without_init
-from ..models.registry import Arch, get_arch
+from ..models.registry import RENAMED, Arch, get_arch
 
 __all__ = ["describe_model", "build_described", "checked", "opening", "with_suffix", "FORMAT"]
 
-FORMAT = 2
+FORMAT = 3
+# names of the description that older formats had
+_OLD_FIELDS = {"window": "seq_len"}
 
 
 def with_suffix(
@@ -58,13 +60,14 @@ def describe_model(
         )
     try:
         d = json.loads(meta["charrnn"])
-        kinds = dict(format=int, arch=str, config=dict, window=int, vocab=list, data=dict, training=dict, versions=dict)
+        d = _upgraded(d)
+        kinds = dict(
+            format=int, arch=str, config=dict, seq_len=int, vocab=list, data=dict, training=dict, versions=dict
+        )
         if bad := [k for k, t in kinds.items() if not isinstance(d[k], t)]:
             raise ValueError(f"{', '.join(bad)} of the wrong kind")
-        if d["format"] == 1:
-            d |= dict(target="next", stateful=False)
-        if d["window"] < 1:
-            raise ValueError(f"window={d['window']}")
+        if d["seq_len"] < 1:
+            raise ValueError(f"seq_len={d['seq_len']}")
         if d["format"] <= FORMAT and (d["target"] not in ("next", "every") or not isinstance(d["stateful"], bool)):
             raise ValueError("target or stateful is not one that is known")
     except (ValueError, KeyError, TypeError) as e:
@@ -79,13 +82,25 @@ def describe_model(
     )
 
 
+def _upgraded(d):
+    "The description with the names of format 3: 2 called `seq_len` `window`, 1 knew only windows."
+    if not isinstance(d, dict) or not isinstance(d.get("format"), int) or d["format"] > 2:
+        return d
+    d = {_OLD_FIELDS.get(k, k): v for k, v in d.items()}
+    if isinstance(d.get("config"), dict):
+        d["config"] = {RENAMED.get(k, k): v for k, v in d["config"].items()}
+    if d["format"] == 1:
+        d |= dict(target="next", stateful=False)
+    return d
+
+
 def build_described(
     d: dict,  # as `describe_model` gives it
     record: Arch,  # its architecture
     vocab_sz: int,  # characters in the vocabulary, padding included
 ) -> nn.Module:
     "The model that a description calls for, untrained."
-    return build_model(record.cls, vocab_sz, d["config"], None if d["stateful"] else d["window"], target=d["target"])
+    return build_model(record.cls, vocab_sz, d["config"], None if d["stateful"] else d["seq_len"], target=d["target"])
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """A model file opened to write with, and for nothing else: torch is imported, fastai is not, which halves the time to the first character.
 
-write = load_writer("my.safetensors")
+write = load_generator("my.safetensors")
 write.generate("It was ", 200, seed=1)
 """
 
@@ -15,11 +15,11 @@ from ..data.vocab import CharVocab
 from ..generation.text import generate, next_probs, predict_next, score
 from .format import build_described, checked, describe_model, opening, with_suffix
 
-__all__ = ["CharWriter", "load_writer"]
+__all__ = ["CharGenerator", "load_generator"]
 
 
-class CharWriter:
-    "A network and its vocabulary with the verbs of text that a `CharLearner` has. Made by `load_writer`."
+class CharGenerator:
+    "A network and its vocabulary with the verbs of text that a `CharLearner` has. Made by `load_generator`."
 
     predict_next = predict_next
     next_probs = next_probs
@@ -30,16 +30,16 @@ class CharWriter:
         self,
         model: nn.Module,  # (bs, n) indices to (bs, V) log-probabilities
         vocab: CharVocab,  # what its indices mean
-        window: int,  # characters it was trained on
+        seq_len: int,  # characters it was trained on
     ):
         self.model = model
-        self.dls = SimpleNamespace(vocab=vocab, window=window)
+        self.dls = SimpleNamespace(vocab=vocab, seq_len=seq_len)
 
 
-def load_writer(
+def load_generator(
     path: str | Path,  # a file written by `save_model`
     device: str | torch.device | None = None,  # where to put the model; None: the GPU if there is one
-) -> CharWriter:
+) -> CharGenerator:
     "The model of a file in evaluation mode. Runs nothing from the file. Raises `ModelFileError` as `load_model` does."
     path = with_suffix(path)
     d = describe_model(path)
@@ -48,4 +48,4 @@ def load_writer(
         model = build_described(d, record, len(vocab))
     model.load_state_dict(load_file(path))
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return CharWriter(model.to(device).eval(), vocab, d["window"])
+    return CharGenerator(model.to(device).eval(), vocab, d["seq_len"])

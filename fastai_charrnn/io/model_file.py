@@ -65,7 +65,7 @@ def _description(learn):
         format=FORMAT,
         arch=learn.arch.name,
         config=learn.arch_config,
-        window=dls.window,
+        seq_len=dls.seq_len,
         target=dls.target,
         stateful=dls.stateful,
         vocab=dls.vocab.itos,
@@ -107,9 +107,9 @@ def _build(d, dls, device, kwargs):
         ids = CharIds(torch.zeros(0, dtype=torch.uint8))
         device = device or default_device()
         if d["stateful"]:
-            empty = CharStreams(ids, vocab, (), d["training"].get("bs", 64), d["window"], True, info=d["data"])
+            empty = CharStreams(ids, vocab, (), d["training"].get("bs", 64), d["seq_len"], True, info=d["data"])
         else:
-            empty = CharWindows(ids, vocab, torch.zeros(0, dtype=torch.int64), d["window"], d["data"], d["target"])
+            empty = CharWindows(ids, vocab, torch.zeros(0, dtype=torch.int64), d["seq_len"], d["data"], d["target"])
         dls = CharDataLoaders.from_datasets(empty, empty, device=device)
     elif dls.vocab != vocab:
         odd = sorted(set(dls.vocab) ^ set(vocab))

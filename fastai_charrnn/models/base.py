@@ -1,7 +1,7 @@
 """`CharModel`, the base class of the architectures, and the protocol that they share.
 
 A character contributes a row of `table()`; `step` takes that row and the state to the next
-state; `readout` turns the state into log-probabilities. The vocabulary is small and a batch holds thousands of
+state; `log_probs` turns the state into log-probabilities. The vocabulary is small and a batch holds thousands of
 characters, so whatever depends on the character alone is computed once a batch for all characters (the table) and
 looked up. Same values as the layers written out, fewer products; `tests/oracles.py` holds them to that.
 
@@ -24,7 +24,7 @@ __all__ = ["CharModel"]
 class CharModel(nn.Module):
     "The job of an architecture: `layers`, `table` and `step`. Embedding, looping, carrying the state and reading out are here."
 
-    only_window: int | None = None  # the one window an architecture is made for, where it is
+    fixed_seq_len: int | None = None  # the one window an architecture is made for, where it is
     target = "next"  # "next" or "every": after which characters it predicts
     state = None  # what a model without a window carries from batch to batch
 
@@ -33,13 +33,13 @@ class CharModel(nn.Module):
         vocab_sz: int,  # V, characters in the vocabulary, padding included
         emb_sz: int = 42,  # numbers that embed a character
         n_hid: int = 256,  # hidden units
-        window: int | None = 8,  # characters it is trained on; None: the hidden state is carried on
+        seq_len: int | None = 8,  # characters it is trained on; None: the hidden state is carried on
     ):
         nn.Module.__init__(self)
         self.vocab_sz = vocab_sz
         self.emb_sz = emb_sz
         self.n_hid = n_hid
-        self.window = window
+        self.seq_len = seq_len
         self.emb = nn.Embedding(vocab_sz, emb_sz)
         self.layers(emb_sz, n_hid)
         self.out = nn.Linear(n_hid, vocab_sz)
@@ -59,24 +59,24 @@ class CharModel(nn.Module):
         "The state before the first character: zeros."
         return self.out.weight.new_zeros(bs, self.n_hid)
 
-    def readout(self, h) -> Tensor:  # state -> (bs, V)
+    def log_probs(self, h) -> Tensor:  # state -> (bs, V)
         "Log-probabilities of the next character."
-        return self.predict(self.output(h))
+        return self.head(self.output(h))
 
     def output(self, h) -> Tensor:  # state -> (bs, n_hid)
         "The part of the state that is read out."
         return h
 
-    def predict(self, outs: Tensor) -> Tensor:  # (…, n_hid) -> (…, V)
+    def head(self, outs: Tensor) -> Tensor:  # (…, n_hid) -> (…, V)
         "Log-probabilities of the next character after each output."
         out = self.out(outs)
         return out.log_softmax(-1, torch.float32 if out.dtype.itemsize < 4 else None)  # 16 bits would be coarse
 
-    def read(self, x: Tensor):  # (bs, n) -> state
+    def encode(self, x: Tensor):  # (bs, n) -> state
         "Read whole windows from a state of zeros."
-        return self.read_all(x, self.init_hidden(len(x)))[1]
+        return self.forward_seq(x, self.init_hidden(len(x)))[1]
 
-    def read_all(self, x: Tensor, h):  # (bs, n), state -> (n, bs, n_hid), the last state
+    def forward_seq(self, x: Tensor, h):  # (bs, n), state -> (n, bs, n_hid), the last state
         "Read on from a state: the output after every character."
         outs = []
         for inp in F.embedding(x.t(), self.table()).unbind():  # n of (bs, k)
@@ -95,27 +95,27 @@ class CharModel(nn.Module):
         "Log-probabilities of the character after each window, or after every character."
         x = chars[0] if chars[0].dim() == 2 else torch.stack(chars, 1)
         if self.target == "next":
-            return self.readout(self.read(x))
-        outs, h = self.read_all(x, self._carried(len(x)))
-        if self.window is None:
+            return self.log_probs(self.encode(x))
+        outs, h = self.forward_seq(x, self._carried(len(x)))
+        if self.seq_len is None:
             self.state = _map(h, Tensor.detach)
-        return self.predict(outs).transpose(0, 1)
+        return self.head(outs).transpose(0, 1)
 
     @contextmanager
     def reading(
         self,
         target: str,  # "next" or "every"
-        window: int | None,  # None: the state is carried
+        seq_len: int | None,  # None: the state is carried
     ):
         "The model reading in another way for a while; its state is put back."
-        old = self.target, self.window, self.state
+        old = self.target, self.seq_len, self.state
         self.target = target
-        self.window = window
+        self.seq_len = seq_len
         self.state = None
         try:
             yield self
         finally:
-            self.target, self.window, self.state = old
+            self.target, self.seq_len, self.state = old
 
     def _drop(self, x, p):
         "Training's dropout, with one mask for all steps of a batch (Gal & Ghahramani 2016)."
@@ -123,7 +123,7 @@ class CharModel(nn.Module):
 
     def _carried(self, bs):
         "The state to go on from. Rows of a smaller batch are the first of the larger before it; for a larger one there is none to go on from."
-        h = self.state if self.window is None else None
+        h = self.state if self.seq_len is None else None
         first = h[0] if isinstance(h, tuple) else h
         if h is None or len(first) < bs or first.device != self.out.weight.device:
             return self.init_hidden(bs)

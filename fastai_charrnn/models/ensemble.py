@@ -31,7 +31,7 @@ class CharEnsemble(CharModel):
         vocab_sz: int,
         emb_sz: int = 128,
         n_hid: int = 256,
-        window: int | None = 8,
+        seq_len: int | None = 8,
         arch: str = "mullstm",  # what each of them is, from `list_archs()`
         n_models: int = 3,  # how many
         **config,  # further arguments of the architecture
@@ -40,7 +40,7 @@ class CharEnsemble(CharModel):
         if not is_count(n_models):
             raise ArchError(f"n_models={n_models!r} is not a whole number from 1 up")
         cls = get_arch(arch).cls
-        if not (isinstance(cls, type) and issubclass(cls, CharModel)) or cls.only_window or cls is CharEnsemble:
+        if not (isinstance(cls, type) and issubclass(cls, CharModel)) or cls.fixed_seq_len or cls is CharEnsemble:
             raise ArchError(
                 f'an ensemble of {arch!r} cannot be made: its members read step by step, windows of any length; take "mullstm", "lstm" or "gru"'
             )
@@ -50,11 +50,11 @@ class CharEnsemble(CharModel):
         self.vocab_sz = vocab_sz
         self.emb_sz = emb_sz
         self.n_hid = n_hid
-        self.window = window
+        self.seq_len = seq_len
         self.arch = arch
         self.n_models = n_models
         self.members = nn.ModuleList(
-            [cls(vocab_sz, emb_sz=emb_sz, n_hid=n_hid, window=window, **config) for _ in range(n_models)]
+            [cls(vocab_sz, emb_sz=emb_sz, n_hid=n_hid, seq_len=seq_len, **config) for _ in range(n_models)]
         )
         self.plain = isinstance(self.members[0].init_hidden(1), Tensor)  # whether a member's state is no tuple
 
@@ -80,15 +80,15 @@ class CharEnsemble(CharModel):
     def output(self, h):
         return torch.cat([m.output(s) for m, s in zip(self.members, self._states(h))], -1)
 
-    def read(self, x):
-        return _joined(m.read(x) for m in self.members)
+    def encode(self, x):
+        return _joined(m.encode(x) for m in self.members)
 
-    def predict(self, outs):
-        log_probs = torch.stack([m.predict(o) for m, o in zip(self.members, outs.chunk(self.n_models, -1))])
+    def head(self, outs):
+        log_probs = torch.stack([m.head(o) for m, o in zip(self.members, outs.chunk(self.n_models, -1))])
         return log_probs.mean(0) if self.training else log_probs.logsumexp(0) - math.log(self.n_models)
 
-    def read_all(self, x, h):
-        outs, states = zip(*(m.read_all(x, s) for m, s in zip(self.members, self._states(h))))
+    def forward_seq(self, x, h):
+        outs, states = zip(*(m.forward_seq(x, s) for m, s in zip(self.members, self._states(h))))
         return torch.cat(outs, -1), _joined(states)
 
     def _states(self, h):

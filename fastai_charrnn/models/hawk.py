@@ -22,7 +22,7 @@ from torch.compiler import is_compiling
 
 from .base import CharModel
 from .layers import check_parts
-from .recurrence import look_up
+from .recurrence import table_lookup
 from .registry import register_arch
 
 __all__ = ["CharHawk"]
@@ -142,19 +142,19 @@ class CharHawk(CharModel):
         vocab_sz: int,
         emb_sz: int = 256,
         n_hid: int = 384,
-        window: int | None = 8,
+        seq_len: int | None = 8,
         n_layers: int = 2,  # blocks
         n_mlp: int = 512,  # hidden units of each MLP
-        dropout: float = 0.3,  # the part of what is read out that training leaves out
-        layer_drop: float = 0.1,  # likewise of what a block adds
+        output_p: float = 0.3,  # the part of what is read out that training leaves out
+        layer_p: float = 0.1,  # likewise of what a block adds
     ):
         """Masks are one for all steps of a batch. Raises `ArchError` for dropouts that are none."""
-        check_parts(dropout=dropout, layer_drop=layer_drop)
+        check_parts(output_p=output_p, layer_p=layer_p)
         self.n_layers = n_layers
         self.n_mlp = n_mlp
-        self.dropout = dropout
-        self.layer_drop = layer_drop
-        super().__init__(vocab_sz, emb_sz, n_hid, window)
+        self.output_p = output_p
+        self.layer_p = layer_p
+        super().__init__(vocab_sz, emb_sz, n_hid, seq_len)
         self.out = nn.Linear(emb_sz, vocab_sz)
 
     def layers(self, emb_sz, n_hid):
@@ -169,8 +169,8 @@ class CharHawk(CharModel):
     def output(self, h):
         return self.norm(h[-1])
 
-    def predict(self, outs):
-        return super().predict(self._drop(outs, self.dropout))
+    def head(self, outs):
+        return super().head(self._drop(outs, self.output_p))
 
     def init_hidden(self, bs):
         w = self.out.weight
@@ -181,13 +181,13 @@ class CharHawk(CharModel):
     def step(self, inp, h):
         return self._blocks(inp[None], h)[1]
 
-    def read_all(self, x, h, recur=scan):
-        outs, h = self._blocks(look_up(self.emb.weight, x.t()), h, recur)
+    def forward_seq(self, x, h, recur=scan):
+        outs, h = self._blocks(table_lookup(self.emb.weight, x.t()), h, recur)
         return self.norm(outs), h
 
     def _blocks(self, x, h, recur=scan):
         new = ()
         for k in range(self.n_layers):
-            x, *s = self.blocks[k](x, *h[2 * k : 2 * k + 2], lambda o: self._drop(o, self.layer_drop), recur)
+            x, *s = self.blocks[k](x, *h[2 * k : 2 * k + 2], lambda o: self._drop(o, self.layer_p), recur)
             new += tuple(s)
         return x, new + (x[-1],)

@@ -1,7 +1,7 @@
 """Recurrent layers: what one layer does with a character, and with a whole text at once. `models` makes architectures of them.
 
 A layer turns numbers into pre-activations (`project`, one product for any number of characters), and these and a state into
-the next state (`layer_step`). `layer_run` is the same over a whole sequence: it may be faster, never different.
+the next state (`cell`). `forward_layer` is the same over a whole sequence: it may be faster, never different.
 
 Shapes: bs rows, n characters, k numbers of a pre-activation. A state is a tensor (bs, n_hid), or a tuple of them.
 """
@@ -13,13 +13,13 @@ from torch.compiler import is_compiling
 
 from ..errors import ArchError
 from .gated import gru_steps, lstm_steps
-from .recurrence import tanh_of, tanh_sequence
+from .recurrence import fast_tanh_, tanh_sequence
 
 __all__ = ["Layer", "LoopLayer", "ConcatLayer", "RnnLayer", "GruLayer", "LstmLayer"]
 
 
 class Layer(nn.Module):
-    "A recurrent layer. Its job: `layers`, `project` and `layer_step`; `layer_run` and `to_identity` where it can do better, or can at all."
+    "A recurrent layer. Its job: `layers`, `project` and `cell`; `forward_layer` and `to_identity` where it can do better, or can at all."
 
     n_parts = 1  # tensors in a state
     fused = False  # whether `run_fused` runs the whole loop in the library
@@ -40,19 +40,19 @@ class Layer(nn.Module):
         "What depends on the input alone, biases included."
         raise NotImplementedError(f"{type(self).__name__} needs a method project(e)")
 
-    def layer_step(self, inp: Tensor, h):  # inp (bs, k), state -> the next state
+    def cell(self, inp: Tensor, h):  # inp (bs, k), state -> the next state
         "Read one character."
-        raise NotImplementedError(f"{type(self).__name__} needs a method layer_step(inp, h)")
+        raise NotImplementedError(f"{type(self).__name__} needs a method cell(inp, h)")
 
     def layer_output(self, h) -> Tensor:  # state -> (bs, n_hid)
         "The part of the state that others see."
         return h[0] if isinstance(h, tuple) else h
 
-    def layer_run(self, inp: Tensor, h):  # inp (n, bs, k), state -> (n, bs, n_hid), the last state
+    def forward_layer(self, inp: Tensor, h):  # inp (n, bs, k), state -> (n, bs, n_hid), the last state
         "Read one character after another."
         outs = []
         for o in inp.unbind():
-            h = self.layer_step(o, h)
+            h = self.cell(o, h)
             outs.append(self.layer_output(h))
         return torch.stack(outs), h
 
@@ -71,12 +71,12 @@ class LoopLayer(Layer):
     def project(self, e):
         return self.hid(self.inp(e).relu())  # H(h+i) = W h + (W i + b): the bracket knows no h
 
-    def layer_step(self, inp, h):
-        return tanh_of(torch.addmm(inp, h, self.hid.weight.t()))
+    def cell(self, inp, h):
+        return fast_tanh_(torch.addmm(inp, h, self.hid.weight.t()))
 
-    def layer_run(self, inp, h):
+    def forward_layer(self, inp, h):
         if is_compiling():
-            return super().layer_run(inp, h)  # the compiler wants the plain loop
+            return super().forward_layer(inp, h)  # the compiler wants the plain loop
         outs = tanh_sequence(inp, self.hid.weight, h)
         return outs, outs[-1]
 
@@ -94,8 +94,8 @@ class ConcatLayer(Layer):
     def project(self, e):
         return F.linear(e, self.inp.weight[:, self.n_hid :], self.inp.bias)
 
-    def layer_step(self, inp, h):
-        return tanh_of(self.hid(torch.addmm(inp, h, self.inp.weight[:, : self.n_hid].t()).relu_()))
+    def cell(self, inp, h):
+        return fast_tanh_(self.hid(torch.addmm(inp, h, self.inp.weight[:, : self.n_hid].t()).relu_()))
 
     def to_identity(self):
         nn.init.eye_(self.hid.weight)
@@ -122,7 +122,7 @@ class _LibraryLayer(Layer):
         return self.rnn.bias_ih_l0 + self.rnn.bias_hh_l0
 
     def run_fused(self, e: Tensor, h):  # e (n, bs, n_inp), state -> (n, bs, n_hid), the last state
-        "`layer_run` from the layer's own inputs, by the library."
+        "`forward_layer` from the layer's own inputs, by the library."
         outs, h = self.rnn(e, tuple(o[None].contiguous() for o in h) if isinstance(h, tuple) else h[None].contiguous())
         return outs, tuple(o[0] for o in h) if isinstance(h, tuple) else h[0]
 
@@ -137,12 +137,12 @@ class RnnLayer(_LibraryLayer):
 
     lib = nn.RNN
 
-    def layer_step(self, inp, h):
-        return tanh_of(torch.addmm(inp, h, self.rnn.weight_hh_l0.t()))
+    def cell(self, inp, h):
+        return fast_tanh_(torch.addmm(inp, h, self.rnn.weight_hh_l0.t()))
 
-    def layer_run(self, inp, h):
+    def forward_layer(self, inp, h):
         if is_compiling():
-            return super().layer_run(inp, h)
+            return super().forward_layer(inp, h)
         outs = tanh_sequence(inp, self.rnn.weight_hh_l0, h)
         return outs, outs[-1]
 
@@ -157,15 +157,19 @@ class GruLayer(_LibraryLayer):
             self.rnn.bias_hh_l0[: 2 * self.n_hid], (0, self.n_hid)
         )  # the candidate's hidden one is inside the reset gate
 
-    def layer_step(self, inp, h):
+    def cell(self, inp, h):
         ri, zi, ni = inp.chunk(3, -1)
         rh, zh, nh = (h @ self.rnn.weight_hh_l0.t()).chunk(3, -1)
         return torch.lerp(
-            tanh_of(ni + (ri + rh).sigmoid() * (nh + self._bias_n())).to(h.dtype), h, (zi + zh).sigmoid().to(h.dtype)
+            fast_tanh_(ni + (ri + rh).sigmoid() * (nh + self._bias_n())).to(h.dtype), h, (zi + zh).sigmoid().to(h.dtype)
         )  # under autocast the state keeps its 32 bits
 
-    def layer_run(self, inp, h):
-        return super().layer_run(inp, h) if is_compiling() else gru_steps(inp, self.rnn.weight_hh_l0, self._bias_n(), h)
+    def forward_layer(self, inp, h):
+        return (
+            super().forward_layer(inp, h)
+            if is_compiling()
+            else gru_steps(inp, self.rnn.weight_hh_l0, self._bias_n(), h)
+        )
 
     def _bias_n(self):
         return self.rnn.bias_hh_l0[2 * self.n_hid :]
@@ -178,15 +182,15 @@ class LstmLayer(_LibraryLayer):
     candidate = 2
     n_parts = 2
 
-    def layer_step(self, inp, h):
+    def cell(self, inp, h):
         h, c = h
         i, f, g, o = torch.addmm(inp, h, self.rnn.weight_hh_l0.t()).chunk(4, -1)
-        c = f.sigmoid() * c + i.sigmoid() * tanh_of(g)
-        return o.sigmoid() * tanh_of(c.clone()), c
+        c = f.sigmoid() * c + i.sigmoid() * fast_tanh_(g)
+        return o.sigmoid() * fast_tanh_(c.clone()), c
 
-    def layer_run(self, inp, h):
+    def forward_layer(self, inp, h):
         if is_compiling():
-            return super().layer_run(inp, h)
+            return super().forward_layer(inp, h)
         outs, *h = lstm_steps(inp, self.rnn.weight_hh_l0, *h)
         return outs, tuple(h)
 

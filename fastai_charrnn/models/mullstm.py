@@ -16,7 +16,7 @@ from torch.compiler import is_compiling
 from .base import CharModel
 from .gated import lstm_steps
 from .layers import check_parts
-from .recurrence import look_up
+from .recurrence import table_lookup
 from .registry import register_arch
 
 __all__ = ["CharMulLstm"]
@@ -31,27 +31,25 @@ class CharMulLstm(CharModel):
         vocab_sz: int,
         emb_sz: int = 128,
         n_hid: int = 512,
-        window: int | None = 8,
+        seq_len: int | None = 8,
         n_layers: int = 1,  # LSTMs, each reading the one below
-        dropout: float = 0.5,  # the part of the outputs that training leaves out before the read-out
-        layer_drop: float = 0.3,  # likewise between layers
-        state_drop: float = 0.25,  # likewise of the state before the recurrent product
-        emb_drop: float = 0.05,  # the part of the embeddings' numbers that training leaves out
-        weight_drop: float = 0.0,  # the part of the recurrent weights that training leaves out (Wan et al. 2013)
+        output_p: float = 0.5,  # the part of the outputs that training leaves out before the read-out
+        layer_p: float = 0.3,  # likewise between layers
+        hidden_p: float = 0.25,  # likewise of the state before the recurrent product
+        embed_p: float = 0.05,  # the part of the embeddings' numbers that training leaves out
+        weight_p: float = 0.0,  # the part of the recurrent weights that training leaves out (Wan et al. 2013)
     ):
         """Masks of outputs and states are one for all steps of a batch (Gal & Ghahramani 2016).
 
         Raises `ArchError` for dropouts that are none."""
-        check_parts(
-            dropout=dropout, layer_drop=layer_drop, state_drop=state_drop, emb_drop=emb_drop, weight_drop=weight_drop
-        )
+        check_parts(output_p=output_p, layer_p=layer_p, hidden_p=hidden_p, embed_p=embed_p, weight_p=weight_p)
         self.n_layers = n_layers
-        self.dropout = dropout
-        self.layer_drop = layer_drop
-        self.state_drop = state_drop
-        self.emb_drop = emb_drop
-        self.weight_drop = weight_drop
-        super().__init__(vocab_sz, emb_sz, n_hid, window)
+        self.output_p = output_p
+        self.layer_p = layer_p
+        self.hidden_p = hidden_p
+        self.embed_p = embed_p
+        self.weight_p = weight_p
+        super().__init__(vocab_sz, emb_sz, n_hid, seq_len)
 
     def layers(self, emb_sz, n_hid):
         self.inp = nn.ModuleList(
@@ -65,7 +63,7 @@ class CharMulLstm(CharModel):
             nn.init.ones_(o.bias[n_hid : 2 * n_hid])  # the cell remembers at first (Gers, Schmidhuber & Cummins 2000)
 
     def table(self):
-        return self.inp[0](self._drop(self.emb.weight[None], self.emb_drop)[0])
+        return self.inp[0](self._drop(self.emb.weight[None], self.embed_p)[0])
 
     def init_hidden(self, bs):
         return tuple(super(CharMulLstm, self).init_hidden(bs) for _ in range(2 * self.n_layers))  # h, c of every layer
@@ -73,8 +71,8 @@ class CharMulLstm(CharModel):
     def output(self, h):
         return h[-2]
 
-    def predict(self, outs):
-        return super().predict(self._drop(outs, self.dropout))
+    def head(self, outs):
+        return super().head(self._drop(outs, self.output_p))
 
     def step(self, inp, h):
         new, k = (), self.n_hid
@@ -86,19 +84,19 @@ class CharMulLstm(CharModel):
             new += (o.sigmoid() * c.tanh(), c)
         return new
 
-    def read_all(self, x, h):
+    def forward_seq(self, x, h):
         if is_compiling():
-            return super().read_all(x, h)  # the compiler wants the plain loop
-        z = look_up(self.table(), x.t())
+            return super().forward_seq(x, h)  # the compiler wants the plain loop
+        z = table_lookup(self.table(), x.t())
         outs = None
         new = ()
         k = self.n_hid
         for layer, u in enumerate(self.hid):
             if layer:
-                z = self.inp[layer](self._drop(outs, self.layer_drop))
-            m = self._drop(2 * z[..., 4 * k :].sigmoid(), self.state_drop)
+                z = self.inp[layer](self._drop(outs, self.layer_p))
+            m = self._drop(2 * z[..., 4 * k :].sigmoid(), self.hidden_p)
             outs, *hc = lstm_steps(
-                z[..., : 4 * k], self._drop(u.weight[None], self.weight_drop)[0], *h[2 * layer : 2 * layer + 2], m
+                z[..., : 4 * k], self._drop(u.weight[None], self.weight_p)[0], *h[2 * layer : 2 * layer + 2], m
             )
             new += tuple(hc)
         return outs, new

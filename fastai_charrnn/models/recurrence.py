@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.compiler import is_compiling
 
-__all__ = ["tanh_steps", "concat_steps", "tanh_sequence", "tanh_of", "look_up"]
+__all__ = ["tanh_steps", "concat_steps", "tanh_sequence", "fast_tanh_", "table_lookup"]
 
 _alike = 0.9  # of the batch: with more distinct beginnings than this, sharing costs more than it saves
 
@@ -49,7 +49,7 @@ def tanh_sequence(
     return _Sequence.apply(inp, w.to(inp.dtype), h.to(inp.dtype))
 
 
-def look_up(
+def table_lookup(
     table: Tensor,  # (V, k) what each character contributes
     x: Tensor,  # (…) int64 characters
 ) -> Tensor:  # (…, k)
@@ -57,7 +57,7 @@ def look_up(
     return F.embedding(x, table) if is_compiling() else _LookUp.apply(table, x)
 
 
-def tanh_of(
+def fast_tanh_(
     x: Tensor,  # any shape, floating; may be overwritten
 ) -> Tensor:  # of the same shape
     "tanh; on a CPU, where no gradient is wanted, as 2σ(2x)-1: PyTorch computes σ there eight times as fast. (In 16 bits that would be coarse.)"
@@ -104,7 +104,7 @@ class _Steps(torch.autograd.Function):
                 z.addmm_(h, w.t()) if before is None else z.add_((h @ w.t()).index_select(0, before))
             if w2 is not None:
                 torch.addmm(b2, z.relu_(), w2.t(), out=out)
-            h = tanh_of(out)
+            h = fast_tanh_(out)
         ctx.save_for_backward(w, w2, zs, hs)
         ctx.levels = levels
         ctx.ends = ends
@@ -163,7 +163,7 @@ class _Sequence(torch.autograd.Function):
     def forward(ctx, inp, w, h):
         outs, first = inp.clone(), h
         for out in outs:
-            h = tanh_of(out.addmm_(h, w.t()))
+            h = fast_tanh_(out.addmm_(h, w.t()))
         ctx.save_for_backward(outs, w, first)
         return outs
 

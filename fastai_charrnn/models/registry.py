@@ -5,13 +5,14 @@ class Mine(nn.Module): ...                # built as Mine(vocab_sz, emb_sz=…, 
 """
 
 import inspect
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from ..errors import ArchError
 
-__all__ = ["Arch", "register_arch", "list_archs", "get_arch", "check_takes"]
+__all__ = ["Arch", "register_arch", "list_archs", "get_arch", "check_takes", "new_names", "RENAMED"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,17 @@ class Arch:
 
 
 _archs: dict[str, Arch] = {}
+
+# Arguments of architectures by the names that version 0.1 had for them.
+RENAMED = {
+    "dropout": "output_p",
+    "layer_drop": "layer_p",
+    "emb_drop": "embed_p",
+    "state_drop": "hidden_p",
+    "weight_drop": "weight_p",
+    "tied": "tie_weights",
+    "window": "seq_len",
+}
 
 
 def register_arch(
@@ -67,6 +79,19 @@ def get_arch(
     if not callable(arch):
         raise ArchError(f"arch={arch!r} is neither the name of an architecture nor a class or function that builds one")
     return next((a for a in _archs.values() if a.cls is arch), Arch(getattr(arch, "__name__", "custom"), arch))
+
+
+def new_names(
+    cls: Callable,  # a class or function that builds a model
+    config: dict,  # arguments for it, by name
+) -> dict:  # by the names it has for them
+    "Replace names of version 0.1 that `cls` does not take, each with a `DeprecationWarning`."
+    takes = inspect.signature(cls).parameters
+    old = [k for k in config if k in RENAMED and k not in takes and RENAMED[k] in takes]
+    for k in old:
+        message = f"{cls.__name__}({k}=…) is now called {RENAMED[k]}; the old name goes with version 0.3"
+        warnings.warn(message, DeprecationWarning, stacklevel=4)
+    return {RENAMED[k] if k in old else k: v for k, v in config.items()}
 
 
 def check_takes(

@@ -8,7 +8,7 @@ from torch.compiler import is_compiling
 from ..errors import ArchError
 from .base import CharModel
 from .layers import ConcatLayer, GruLayer, Layer, LoopLayer, LstmLayer, RnnLayer, check_parts
-from .recurrence import concat_steps, look_up, tanh_steps
+from .recurrence import concat_steps, table_lookup, tanh_steps
 from .registry import register_arch
 
 __all__ = ["LayeredModel", "Char3Model", "CharLoopModel", "CharLoopConcatModel", "CharRnn", "CharGru", "CharLstm"]
@@ -24,30 +24,30 @@ class LayeredModel(CharModel, Layer):
         vocab_sz: int,
         emb_sz: int = 42,
         n_hid: int = 256,
-        window: int | None = 8,
+        seq_len: int | None = 8,
         n_layers: int = 1,  # recurrent layers, each reading the one below
-        dropout: float = 0.0,  # the part of each layer's outputs that training leaves out
+        output_p: float = 0.0,  # the part of each layer's outputs that training leaves out
         layer_norm: bool = False,  # whether each layer's outputs are normalised (Ba, Kiros & Hinton 2016)
-        tied: bool = False,  # whether characters are read out by their embeddings (Press & Wolf 2017); then emb_sz is n_hid
+        tie_weights: bool = False,  # whether characters are read out by their embeddings (Press & Wolf 2017); then emb_sz is n_hid
         identity: bool = False,  # whether hidden-to-hidden weights start as the identity (Le, Jaitly & Hinton 2015)
-        layer_drop: float
-        | None = None,  # the part left out between layers, where it is not `dropout`; `torch.nn.LSTM(dropout=p)` is dropout=0, layer_drop=p
+        layer_p: float
+        | None = None,  # the part left out between layers, where it is not `dropout`; `torch.nn.LSTM(dropout=p)` is dropout=0, layer_p=p
     ):
-        if layer_drop is None:
-            layer_drop = dropout
-        check_parts(dropout=dropout, layer_drop=layer_drop)
+        if layer_p is None:
+            layer_p = output_p
+        check_parts(output_p=output_p, layer_p=layer_p)
         if not isinstance(n_layers, int) or n_layers < 1:
             raise ArchError(f"n_layers={n_layers!r} is not a whole number from 1 up")
-        if tied and emb_sz != n_hid:
+        if tie_weights and emb_sz != n_hid:
             raise ArchError(
-                f"tied=True reads characters out by their embeddings, so that emb_sz={emb_sz} must be n_hid={n_hid}; pass emb_sz={n_hid}"
+                f"tie_weights=True reads characters out by their embeddings, so that emb_sz={emb_sz} must be n_hid={n_hid}; pass emb_sz={n_hid}"
             )
-        super().__init__(vocab_sz, emb_sz, n_hid, window)
+        super().__init__(vocab_sz, emb_sz, n_hid, seq_len)
         self.upper = nn.ModuleList([self.kind(n_hid, n_hid) for _ in range(n_layers - 1)])
         self.norms = nn.ModuleList([nn.LayerNorm(n_hid) for _ in range(n_layers if layer_norm else 0)])
-        self.drop = nn.Dropout(dropout)
-        self.layer_drop = layer_drop
-        if tied:
+        self.drop = nn.Dropout(output_p)
+        self.layer_p = layer_p
+        if tie_weights:
             self.out.weight = self.emb.weight
         if identity:
             for o in (self, *self.upper):
@@ -64,37 +64,35 @@ class LayeredModel(CharModel, Layer):
         top = self.layer_output(self._split(h)[-1])
         return self.norms[-1](top) if len(self.norms) else top
 
-    def predict(self, outs):
-        return super().predict(self.drop(outs))
+    def head(self, outs):
+        return super().head(self.drop(outs))
 
     def step(self, inp, h):
         states = self._split(h)
-        states[0] = self.layer_step(inp, states[0])
+        states[0] = self.cell(inp, states[0])
         for k, layer in enumerate(self.upper):
-            states[k + 1] = layer.layer_step(
-                layer.project(self._between(k, self.layer_output(states[k]))), states[k + 1]
-            )
+            states[k + 1] = layer.cell(layer.project(self._between(k, self.layer_output(states[k]))), states[k + 1])
         return self._joined(states)
 
-    def read_all(self, x, h):
+    def forward_seq(self, x, h):
         # cuDNN has no gradients outside training
         states = self._split(h)
         lib = self.fused and x.is_cuda and (self.training or not torch.is_grad_enabled())
         if lib:
             outs, states[0] = self.run_fused(self.emb(x.t()), states[0])
         else:
-            outs, states[0] = self.layer_run(look_up(self.table(), x.t()), states[0])
+            outs, states[0] = self.forward_layer(table_lookup(self.table(), x.t()), states[0])
         for k, layer in enumerate(self.upper):
             e = self._between(k, outs)
             if lib:
                 outs, states[k + 1] = layer.run_fused(e, states[k + 1])
             else:
-                outs, states[k + 1] = layer.layer_run(layer.project(e), states[k + 1])
+                outs, states[k + 1] = layer.forward_layer(layer.project(e), states[k + 1])
         return (self.norms[-1](outs) if len(self.norms) else outs), self._joined(states)
 
     def _between(self, k, outs):
         "What layer k+1 reads of layer k."
-        return F.dropout(self.norms[k](outs) if len(self.norms) else outs, self.layer_drop, self.training)
+        return F.dropout(self.norms[k](outs) if len(self.norms) else outs, self.layer_p, self.training)
 
     def _split(self, h):
         "The state, layer by layer."
@@ -115,23 +113,23 @@ class CharLoopModel(LoopLayer, LayeredModel):
 
     kind = LoopLayer
 
-    def read(self, x):
-        return super().read(x) if self.upper or is_compiling() else tanh_steps(self.table(), x.t(), self.hid.weight)
+    def encode(self, x):
+        return super().encode(x) if self.upper or is_compiling() else tanh_steps(self.table(), x.t(), self.hid.weight)
 
 
 @register_arch("char3")
 class Char3Model(CharLoopModel):
     "The same step three times: windows of exactly three characters. (The reference writes them out.)"
 
-    only_window = 3
+    fixed_seq_len = 3
 
-    def __init__(self, vocab_sz: int, emb_sz: int = 42, n_hid: int = 256, window: int = 3):
-        super().__init__(vocab_sz, emb_sz, n_hid, window)
+    def __init__(self, vocab_sz: int, emb_sz: int = 42, n_hid: int = 256, seq_len: int = 3):
+        super().__init__(vocab_sz, emb_sz, n_hid, seq_len)
 
-    def read(self, x):
+    def encode(self, x):
         if x.shape[1] != 3:
             raise ArchError(f"char3 reads windows of 3 characters, not {x.shape[1]}")
-        return super().read(x)
+        return super().encode(x)
 
 
 @register_arch("concat")
@@ -140,9 +138,9 @@ class CharLoopConcatModel(ConcatLayer, LayeredModel):
 
     kind = ConcatLayer
 
-    def read(self, x):
+    def encode(self, x):
         if self.upper or is_compiling():
-            return super().read(x)
+            return super().encode(x)
         return concat_steps(self.table(), x.t(), self.inp.weight[:, : self.n_hid], self.hid.weight, self.hid.bias)
 
 
@@ -152,9 +150,9 @@ class CharRnn(RnnLayer, LayeredModel):
 
     kind = RnnLayer
 
-    def read(self, x):
+    def encode(self, x):
         if self.upper or x.is_cuda or is_compiling():
-            return super().read(x)
+            return super().encode(x)
         return tanh_steps(self.table(), x.t(), self.rnn.weight_hh_l0)
 
 

@@ -70,7 +70,7 @@ class BestRecipe:
     emb_sz: int = 128
     config: dict = field(default_factory=dict)  # dropouts
     bs: int = 32  # streams
-    n: int = 32  # characters between two steps
+    seq_len: int = 32  # characters between two steps
     lr: float = 7e-3
     wd: float = 0.1
     val_bs: int = 8  # streams that validate: the fewer, the more is known before a character
@@ -81,11 +81,17 @@ class BestRecipe:
         **kwargs,  # as `CharDataLoaders.from_text`: valid_pct, vocab, device, path
     ) -> CharDataLoaders:
         "Streams, cut elsewhere every epoch; of a short text fewer."
-        bs = _fitting_streams(len(text), self.n, self.bs)
+        bs = _fitting_streams(len(text), self.seq_len, self.bs)
         return CharDataLoaders.from_text(
             text,
             **dict(
-                n=self.n, bs=bs, val_bs=min(self.val_bs, bs), target="every", stateful=True, shift=True, valid_pct=0.1
+                seq_len=self.seq_len,
+                bs=bs,
+                val_bs=min(self.val_bs, bs),
+                target="every",
+                stateful=True,
+                shift=True,
+                valid_pct=0.1,
             )
             | kwargs,
         )
@@ -133,8 +139,8 @@ def best_recipe(
     if not minutes > 0:
         raise DataError(f"minutes={minutes!r} is not a time above 0")
     work = minutes * (measured_speed() if speed is None else speed)
-    n_models, n_hid, dropout, state_drop, wd = next((rest for most, *rest in _sizes if work <= most), _sizes[-1][1:])
-    return BestRecipe(minutes, n_hid, n_models, config=dict(dropout=dropout, state_drop=state_drop), wd=wd)
+    n_models, n_hid, output_p, hidden_p, wd = next((rest for most, *rest in _sizes if work <= most), _sizes[-1][1:])
+    return BestRecipe(minutes, n_hid, n_models, config=dict(output_p=output_p, hidden_p=hidden_p), wd=wd)
 
 
 def measured_speed() -> float:
@@ -160,7 +166,7 @@ class DefaultRecipe:
     target: str = "every"  # as `CharDataLoaders.from_text`: "next" or "every"
     valid: str = "tail"  # likewise
     stride: int | None = None  # likewise
-    n: int = 32  # characters between two optimizer steps of a stream, or in a window
+    seq_len: int = 32  # characters between two optimizer steps of a stream, or in a window
     bs: int = 8  # streams, or windows in a batch
     val_bs: int | None = 8  # the same for validation: few streams lose little context
     epochs: int = 10  # times through the training part
@@ -170,7 +176,7 @@ class DefaultRecipe:
 
     def __str__(self) -> str:
         "One line for people."
-        rows = "streams" if self.stateful else f"windows of {self.n} characters"
+        rows = "streams" if self.stateful else f"windows of {self.seq_len} characters"
         times = "1 epoch" if self.epochs == 1 else f"{self.epochs} epochs"
         return f"{self.arch}, {self.n_hid} units, {times}, {self.bs} {rows} at a time, for {self.n_chars:,} characters"
 
@@ -199,7 +205,7 @@ class DefaultRecipe:
         **kwargs,  # as `CharDataLoaders.from_text`: valid_pct, vocab, device, path, seed
     ) -> CharDataLoaders:
         "The text as streams or windows. Raises `DataError` as `from_text`."
-        names = ("n", "stride", "target", "stateful", "valid", "bs", "val_bs")
+        names = ("seq_len", "stride", "target", "stateful", "valid", "bs", "val_bs")
         own = {k: getattr(self, k) for k in names} | dict(shift=self.stateful)
         return CharDataLoaders.from_text(text, **own | kwargs)
 
@@ -246,7 +252,7 @@ def default_recipe(
     if not is_count(n_chars):
         raise DataError(f"n_chars={n_chars!r} must be a whole number from 1 up")
     size = _size_of(n_chars)
-    bs = _fitting_streams(n_chars, DefaultRecipe.n, size.bs)
+    bs = _fitting_streams(n_chars, DefaultRecipe.seq_len, size.bs)
     config = _taken(size.arch, size.dropouts)
     return DefaultRecipe(n_chars, size.arch, epochs=size.epochs, bs=bs, val_bs=min(bs, 8), config=config)
 
@@ -262,17 +268,17 @@ class _TextSize(NamedTuple):
 
 
 _text_sizes = (
-    _TextSize(60_000, "mullstm", 14, 8, dict(dropout=0.4, state_drop=0.2, emb_drop=0.05)),
-    _TextSize(150_000, "mullstm", 10, 8, dict(dropout=0.3, state_drop=0.1, emb_drop=0.05)),
-    _TextSize(350_000, "mullstm", 7, 16, dict(dropout=0.2, state_drop=0.05, emb_drop=0.05)),
-    _TextSize(700_000, "mullstm", 4, 16, dict(dropout=0.1, state_drop=0.05, emb_drop=0.05)),
-    _TextSize(1_200_000, "gru", 2, 32, dict(dropout=0.0, state_drop=0.0, emb_drop=0.0)),
-    _TextSize(math.inf, "gru", 1, 32, dict(dropout=0.0, state_drop=0.0, emb_drop=0.0)),
+    _TextSize(60_000, "mullstm", 14, 8, dict(output_p=0.4, hidden_p=0.2, embed_p=0.05)),
+    _TextSize(150_000, "mullstm", 10, 8, dict(output_p=0.3, hidden_p=0.1, embed_p=0.05)),
+    _TextSize(350_000, "mullstm", 7, 16, dict(output_p=0.2, hidden_p=0.05, embed_p=0.05)),
+    _TextSize(700_000, "mullstm", 4, 16, dict(output_p=0.1, hidden_p=0.05, embed_p=0.05)),
+    _TextSize(1_200_000, "gru", 2, 32, dict(output_p=0.0, hidden_p=0.0, embed_p=0.0)),
+    _TextSize(math.inf, "gru", 1, 32, dict(output_p=0.0, hidden_p=0.0, embed_p=0.0)),
 )
 
 
-def _fitting_streams(n_chars, n, bs):
-    return max(min(bs, int(n_chars * 0.9) // (4 * n)), 1)  # each with four steps or more
+def _fitting_streams(n_chars, seq_len, bs):
+    return max(min(bs, int(n_chars * 0.9) // (4 * seq_len)), 1)  # each with four steps or more
 
 
 def _size_of(n_chars):
@@ -294,12 +300,14 @@ def _other_arch(recipe, arch):
 
 def _needs_windows(arch, given):
     "Whether an architecture or one of the given fields excludes streams."
-    only = getattr(get_arch(arch).cls, "only_window", None)
+    only = getattr(get_arch(arch).cls, "fixed_seq_len", None)
     asked = given.get("stateful") is False or given.get("target") == "next" or "stride" in given
     return only is not None or asked or given.get("valid", "tail") != "tail"
 
 
 def _windows_of(arch):
     "Fields for windows: those of lesson 6."
-    n = getattr(get_arch(arch).cls, "only_window", None) or 8
-    return dict(stateful=False, target="next", n=n, bs=512, val_bs=None, epochs=4, lr=5e-3, emb_sz=42, config={})
+    seq_len = getattr(get_arch(arch).cls, "fixed_seq_len", None) or 8
+    return dict(
+        stateful=False, target="next", seq_len=seq_len, bs=512, val_bs=None, epochs=4, lr=5e-3, emb_sz=42, config={}
+    )

@@ -66,10 +66,12 @@ class Lesson:
     ) -> CharDataLoaders:
         "The data as the lesson had it. Raises `DataError` for a text too short for its split."
         if not self.stateful:
-            return CharDataLoaders.from_text(text, n=8, bs=512, valid="random", valid_pct=0.2, target="every", **kwargs)
+            return CharDataLoaders.from_text(
+                text, seq_len=8, bs=512, valid="random", valid_pct=0.2, target="every", **kwargs
+            )
         return CharDataLoaders.from_text(
             merge_rare(text),
-            n=8,
+            seq_len=8,
             bs=64,
             valid="tail",
             valid_pct=lesson_pct(text),
@@ -127,7 +129,7 @@ LESSONS = {
             ((1e-2, 2), ("sgdr", 1e-2, 6)),
             1.2524,
             n_hid=512,
-            config=dict(n_layers=2, layer_drop=0.5),
+            config=dict(n_layers=2, layer_p=0.5),
             wd=1e-5,
         ),
     )

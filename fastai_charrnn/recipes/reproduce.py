@@ -51,10 +51,10 @@ class Recipe:
         return [p for _, losses in self.phases for p in losses]
 
 
-_eight = dict(n=8, stride=1, bs=512, valid="random", valid_pct=0.2, seed=42)
+_eight = dict(seq_len=8, stride=1, bs=512, valid="random", valid_pct=0.2, seed=42)
 RECIPES = {
     "char3": Recipe(
-        dict(n=3, stride=3, bs=512, valid="last"),
+        dict(seq_len=3, stride=3, bs=512, valid="last"),
         ((1e-2, ((2.101551, 1.388842),)), (1e-3, ((1.863796, 0.42308),))),
         {"y. ": "y. T", " an": " and"},
         valid=False,

@@ -33,7 +33,7 @@ def slow(text, cut, order):
 @settings(deadline=None, max_examples=30)
 @given(st.text("abc ", min_size=30, max_size=120))
 def test_it_is_the_formula(text):
-    dls = CharDataLoaders.from_text(text, n=2, bs=2, valid="tail", valid_pct=0.3, device="cpu")
+    dls = CharDataLoaders.from_text(text, seq_len=2, bs=2, valid="tail", valid_pct=0.3, device="cpu")
     cut = dls.train_ds.info["spans"][0][0][1]
     for s in ngram_baseline(dls).scores:
         assert s.nats == pytest.approx(slow(text, cut, s.context), abs=1e-9)
@@ -56,7 +56,7 @@ def test_probabilities_sum_to_one_over_the_vocabulary(small):
     vocab = CharDataLoaders.from_text(text, bs=64).vocab
     for c in list(vocab)[1:]:
         dls = CharDataLoaders.from_text(
-            text + "xxxxxxx the va" + c, n=2, bs=64, valid=[len(text) + 12], vocab=vocab, device="cpu"
+            text + "xxxxxxx the va" + c, seq_len=2, bs=64, valid=[len(text) + 12], vocab=vocab, device="cpu"
         )
         info = dict(spans=(((0, len(text)),), ((len(text) + 14, len(text) + 15),)))
         dls.train_ds.info = info

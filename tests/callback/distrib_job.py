@@ -41,7 +41,7 @@ def data(path, size=6_000, n=8, **kw):
     "Alike in every process but for `bs`: all ranks together have the batches of one process."
     return CharDataLoaders.from_text(
         python_reference()[:size],
-        n=n,
+        seq_len=n,
         bs=256 // WORLD,
         val_bs=500 // WORLD,
         valid="tail",

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from fastai_charrnn.all import CharDataLoaders, char_learner
 from fastai_charrnn.data.loaders import WindowDL
-from fastai_charrnn.data.sharding import my_rows
+from fastai_charrnn.data.sharding import shard_indices
 from fastai_charrnn.errors import DistribError
 
 JOB = str(Path(__file__).with_name("distrib_job.py"))
@@ -88,7 +88,7 @@ def found(job, folder, world=1, **env):
 def test_every_window_is_taken_once_in_the_batches_of_one_process(m, bs, world, drop_last):
     idxs = torch.randperm(m) + 7
     whole = [b for b in idxs.split(bs * world) if len(b) == bs * world or not drop_last] if m else []
-    parts = [my_rows(idxs, bs, r, world, drop_last) for r in range(world)]
+    parts = [shard_indices(idxs, bs, r, world, drop_last) for r in range(world)]
     assert {len(counts) for _, counts in parts} == {len(whole)}  # all take as many steps
     for k, batch in enumerate(whole):
         mine = [rows.split(bs)[k] for rows, _ in parts]

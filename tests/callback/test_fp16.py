@@ -13,7 +13,9 @@ from fastai_charrnn.errors import DataError
 
 
 def build(small, arch, size=4_000, **kw):
-    dls = CharDataLoaders.from_text(small[:size], n=3 if arch == "char3" else 8, bs=256, valid="tail", device="cpu")
+    dls = CharDataLoaders.from_text(
+        small[:size], seq_len=3 if arch == "char3" else 8, bs=256, valid="tail", device="cpu"
+    )
     return char_learner(dls, arch, **dict(n_hid=32, emb_sz=16, seed=0, config=CALM.get(arch)) | kw)
 
 
@@ -84,7 +86,7 @@ def test_fp16_on_a_cpu_is_a_typed_error(small):
 @pytest.mark.parametrize("mode", ["to_bf16", "to_fp16"])
 @pytest.mark.parametrize("arch", list_archs())
 def test_mixed_precision_trains_on_a_gpu(small, arch, mode):
-    dls = CharDataLoaders.from_text(small, n=3 if arch == "char3" else 8, bs=256, valid="tail", device="cuda")
+    dls = CharDataLoaders.from_text(small, seq_len=3 if arch == "char3" else 8, bs=256, valid="tail", device="cuda")
     learn, plain = (char_learner(dls, arch, n_hid=64, seed=0) for _ in range(2))
     getattr(learn, mode)()
     assert (fit(learn)[-1] - fit(plain)[-1]).abs() < 0.1

@@ -13,16 +13,16 @@ from fastai_charrnn.all import BestRecipe, CharDataLoaders, DataError, char_lear
 
 matplotlib.use("Agg")
 MODES = {
-    "windows": dict(n=8, bs=256),
-    "every": dict(n=8, bs=64, target="every"),
-    "streams": dict(n=16, bs=16, target="every", stateful=True, shift=True),
+    "windows": dict(seq_len=8, bs=256),
+    "every": dict(seq_len=8, bs=64, target="every"),
+    "streams": dict(seq_len=16, bs=16, target="every", stateful=True, shift=True),
 }
 
 
 def _learner(small, mode="windows", path=".", arch="gru", **kw):
     dls = CharDataLoaders.from_text(small[:10_000], device="cpu", path=path, **MODES[mode])
     dls.train.seed(3)
-    return char_learner(dls, arch, n_hid=24, config=dict(n_layers=2, dropout=0.2), seed=0, **kw)
+    return char_learner(dls, arch, n_hid=24, config=dict(n_layers=2, output_p=0.2), seed=0, **kw)
 
 
 def _found(learn, **kw):

@@ -165,10 +165,12 @@ def test_the_verdict_of_the_best_recipe_does_not_propose_itself():
 
 
 @pytest.mark.parametrize(
-    "kw", [dict(), dict(valid="blocks"), dict(target="every"), dict(target="every", stateful=True, bs=8, n=16)], ids=str
+    "kw",
+    [dict(), dict(valid="blocks"), dict(target="every"), dict(target="every", stateful=True, bs=8, seq_len=16)],
+    ids=str,
 )
 def test_the_part_held_out_has_the_validation_loss(small, kw):
-    dls = CharDataLoaders.from_text(small, **dict(bs=64, n=8) | kw, device="cpu")
+    dls = CharDataLoaders.from_text(small, **dict(bs=64, seq_len=8) | kw, device="cpu")
     learn = char_learner(dls, n_hid=16, seed=0)
     spans = held_out(learn, small)
     assert sum(b - a for a, b in spans) == pytest.approx(3000, abs=10)

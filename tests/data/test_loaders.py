@@ -21,7 +21,9 @@ from fastai_charrnn.errors import CharRnnWarning, CorpusError, DataError, Unknow
 @given(st.text("abcdé漢\n ", min_size=12, max_size=200), st.integers(1, 6), st.integers(1, 3), st.integers(1, 7))
 def test_every_batch_is_windows_of_the_text_and_every_window_comes_once(text, n, stride, bs):
     try:
-        dls = CharDataLoaders.from_text(text, n=n, stride=stride, bs=bs, valid="random", valid_pct=0.2, device="cpu")
+        dls = CharDataLoaders.from_text(
+            text, seq_len=n, stride=stride, bs=bs, valid="random", valid_pct=0.2, device="cpu"
+        )
     except DataError as e:
         assume("no validation windows" not in str(e) and "less than one batch" not in str(e))
         raise
@@ -92,7 +94,7 @@ def test_what_fastai_asks_of_dls(dls):
         and dls.c == len(dls.vocab)
         and dls.bs == 256
         and dls.n_inp == 1
-        and dls.window == 8
+        and dls.seq_len == 8
     )
     assert dls.device == torch.device("cpu") and dls.to("cpu") is dls and len(dls.train.items) == dls.n
 

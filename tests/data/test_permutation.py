@@ -83,7 +83,7 @@ def test_looks_like_a_shuffle(n, seed):
 
 def test_batches_of_an_epoch_hold_every_window_once():
     text = "the quick brown fox jumps over it. " * 40_000
-    dls = CharDataLoaders.from_text(text, n=2, bs=2**15, valid="random", valid_pct=0.2, device="cpu")
+    dls = CharDataLoaders.from_text(text, seq_len=2, bs=2**15, valid="random", valid_pct=0.2, device="cpu")
     assert len(dls.train_ds) > MANY and isinstance(dls.train_ds.starts, DrawnStarts)
     set_seed(3)
     idxs = dls.train.get_idxs()

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from fastai_charrnn.data.splits import audit, split_streams, split_windows
 from fastai_charrnn.errors import DataError
 
-sizes = dict(n_chars=st.integers(40, 400), n=st.integers(1, 9), stride=st.integers(1, 4), valid_pct=st.floats(0.1, 0.6))
+sizes = dict(
+    n_chars=st.integers(40, 400), seq_len=st.integers(1, 9), stride=st.integers(1, 4), valid_pct=st.floats(0.1, 0.6)
+)
 
 
 def _chars(starts, n):

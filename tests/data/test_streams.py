@@ -19,7 +19,7 @@ def _text(n):
 
 def _dls(n_chars=1000, **kw):
     return CharDataLoaders.from_text(
-        _text(n_chars), **dict(n=7, bs=5, target="every", stateful=True, device="cpu") | kw
+        _text(n_chars), **dict(seq_len=7, bs=5, target="every", stateful=True, device="cpu") | kw
     )
 
 
@@ -33,7 +33,7 @@ def test_validation_holds_every_character_of_its_part_once(n_chars, n, bs, state
     text = "".join(chr(0x4E00 + i) for i in range(n_chars))  # every character is another one
     kw = dict(valid="tail", valid_pct=valid_pct, target="every", stateful=stateful)
     try:
-        dls = CharDataLoaders.from_text(text, n=n, bs=bs, val_bs=bs, device="cpu", **kw)
+        dls = CharDataLoaders.from_text(text, seq_len=n, bs=bs, val_bs=bs, device="cpu", **kw)
     except DataError as e:
         assume(not re.search("need at least|no validation windows|no training windows|less than one batch", str(e)))
         raise
@@ -50,7 +50,7 @@ def test_validation_holds_every_character_of_its_part_once(n_chars, n, bs, state
 @given(st.integers(100, 600), st.integers(1, 40), st.integers(1, 12))
 def test_rows_go_on_where_the_batch_before_left_them(n_chars, n, bs):
     text = "".join(chr(0x4E00 + i) for i in range(n_chars))
-    dls = CharDataLoaders.from_text(text, n=n, bs=bs, target="every", stateful=True, device="cpu")
+    dls = CharDataLoaders.from_text(text, seq_len=n, bs=bs, target="every", stateful=True, device="cpu")
     for dl in dls:
         batches = list(dl)
         for (_, y), (x, _) in zip(batches, batches[1:]):
@@ -63,7 +63,7 @@ def test_rows_go_on_where_the_batch_before_left_them(n_chars, n, bs):
 def test_blocks_validate_each_of_their_characters_once():
     text = "".join(chr(0x4E00 + i) for i in range(900))
     dls = CharDataLoaders.from_text(
-        text, n=8, bs=16, val_bs=7, valid="blocks", valid_pct=0.2, target="every", device="cpu"
+        text, seq_len=8, bs=16, val_bs=7, valid="blocks", valid_pct=0.2, target="every", device="cpu"
     )
     parts = "".join(text[slice(*o)] for o in dls.train_ds.info["spans"][1])
     assert sorted(_targets(dls.valid)) == sorted(dls.vocab.encode(parts).tolist())
@@ -74,7 +74,7 @@ def test_blocks_validate_each_of_their_characters_once():
 
 def test_every_target_of_a_window_is_the_character_after():
     text = _text(500)
-    dls = CharDataLoaders.from_text(text, n=8, bs=16, target="every", valid="random", device="cpu")
+    dls = CharDataLoaders.from_text(text, seq_len=8, bs=16, target="every", valid="random", device="cpu")
     assert dls.train_ds.info["stride"] == 8 and len(dls.train_ds) + len(dls.valid_ds) == (500 - 8 + 7) // 8
     for dl in dls:
         for x, y in dl:
@@ -83,9 +83,9 @@ def test_every_target_of_a_window_is_the_character_after():
 
 def test_batches_are_the_same_from_a_file_on_disk(tmp_path):
     (tmp_path / "t.txt").write_text(_text(3000))
-    a = CharDataLoaders.from_file(tmp_path / "t.txt", n=16, bs=8, target="every", stateful=True, device="cpu")
+    a = CharDataLoaders.from_file(tmp_path / "t.txt", seq_len=16, bs=8, target="every", stateful=True, device="cpu")
     b = CharDataLoaders.from_text(
-        encode_file(tmp_path / "t.txt"), n=16, bs=8, target="every", stateful=True, device="cpu"
+        encode_file(tmp_path / "t.txt"), seq_len=16, bs=8, target="every", stateful=True, device="cpu"
     )
     for one, other in zip(a, b):
         for p, q in zip(one, other, strict=True):
@@ -96,7 +96,7 @@ def test_batches_are_the_same_from_a_file_on_disk(tmp_path):
 @given(st.integers(100, 600), st.integers(1, 40), st.integers(1, 12))
 def test_shifted_streams_are_cut_elsewhere_each_epoch(n_chars, n, bs):
     text = "".join(chr(0x4E00 + i) for i in range(n_chars))
-    dls = CharDataLoaders.from_text(text, n=n, bs=bs, target="every", stateful=True, shift=True, device="cpu")
+    dls = CharDataLoaders.from_text(text, seq_len=n, bs=bs, target="every", stateful=True, shift=True, device="cpu")
     seen = []
     n_train = dls.train_ds.info["spans"][0][0][1] - 1
     for _ in range(8):
@@ -136,7 +136,7 @@ def test_what_streams_cannot_do_is_said():
         with pytest.raises(DataError, match=words):
             _dls(**kw)
     with pytest.raises(DataError, match="n=0"):
-        _dls(n=0)
+        _dls(seq_len=0)
 
 
 def test_they_show_themselves(capsys):
@@ -162,7 +162,7 @@ def test_the_dataset_says_what_it_holds():
 
 @pytest.mark.corpus
 def test_the_whole_corpus_once(text):
-    dls = CharDataLoaders.from_text(text, n=64, bs=64, valid_pct=0.1, target="every", stateful=True, device="cpu")
+    dls = CharDataLoaders.from_text(text, seq_len=64, bs=64, valid_pct=0.1, target="every", stateful=True, device="cpu")
     a, b = dls.valid_ds.spans[0]
     assert (a, b) == (540803, 600893) and sum(y.numel() for _, y in dls.valid) == b - a
     assert torch.equal(

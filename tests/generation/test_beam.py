@@ -12,7 +12,7 @@ from fastai_charrnn.errors import GenerationError
 
 
 def build(arch, seed=0):
-    dls = CharDataLoaders.from_text("abcd" * 20, n=3, bs=16, valid="tail", device="cpu")
+    dls = CharDataLoaders.from_text("abcd" * 20, seq_len=3, bs=16, valid="tail", device="cpu")
     learn = char_learner(dls, arch, n_hid=12, emb_sz=6, seed=seed)
     for p in learn.model.parameters():
         p.data *= 4

@@ -8,14 +8,20 @@ import numpy as np
 import plain_sampling as plain
 import pytest
 import torch
-from small_models import Whole, build, carried, lively
+from small_models import Whole, build, lively, stateful
 
 from fastai_charrnn.all import CharRnn, CharRnnWarning
-from fastai_charrnn.generation.decoders import Carried, SlidingWindow, WindowsInFlight, decoder, eval_mode
+from fastai_charrnn.generation.decoders import (
+    SlidingWindowDecoder,
+    StaggeredWindowDecoder,
+    StatefulDecoder,
+    decoder,
+    eval_mode,
+)
 
 
 def test_a_carried_state_reads_prompts_whole_and_one_character_a_step(small):
-    learn = carried(small)
+    learn = stateful(small)
     learn.model.out.bias.data[0] = -99.0  # or `predict_next` would write padding, as the reference may
     m = copy.deepcopy(learn.model).double()
     for prompt in ("", "x", "class definitions are longer than any window, the valu"):
@@ -32,7 +38,7 @@ def test_a_carried_state_reads_prompts_whole_and_one_character_a_step(small):
             for i in ids:
                 h = read(h, i)
             for _ in range(60):
-                want.append(1 + plain.pick(plain.warm(m.readout(h)[0, 1:].tolist(), 0.8), next(us)))
+                want.append(1 + plain.pick(plain.warm(m.log_probs(h)[0, 1:].tolist(), 0.8), next(us)))
                 h = read(h, want[-1])
         assert got.new == learn.dls.vocab.decode(want)
         assert learn.score(got.text).log_probs[len(prompt) :] == pytest.approx(got.log_probs, abs=1e-5)
@@ -50,15 +56,15 @@ def test_the_model_says_which_decoder_it_needs(small):
     ids = torch.ones(2, 8, dtype=torch.int64)
     rnn = build(small, "rnn").model
     assert (
-        type(decoder(rnn, ids)) is WindowsInFlight
-        and type(decoder(Whole(rnn), ids)) is SlidingWindow
-        and type(decoder(carried(small).model, ids)) is Carried
+        type(decoder(rnn, ids)) is StaggeredWindowDecoder
+        and type(decoder(Whole(rnn), ids)) is SlidingWindowDecoder
+        and type(decoder(stateful(small).model, ids)) is StatefulDecoder
     )
 
 
 @pytest.mark.parametrize("arch", ["lstm", "carried", "whole"])
 def test_rows_can_be_left_out_reordered_and_doubled(small, arch):
-    learn = carried(small) if arch == "carried" else build(small, "lstm")
+    learn = stateful(small) if arch == "carried" else build(small, "lstm")
     model = Whole(learn.model).eval() if arch == "whole" else learn.model
     torch.manual_seed(0)
     ids = torch.randint(1, 30, (4, 8))

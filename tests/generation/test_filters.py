@@ -20,8 +20,8 @@ from fastai_charrnn.generation.filters import (
     keep_top_p,
     penalize_repetition,
 )
-from fastai_charrnn.generation.options import Options
-from fastai_charrnn.generation.sampling import Uniforms, Writer, stream_keys
+from fastai_charrnn.generation.options import GenerationConfig
+from fastai_charrnn.generation.sampling import Sampler, Uniforms, stream_keys
 
 chosen = st.sampled_from([-9.0, -5.0, -3.5, -2.0, -1.25, -0.5, -0.1, 0.0, 0.3, 2.0])
 logits = chosen | st.floats(-30, 3).map(lambda v: round(v, 3))
@@ -98,7 +98,7 @@ def test_together_they_apply_in_hugging_faces_order(rows, seen, penalty, tempera
         assume(all(abs(v - least * max(o)) > 1e-12 for v in o))
         want.append(plain.min_p(r, least))
     mask = torch.tensor([[i in seen for i in range(6)]] * len(rows))
-    same(filter_scores(t(rows), Options(temperature, k, p, least, penalty), mask), want)
+    same(filter_scores(t(rows), GenerationConfig(temperature, k, p, least, penalty), mask), want)
 
 
 @given(rows, st.lists(st.floats(0, 1, exclude_max=True) | st.sampled_from([0.0, 1 - 2.0**-52]), min_size=4, max_size=4))
@@ -140,7 +140,7 @@ class Die(torch.nn.Module):
 
 
 def throws(o, k=500):
-    writer = Writer(Die(), torch.zeros(200, 4, dtype=torch.int64), o, np.arange(200))
+    writer = Sampler(Die(), torch.zeros(200, 4, dtype=torch.int64), o, np.arange(200))
     return writer.write(k)[0].numpy()
 
 
@@ -166,7 +166,7 @@ def chi_square_p(counts, probs):
     ids=str,
 )
 def test_a_hundred_thousand_draws_are_distributed_as_asked(kw, record_property):
-    o = Options(seed=11, **kw)
+    o = GenerationConfig(seed=11, **kw)
     want = plain.warm([math.log(p) for p in LOADED], o.temperature)
     for f, v in ((plain.top_k, o.top_k), (plain.top_p, o.top_p), (plain.min_p, o.min_p)):
         if v is not None:
@@ -178,7 +178,7 @@ def test_a_hundred_thousand_draws_are_distributed_as_asked(kw, record_property):
 
 
 def test_neighbours_in_time_and_in_the_batch_are_independent():
-    t = throws(Options(temperature=1, seed=12)) - 1
+    t = throws(GenerationConfig(temperature=1, seed=12)) - 1
     joint = np.outer(LOADED, LOADED).ravel()
     for pairs in (t[:, :-1:2] * 7 + t[:, 1::2], t[::2] * 7 + t[1::2]):
         assert chi_square_p(np.bincount(pairs.ravel(), minlength=49), joint) > 1e-3
@@ -241,11 +241,13 @@ def test_uniforms_are_the_same_however_many_are_taken_at_a_time_and_whoever_else
 )
 def test_options_without_sense_name_themselves(kw):
     with pytest.raises(GenerationError, match=next(iter(kw))):
-        Options(**kw)
+        GenerationConfig(**kw)
 
 
 def test_numbers_of_any_type_are_taken():
-    o = Options(np.float32(0.5), top_k=np.int64(3), top_p=1, repetition_penalty=2**70, seed=np.uint64(2**64 - 1))
+    o = GenerationConfig(
+        np.float32(0.5), top_k=np.int64(3), top_p=1, repetition_penalty=2**70, seed=np.uint64(2**64 - 1)
+    )
     assert (o.temperature, o.top_k, o.top_p, o.repetition_penalty, o.seed) == (
         0.5,
         3,

@@ -6,7 +6,7 @@ import numpy as np
 import plain_sampling as plain
 import pytest
 import torch
-from small_models import Whole, build, carried, lively, random_prompts
+from small_models import Whole, build, lively, random_prompts, stateful
 
 from fastai_charrnn.all import CharRnnWarning
 
@@ -33,7 +33,7 @@ def test_a_thousand_prompts_are_continued_as_the_plain_sliding_window_does(small
 
 @pytest.mark.parametrize("arch", ["rnn", "lstm", "carried"])
 def test_a_text_depends_on_its_prompt_its_number_and_the_seed_alone(small, arch):
-    learn = carried(small) if arch == "carried" else lively(build(small, arch))
+    learn = stateful(small) if arch == "carried" else lively(build(small, arch))
     kw = dict(n=300, temperature=0.9, top_k=20, repetition_penalty=1.1, seed=2**63)
     alone = learn.generate("the valu", **kw)
     crowd = learn.generate(["x", "the valu", "", "class of" * 5, "the valu"], num=3, **kw)

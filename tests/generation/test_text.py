@@ -58,7 +58,7 @@ def _ids(*lengths):
 @pytest.mark.parametrize("arch", list_archs())
 def test_windows_in_flight_write_what_the_plain_sliding_window_writes(arch):
     model = _lively(get_arch(arch).cls)
-    ids = _ids(0, 2, 3, *[8] * 60)[:, -model.window :]
+    ids = _ids(0, 2, 3, *[8] * 60)[:, -model.seq_len :]
     plain = greedy_ids(Whole(model), ids, 40, loops=False)
     assert torch.equal(greedy_ids(model, ids, 40, loops=False), plain) and len(plain.unique()) > 5
     for row, want in zip(ids, plain):
@@ -69,7 +69,7 @@ def test_windows_in_flight_write_what_the_plain_sliding_window_writes(arch):
 @pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 700])
 def test_loops_are_copied_as_they_would_be_computed(arch, n):
     model = _lively(get_arch(arch).cls, 3).double()
-    ids = _ids(0, 5, 8, 8)[:, -model.window :]
+    ids = _ids(0, 5, 8, 8)[:, -model.seq_len :]
     assert torch.equal(greedy_ids(model, ids, n), greedy_ids(model, ids, n, loops=False))
 
 
@@ -95,8 +95,8 @@ def test_a_learned_first_state_is_used_in_every_window():
         def start(self, inp):
             return self.step(inp, self.init_hidden(len(inp)))
 
-        def read(self, x):
-            return CharModel.read(self, x)
+        def encode(self, x):
+            return CharModel.encode(self, x)
 
     model = _lively(Learned, 4)
     before = model.h0.detach().clone()

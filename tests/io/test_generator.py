@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from fastai_charrnn.all import ModelFileError, load_model, save_model
-from fastai_charrnn.io.generator import load_writer
+from fastai_charrnn.io.generator import load_generator
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def path(trained, tmp_path_factory):
 
 def test_writes_what_the_learner_writes(path):
     learn = load_model(path, device="cpu")
-    write = load_writer(path.with_suffix(""), device="cpu")
+    write = load_generator(path.with_suffix(""), device="cpu")
     assert write.predict_next(["the valu", ""], n=30) == learn.predict_next(["the valu", ""], n=30)
     a, b = (o.generate("the valu", 50, top_p=0.9, seed=3, num=2) for o in (learn, write))
     assert [o.text for o in a] == [o.text for o in b] and a[0].text != a[1].text
@@ -43,7 +43,7 @@ def test_files_that_are_none_are_refused_as_by_load_model(path, tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(path.read_bytes()[:-4])
     for bad in (tmp_path / "bad", tmp_path / "none"):
         said = []
-        for load in (load_writer, load_model):
+        for load in (load_generator, load_model):
             with pytest.raises(ModelFileError) as e:
                 load(bad)
             said.append(str(e.value))

@@ -28,7 +28,7 @@ def test_every_architecture_comes_back_equal(dls, tmp_path, arch):
     assert type(again.model) is type(learn.model) and again.predict_next("the valu", n=15) == learn.predict_next(
         "the valu", n=15
     )
-    assert again.dls.vocab == dls.vocab and again.dls.window == 8 and not again.model.training
+    assert again.dls.vocab == dls.vocab and again.dls.seq_len == 8 and not again.model.training
 
 
 def test_a_loaded_model_evaluates_and_remembers_its_training(path, trained, small):
@@ -62,7 +62,7 @@ def test_the_file_says_what_it_is_without_weights_being_read(path, trained):
     assert (
         d["arch"] == "rnn"
         and d["config"] == dict(emb_sz=42, n_hid=64)
-        and d["window"] == 8
+        and d["seq_len"] == 8
         and d["vocab"] == trained.dls.vocab.itos
         and d["format"] == 2
     )
@@ -128,8 +128,8 @@ def _forged(path, to, change=None, tensors=None):
         (lambda d: d.pop("vocab"), "cannot be read"),
         (lambda d: d.update(vocab=["\0", "a"]), "tensor 'emb.weight' is"),
         (lambda d: d.update(vocab=["a"]), "starts with the padding"),
-        (lambda d: d.update(window="8"), "window of the wrong kind"),
-        (lambda d: d.update(window=0), "window=0"),
+        (lambda d: d.update(seq_len="8"), "seq_len of the wrong kind"),
+        (lambda d: d.update(seq_len=0), "seq_len=0"),
         (lambda d: d.update(arch="lstm"), "its description calls for"),
         (lambda d: d.update(config=[]), "config of the wrong kind"),
     ],

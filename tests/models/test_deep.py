@@ -26,7 +26,7 @@ V = 30
 
 def _model(arch, /, **kw):
     torch.manual_seed(1)
-    m = get_arch(arch).cls(V, **dict(emb_sz=7, n_hid=16, window=None) | kw).double()
+    m = get_arch(arch).cls(V, **dict(emb_sz=7, n_hid=16, seq_len=None) | kw).double()
     m.target = "every"
     for p in m.parameters():
         p.data.add_(torch.randn_like(p), alpha=0.1)
@@ -109,11 +109,11 @@ def test_the_scaled_lstm_is_the_loop_written_out():
 @pytest.mark.parametrize("mode", ["next", "every", "streams"])
 def test_they_learn_and_write_in_all_modes_and_from_a_file(arch, mode, tmp_path):
     text = human_numbers()[:12000]
-    kw = dict(n=16, bs=32, valid="tail", valid_pct=0.1, device="cpu")
+    kw = dict(seq_len=16, bs=32, valid="tail", valid_pct=0.1, device="cpu")
     dls = CharDataLoaders.from_text(
         text, **kw | (dict(n=8) if mode == "next" else dict(target="every", stateful=mode == "streams"))
     )
-    learn = char_learner(dls, arch, n_hid=32, emb_sz=24, config=dict(dropout=0.1), seed=0)
+    learn = char_learner(dls, arch, n_hid=32, emb_sz=24, config=dict(output_p=0.1), seed=0)
     with learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(2, 1e-2)
     assert learn.training_log.rows[-1]["valid_loss"] < 2.3  # even odds: 3.0
@@ -126,9 +126,9 @@ def test_they_learn_and_write_in_all_modes_and_from_a_file(arch, mode, tmp_path)
 @deep
 def test_dropout_is_for_training_alone(arch, config):
     m = _model(arch, **config)
-    m.window = 8
+    m.seq_len = 8
     assert not torch.equal(m(_x()), m(_x())) and torch.equal(m.eval()(_x()), m(_x()))
-    for k in ("dropout", "layer_drop"):
+    for k in ("output_p", "layer_p"):
         with pytest.raises(ArchError, match=f"{k}=1.5"):
             get_arch(arch).cls(V, **{k: 1.5})
 

@@ -23,9 +23,9 @@ archs = pytest.mark.parametrize(
 )  # a state of one tensor, of two, of more
 
 
-def _model(arch, k=3, window=None, **kw):
+def _model(arch, k=3, seq_len=None, **kw):
     torch.manual_seed(1)
-    m = CharEnsemble(V, 7, 12, window, arch=arch, n_models=k, **kw).double().eval()
+    m = CharEnsemble(V, 7, 12, seq_len, arch=arch, n_models=k, **kw).double().eval()
     m.target = "every"
     return m
 
@@ -67,18 +67,18 @@ def test_it_steps_as_it_reads_values_and_gradients(arch, k):
 
 @archs
 def test_a_window_is_the_same_read_at_once(arch):
-    m, x = _model(arch, window=9), _x()
+    m, x = _model(arch, seq_len=9), _x()
     whole = m(x)[:, -1]
     m.target = "next"
     torch.testing.assert_close(m(x), whole, atol=1e-10, rtol=0)
 
 
 @pytest.mark.parametrize(
-    "arch,config", [("rnn", {}), ("mullstm", dict(dropout=0.0, state_drop=0.0, emb_drop=0.0))], ids=str
+    "arch,config", [("rnn", {}), ("mullstm", dict(output_p=0.0, hidden_p=0.0, embed_p=0.0))], ids=str
 )
 def test_in_training_its_loss_is_the_mean_of_their_losses(arch, config):
     "So that each has the gradient that it would have alone, over their number."
-    m = _model(arch, window=9, **config).train()
+    m = _model(arch, seq_len=9, **config).train()
     x = _x()
     y = _x(seed=3)
     loss = lambda out: F.nll_loss(out.flatten(0, 1), y.flatten())
@@ -95,7 +95,7 @@ def test_in_training_its_loss_is_the_mean_of_their_losses(arch, config):
 def test_it_is_never_worse_than_its_members_are_in_the_mean():
     "Jensen's inequality, and here strictly."
     text = human_numbers()[:12000]
-    dls = CharDataLoaders.from_text(text, n=16, bs=32, target="every", stateful=True, valid_pct=0.1, device="cpu")
+    dls = CharDataLoaders.from_text(text, seq_len=16, bs=32, target="every", stateful=True, valid_pct=0.1, device="cpu")
     learn = char_learner(dls, "ensemble", n_hid=24, emb_sz=12, config=dict(arch="gru", n_models=3), seed=0)
     with learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(2, 1e-2)
@@ -103,7 +103,7 @@ def test_it_is_never_worse_than_its_members_are_in_the_mean():
     each = []
     with torch.no_grad():
         for m in learn.model.eval().members:
-            each.append(float(F.nll_loss(m.predict(m.read_all(ids[None, :-1], m.init_hidden(1))[0])[:, 0], ids[1:])))
+            each.append(float(F.nll_loss(m.head(m.forward_seq(ids[None, :-1], m.init_hidden(1))[0])[:, 0], ids[1:])))
     whole = learn.evaluate(text[-1000:], by="streams")["streams_loss"]
     assert max(each) < 2.6 and whole < sum(each) / 3 - 1e-3
     plot_embeddings(learn)  # the first one's
@@ -132,8 +132,8 @@ def test_neither_embeddings_nor_read_outs_of_members_decay():
         (dict(arch="char3"), "an ensemble of 'char3' cannot be made"),
         (dict(arch="ensemble"), "an ensemble of 'ensemble' cannot be made"),
         (dict(arch="gpt"), "no architecture is called 'gpt'"),
-        (dict(arch="gru", state_drop=0.1), "CharGru takes no argument state_drop; it takes .*n_layers"),
-        (dict(state_drop=2.0), "state_drop=2.0"),
+        (dict(arch="gru", hidden_p=0.1), "CharGru takes no argument hidden_p; it takes .*n_layers"),
+        (dict(hidden_p=2.0), "hidden_p=2.0"),
         (dict(arch="gru", n_layers=0), "n_layers=0"),
     ],
     ids=str,

@@ -21,7 +21,7 @@ def _model(arch, **kw):
 
 
 def _x(m, bs=20):
-    return torch.randint(30, (bs, m.window or 8), generator=torch.Generator().manual_seed(2))
+    return torch.randint(30, (bs, m.seq_len or 8), generator=torch.Generator().manual_seed(2))
 
 
 def test_all_architectures_are_tested():
@@ -72,11 +72,11 @@ def test_stepping_is_the_whole_window(arch):
     h = m.init_hidden(len(x))
     for c in x.t():
         h = m.step(table[c], h)
-    torch.testing.assert_close(m.readout(h), m(x), atol=1e-12, rtol=0)
+    torch.testing.assert_close(m.log_probs(h), m(x), atol=1e-12, rtol=0)
     assert table.shape[0] == 30
     grads = [
         torch.autograd.grad(out.sum(), list(m.parameters()), allow_unused=True)
-        for out in (m.readout(h)[:, 1], m(x)[:, 1])
+        for out in (m.log_probs(h)[:, 1], m(x)[:, 1])
     ]
     for a, b in zip(*grads):
         torch.testing.assert_close(a, b, atol=1e-12, rtol=0)
@@ -101,7 +101,7 @@ def test_any_window_but_char3s(arch):
 
 
 def test_char3_is_loop_of_three():
-    a, b = _model("char3"), _model("loop", window=3)
+    a, b = _model("char3"), _model("loop", seq_len=3)
     b.load_state_dict(a.state_dict())
     assert torch.equal(a(_x(a)), b(_x(a)))
 

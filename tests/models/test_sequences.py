@@ -19,15 +19,15 @@ from fastai_charrnn.all import (
     load_model,
     save_model,
 )
-from fastai_charrnn.io.generator import load_writer
+from fastai_charrnn.io.generator import load_generator
 
 five = pytest.mark.parametrize("arch", ["loop", "concat", "rnn", "gru", "lstm"])
 V = 30
 
 
-def _model(arch, window=8, **kw):
+def _model(arch, seq_len=8, **kw):
     torch.manual_seed(1)
-    m = get_arch(arch).cls(V, **dict(emb_sz=7, n_hid=16, window=window) | kw).double()
+    m = get_arch(arch).cls(V, **dict(emb_sz=7, n_hid=16, seq_len=seq_len) | kw).double()
     m.target = "every"
     return m
 
@@ -63,7 +63,7 @@ def _written_out(m, x):
         {},
         dict(n_layers=2),
         dict(n_layers=3, layer_norm=True),
-        dict(tied=True, emb_sz=16),
+        dict(tie_weights=True, emb_sz=16),
         dict(identity=True, n_layers=2),
     ],
     ids=str,
@@ -92,7 +92,7 @@ def test_the_last_of_every_is_next(arch, n_layers):
 @five
 @pytest.mark.parametrize("n_layers", [1, 2])
 def test_a_carried_state_makes_two_batches_one(arch, n_layers):
-    m = _model(arch, window=None, n_layers=n_layers, layer_norm=True)
+    m = _model(arch, seq_len=None, n_layers=n_layers, layer_norm=True)
     x = _x(n=12)
     whole = m(x)
     m.reset()
@@ -107,27 +107,27 @@ def test_a_carried_state_makes_two_batches_one(arch, n_layers):
 
 @five
 def test_stepping_is_reading(arch):
-    m = _model(arch, n_layers=2, layer_norm=True, dropout=0.5).eval()
+    m = _model(arch, n_layers=2, layer_norm=True, output_p=0.5).eval()
     x = _x()
     h = m.init_hidden(5)
     table = m.table()
     outs = []
     for c in x.t():
         h = m.step(table[c], h)
-        outs.append(m.readout(h))
+        outs.append(m.log_probs(h))
     torch.testing.assert_close(torch.stack(outs, 1), m(x), atol=1e-12, rtol=0)
 
 
 @five
 def test_dropout_is_for_training_alone(arch):
-    m = _model(arch, n_layers=2, dropout=0.5)
+    m = _model(arch, n_layers=2, output_p=0.5)
     assert not torch.equal(m(_x()), m(_x())) and torch.equal(m.eval()(_x()), m(_x()))
 
 
 def test_layer_drop_is_the_dropout_of_the_librarys_lstm():
     "Between layers alone, by the same masks for the same seed; `dropout` leaves out what is read out as well."
-    m = _model("lstm", n_layers=3, layer_drop=0.5).train()
-    lib = nn.LSTM(7, 16, 3, dropout=0.5).double()
+    m = _model("lstm", n_layers=3, layer_p=0.5).train()
+    lib = nn.LSTM(7, 16, 3, output_p=0.5).double()
     x = _x()
     for k, layer in enumerate((m, *m.upper)):
         for name, p in layer.rnn.named_parameters():
@@ -138,10 +138,10 @@ def test_layer_drop_is_the_dropout_of_the_librarys_lstm():
     want = m.out(lib(m.emb(x.t()))[0]).log_softmax(-1).transpose(0, 1)
     torch.testing.assert_close(got, want, atol=1e-12, rtol=0)
     assert not torch.equal(m(x), got) and torch.equal(m.eval()(x), m(x))
-    one = _model("lstm", layer_drop=0.5).train()
-    assert torch.equal(one(x), one(x)) and _model("lstm", n_layers=2, dropout=0.3).layer_drop == 0.3
-    with pytest.raises(ArchError, match="layer_drop=1.5 is not from 0 to below 1"):
-        _model("gru", layer_drop=1.5)
+    one = _model("lstm", layer_p=0.5).train()
+    assert torch.equal(one(x), one(x)) and _model("lstm", n_layers=2, output_p=0.3).layer_p == 0.3
+    with pytest.raises(ArchError, match="layer_p=1.5 is not from 0 to below 1"):
+        _model("gru", layer_p=1.5)
 
 
 def test_identity_hands_the_state_on():
@@ -154,10 +154,10 @@ def test_identity_hands_the_state_on():
     )
 
 
-@pytest.mark.parametrize("arch", [o for o in list_archs() if getattr(get_arch(o).cls, "only_window", None) is None])
+@pytest.mark.parametrize("arch", [o for o in list_archs() if getattr(get_arch(o).cls, "fixed_seq_len", None) is None])
 def test_a_batch_leaves_no_memory_behind(arch):
     "No graph keeps itself alive: the memory of a step is freed with it."
-    m = get_arch(arch).cls(V, emb_sz=7, n_hid=256, window=None)
+    m = get_arch(arch).cls(V, emb_sz=7, n_hid=256, seq_len=None)
     m.target = "every"
 
     def rss():
@@ -178,9 +178,9 @@ def test_a_batch_leaves_no_memory_behind(arch):
 
 def test_options_that_do_not_go_together_are_said():
     for kw, words in (
-        (dict(dropout=1), "dropout=1"),
+        (dict(output_p=1), "dropout=1"),
         (dict(n_layers=0), "n_layers=0"),
-        (dict(tied=True), "pass emb_sz=16"),
+        (dict(tie_weights=True), "pass emb_sz=16"),
     ):
         with pytest.raises(ArchError, match=words):
             _model("lstm", **kw)
@@ -196,7 +196,7 @@ def numbers():
 
 def _dls(text, stateful, **kw):
     return CharDataLoaders.from_text(
-        text, n=16, bs=16, valid="tail", valid_pct=0.1, target="every", stateful=stateful, device="cpu", **kw
+        text, seq_len=16, bs=16, valid="tail", valid_pct=0.1, target="every", stateful=stateful, device="cpu", **kw
     )
 
 
@@ -210,12 +210,17 @@ def _fit(learn, epochs=1, lr=1e-2, **kw):
 @pytest.mark.parametrize("mode", ["next", "every", "streams"])
 def test_all_architectures_learn_in_all_three_modes(numbers, arch, mode):
     if mode == "next":
-        dls = CharDataLoaders.from_text(numbers, n=8, bs=64, valid="tail", device="cpu")
+        dls = CharDataLoaders.from_text(numbers, seq_len=8, bs=64, valid="tail", device="cpu")
     else:
         dls = _dls(numbers, mode == "streams")
     learn = _fit(
         char_learner(
-            dls, arch, n_hid=32, emb_sz=32, config=dict(n_layers=2, dropout=0.1, layer_norm=True, tied=True), seed=0
+            dls,
+            arch,
+            n_hid=32,
+            emb_sz=32,
+            config=dict(n_layers=2, output_p=0.1, layer_norm=True, tie_weights=True),
+            seed=0,
         ),
         2,
         5e-3,
@@ -247,7 +252,7 @@ def test_validating_in_mid_epoch_leaves_training_as_it_is(numbers, stateful):
     "Weights, losses, record and random numbers, with dropout on."
     got = []
     for on in (False, True):
-        learn = char_learner(_dls(numbers, stateful), "lstm", n_hid=16, config=dict(n_layers=2, dropout=0.3), seed=0)
+        learn = char_learner(_dls(numbers, stateful), "lstm", n_hid=16, config=dict(n_layers=2, output_p=0.3), seed=0)
         cb = Losses(on)
         torch.manual_seed(3)
         _fit(learn, 2, cbs=cb)
@@ -317,8 +322,8 @@ def test_windows_chunks_and_streams_are_told_apart(numbers):
         learn.evaluate(text, by="streams", bs=1)["streams_loss"], abs=1e-6
     )
     assert got["chunks"]["chunks_loss"] > got["streams"]["streams_loss"]
-    assert learn.model.window is None and learn.model.target == "every"
-    windows = char_learner(CharDataLoaders.from_text(numbers, n=8, bs=64, device="cpu"), "lstm", n_hid=16, seed=0)
+    assert learn.model.seq_len is None and learn.model.target == "every"
+    windows = char_learner(CharDataLoaders.from_text(numbers, seq_len=8, bs=64, device="cpu"), "lstm", n_hid=16, seed=0)
     assert set(windows.evaluate(text)) == {"loss", "accuracy", "bits_per_char"} and "streams_loss" in windows.evaluate(
         text, by="streams"
     )
@@ -330,13 +335,18 @@ def test_windows_chunks_and_streams_are_told_apart(numbers):
 def test_a_file_keeps_how_a_model_reads(numbers, arch, tmp_path):
     learn = _fit(
         char_learner(
-            _dls(numbers, True), arch, n_hid=24, emb_sz=24, config=dict(n_layers=2, tied=True, layer_norm=True), seed=0
+            _dls(numbers, True),
+            arch,
+            n_hid=24,
+            emb_sz=24,
+            config=dict(n_layers=2, tie_weights=True, layer_norm=True),
+            seed=0,
         )
     )
     path = save_model(learn, tmp_path / "m")
     again = load_model(path, device="cpu")
-    assert again.model.window is None and again.model.target == "every" and again.dls.stateful
-    assert len({str(o.generate("one", 60, seed=1)) for o in (learn, again, load_writer(path, device="cpu"))}) == 1
+    assert again.model.seq_len is None and again.model.target == "every" and again.dls.stateful
+    assert len({str(o.generate("one", 60, seed=1)) for o in (learn, again, load_generator(path, device="cpu"))}) == 1
     assert again.evaluate(numbers[:2000]) == pytest.approx(learn.evaluate(numbers[:2000]), abs=1e-6)
     more = _fit(load_model(path, dls=_dls(numbers, True, vocab=learn.dls.vocab)))
     assert (
@@ -373,7 +383,7 @@ def test_an_architecture_of_ones_own_needs_no_more_than_a_step(numbers):
 @five
 @pytest.mark.parametrize("n_layers", [1, 2])
 def test_the_same_on_the_gpu(arch, n_layers):
-    m = _model(arch, window=None, n_layers=n_layers, layer_norm=True)
+    m = _model(arch, seq_len=None, n_layers=n_layers, layer_norm=True)
     there = copy.deepcopy(m).cuda()
     x = _x(n=12)
     for o, at in ((m, x), (there, x.cuda())):

@@ -22,7 +22,9 @@ from fastai_charrnn.recipes.best import BestRecipe, DefaultRecipe, adamw, best_r
 
 
 def _learn(**kw):
-    dls = CharDataLoaders.from_text(human_numbers()[:12000], n=16, bs=16, target="every", stateful=True, device="cpu")
+    dls = CharDataLoaders.from_text(
+        human_numbers()[:12000], seq_len=16, bs=16, target="every", stateful=True, device="cpu"
+    )
     return char_learner(dls, "gru", n_hid=24, seed=0, **kw)
 
 
@@ -64,7 +66,7 @@ def test_a_fit_by_the_clock_shows_one_bar_of_seconds_and_one_line(capfd):
 @pytest.mark.parametrize("target", ["next", "every"])
 def test_windows_are_trained_by_the_clock_too(target):
     learn = char_learner(
-        CharDataLoaders.from_text(human_numbers()[:6000], n=8, bs=64, target=target, device="cpu"),
+        CharDataLoaders.from_text(human_numbers()[:6000], seq_len=8, bs=64, target=target, device="cpu"),
         "rnn",
         n_hid=24,
         seed=0,
@@ -149,8 +151,8 @@ def test_a_longer_text_has_fewer_epochs_less_dropout_and_more_streams(a, b):
     short, long = (default_recipe(n) for n in sorted((a, b)))
     assert short.epochs >= long.epochs >= 1
     assert short.bs <= long.bs
-    assert short.config["dropout"] >= long.config["dropout"] >= 0
-    assert short.config.get("state_drop", 0) >= long.config.get("state_drop", 0) >= 0
+    assert short.config["output_p"] >= long.config["output_p"] >= 0
+    assert short.config.get("hidden_p", 0) >= long.config.get("hidden_p", 0) >= 0
 
 
 @given(st.integers(100, 3_000_000))
@@ -231,8 +233,8 @@ def test_a_recipe_is_printed_as_one_line():
 def test_another_architecture_keeps_the_dropouts_it_takes(arch):
     recipe, learn = _small(arch=arch)
     assert recipe.stateful and learn.arch.name == arch
-    assert recipe.config["dropout"] == default_recipe(6000).config["dropout"]
-    assert ("state_drop" in recipe.config) == (arch in ("mullstm", "ensemble"))
+    assert recipe.config["output_p"] == default_recipe(6000).config["output_p"]
+    assert ("hidden_p" in recipe.config) == (arch in ("mullstm", "ensemble"))
     assert _fit(recipe, learn) < 10
 
 
@@ -240,7 +242,7 @@ def test_another_architecture_keeps_the_dropouts_it_takes(arch):
 def test_every_size_has_dropouts_for_every_architecture(n):
     recipe = default_recipe(n)
     there = recipe.but(arch="mullstm")
-    assert set(there.config) == {"dropout", "state_drop", "emb_drop"}
+    assert set(there.config) == {"output_p", "hidden_p", "embed_p"}
     assert recipe.but(arch="gru").but(arch="mullstm").config == there.config
 
 
@@ -256,17 +258,17 @@ def test_an_architecture_that_reads_windows_only_gets_them():
 def test_what_streams_cannot_do_is_done_in_windows(changes):
     recipe, learn = _small(**changes)
     assert (recipe.stateful, recipe.target, recipe.n) == (False, "next", 8)
-    assert not learn.dls.stateful and learn.dls.window == 8
+    assert not learn.dls.stateful and learn.dls.seq_len == 8
 
 
 def test_given_values_are_kept_and_none_is_not_a_value():
     recipe = default_recipe(30_000)
     assert recipe.but(n_hid=None, lr=None) == recipe
-    changed = recipe.but(target="next", n=5, bs=100, lr=1e-3, config=dict(dropout=0.1))
+    changed = recipe.but(target="next", seq_len=5, bs=100, lr=1e-3, config=dict(output_p=0.1))
     assert (changed.n, changed.bs, changed.lr, changed.n_hid) == (5, 100, 1e-3, recipe.n_hid)
     # windows have no dropout of their own
-    assert changed.config == dict(dropout=0.1)
-    assert recipe.but(config=dict(dropout=0.1)).config == recipe.config | dict(dropout=0.1)
+    assert changed.config == dict(output_p=0.1)
+    assert recipe.but(config=dict(output_p=0.1)).config == recipe.config | dict(output_p=0.1)
     assert isinstance(recipe, DefaultRecipe)
     with pytest.raises(ArchError, match="no architecture"):
         recipe.but(arch="gur")

@@ -21,7 +21,7 @@ def test_the_lessons_text_and_split(text):
         len(dls.vocab) == 56
         and dls.train_ds.info["spans"] == (((0, 493747),), ((493747, 600893),))
         and dls.train.bs == 64
-        and dls.window == 8
+        and dls.seq_len == 8
     )
     dls = lesson6("seq").dls(text)
     assert len(dls.train_ds) + len(dls.valid_ds) == 75_111 and len(dls.vocab) == 85 and not dls.stateful

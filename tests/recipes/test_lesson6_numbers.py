@@ -62,7 +62,7 @@ def test_windows_of_three_number_200297_and_only_the_last_validates(three):
 
 
 def test_windows_of_eight(text, eight):
-    dls = CharDataLoaders.from_text(text, n=8, valid="last")
+    dls = CharDataLoaders.from_text(text, seq_len=8, valid="last")
     x, y = dls.train_ds.batch(torch.arange(8))
     assert len(dls.train_ds) + len(dls.valid_ds) == 600_885 and x.shape == (8, 8)
     assert x[:4].tolist() == [
