@@ -77,7 +77,7 @@ def test_a_random_split_warns_once_a_learner(small):
 
 @pytest.mark.parametrize("valid", ["tail", "blocks", "last", [5, 6]])
 def test_other_splits_do_not_warn(small, valid):
-    learn = _small_learner(small, valid=valid, n=4)
+    learn = _small_learner(small, valid=valid, seq_len=4)
     assert _split_warnings(lambda: quiet_fit(learn, 1)) == 0
 
 
@@ -332,7 +332,7 @@ def test_bits_per_char_counts_characters_not_batches():
     "kw,error,says",
     [
         (dict(arch="transformer"), ArchError, "no architecture is called 'transformer'; known: char3"),
-        (dict(arch="char3"), ArchError, "windows of 3 characters and these dls have 8.*n=3"),
+        (dict(arch="char3"), ArchError, "windows of 3 characters and these dls have 8.*seq_len=3"),
         (dict(config=dict(layers=3)), ArchError, "CharRnn takes no argument layers; it takes vocab_sz"),
         (dict(prompts=["漢"]), UnknownCharError, "'漢'"),
         (dict(arch=3), ArchError, "neither"),

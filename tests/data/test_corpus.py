@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from fastai_charrnn import corpus
+from fastai_charrnn.data import corpus
 from fastai_charrnn.data.corpus import human_numbers, nietzsche, python_reference, read_text
 from fastai_charrnn.errors import CharRnnWarning, CorpusError, DownloadError
 

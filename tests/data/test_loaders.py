@@ -205,7 +205,7 @@ def test_a_file_is_read_with_its_encoding(tmp_path):
 @pytest.mark.parametrize(
     "kw,says",
     [
-        (dict(text="too short"), "9 characters; .* at least 10: pass n<=7"),
+        (dict(text="too short"), "9 characters; .* at least 10: pass seq_len<=7"),
         (dict(text="a fairly short text to learn", valid_pct=0.4), "less than one batch of bs=512; pass bs<="),
         (dict(bs=0), "bs=0 is not"),
         (dict(val_bs=-1), "val_bs=-1"),

@@ -17,32 +17,32 @@ def _chars(starts, n):
     return {i for s in starts for i in range(s, s + n + 1)}
 
 
-def _split_or_discard(n_chars, n, stride, valid, valid_pct):
+def _split_or_discard(n_chars, seq_len, stride, valid, valid_pct):
     "The split. Hypothesis tries another example where the text is too short for windows in both parts; any other error fails."
     try:
-        return split_windows(n_chars, n, stride, valid, valid_pct)
+        return split_windows(n_chars, seq_len, stride, valid, valid_pct)
     except DataError as e:
         assume("no validation windows" not in str(e) and "no training windows" not in str(e))
         raise
 
 
 @given(valid=st.sampled_from(["random", "tail", "blocks", "last"]), **sizes)
-def test_parts_are_disjoint_sets_of_windows_and_the_audit_counts_as_by_hand(valid, n_chars, n, stride, valid_pct):
-    s = _split_or_discard(n_chars, n, stride, valid, valid_pct)
-    every = set(range(0, n_chars - n, stride))
+def test_parts_are_disjoint_sets_of_windows_and_the_audit_counts_as_by_hand(valid, n_chars, seq_len, stride, valid_pct):
+    s = _split_or_discard(n_chars, seq_len, stride, valid, valid_pct)
+    every = set(range(0, n_chars - seq_len, stride))
     train = set(s.train.tolist())
     val = set(s.valid.tolist())
     assert train and val and not train & val and train | val <= every
     if valid in ("random", "last"):
         assert train | val == every
-    seen = _chars(train, n)
-    assert audit(s.train, s.valid, n).shared == sum(bool(_chars([v], n) & seen) for v in val)
+    seen = _chars(train, seq_len)
+    assert audit(s.train, s.valid, seq_len).shared == sum(bool(_chars([v], seq_len) & seen) for v in val)
 
 
 @given(valid=st.sampled_from(["tail", "blocks"]), **sizes)
-def test_tail_and_blocks_share_no_character(valid, n_chars, n, stride, valid_pct):
-    s = _split_or_discard(n_chars, n, stride, valid, valid_pct)
-    assert not _chars(s.train, n) & _chars(s.valid, n) and audit(s.train, s.valid, n).shared == 0
+def test_tail_and_blocks_share_no_character(valid, n_chars, seq_len, stride, valid_pct):
+    s = _split_or_discard(n_chars, seq_len, stride, valid, valid_pct)
+    assert not _chars(s.train, seq_len) & _chars(s.valid, seq_len) and audit(s.train, s.valid, seq_len).shared == 0
 
 
 def test_tail_is_the_end_and_blocks_are_spread():
@@ -75,9 +75,9 @@ def test_window_numbers_from_the_user():
 @pytest.mark.parametrize(
     "kw,says",
     [
-        (dict(n_chars=5), "5 characters.*at least 10: pass n<=3"),
+        (dict(n_chars=5), "5 characters.*at least 10: pass seq_len<=3"),
         (dict(n_chars=1), "give a longer text"),
-        (dict(n=0), "n=0 is not a whole number"),
+        (dict(seq_len=0), "seq_len=0 is not a whole number"),
         (dict(stride=1.5), "stride=1.5"),
         (dict(valid_pct=1.0), "valid_pct=1.0 is not between"),
         (dict(valid_pct=0), "not between"),
@@ -87,7 +87,7 @@ def test_window_numbers_from_the_user():
         (dict(valid=range(992)), "no training windows"),
         (dict(valid=[0.5]), "integers"),
         (dict(valid="tail", valid_pct=0.005), "no validation windows.*larger valid_pct"),
-        (dict(n_chars=50, valid="blocks"), "no validation windows.*smaller n"),
+        (dict(n_chars=50, valid="blocks"), "no validation windows.*smaller seq_len"),
     ],
 )
 def test_impossible_splits_say_what_would_work(kw, says):

@@ -135,7 +135,7 @@ def test_what_streams_cannot_do_is_said():
     ):
         with pytest.raises(DataError, match=words):
             _dls(**kw)
-    with pytest.raises(DataError, match="n=0"):
+    with pytest.raises(DataError, match="seq_len=0"):
         _dls(seq_len=0)
 
 

@@ -111,7 +111,7 @@ def test_they_learn_and_write_in_all_modes_and_from_a_file(arch, mode, tmp_path)
     text = human_numbers()[:12000]
     kw = dict(seq_len=16, bs=32, valid="tail", valid_pct=0.1, device="cpu")
     dls = CharDataLoaders.from_text(
-        text, **kw | (dict(n=8) if mode == "next" else dict(target="every", stateful=mode == "streams"))
+        text, **kw | (dict(seq_len=8) if mode == "next" else dict(target="every", stateful=mode == "streams"))
     )
     learn = char_learner(dls, arch, n_hid=32, emb_sz=24, config=dict(output_p=0.1), seed=0)
     with learn.no_bar(), learn.no_logging():

@@ -127,7 +127,7 @@ def test_dropout_is_for_training_alone(arch):
 def test_layer_drop_is_the_dropout_of_the_librarys_lstm():
     "Between layers alone, by the same masks for the same seed; `dropout` leaves out what is read out as well."
     m = _model("lstm", n_layers=3, layer_p=0.5).train()
-    lib = nn.LSTM(7, 16, 3, output_p=0.5).double()
+    lib = nn.LSTM(7, 16, 3, dropout=0.5).double()
     x = _x()
     for k, layer in enumerate((m, *m.upper)):
         for name, p in layer.rnn.named_parameters():
@@ -178,7 +178,7 @@ def test_a_batch_leaves_no_memory_behind(arch):
 
 def test_options_that_do_not_go_together_are_said():
     for kw, words in (
-        (dict(output_p=1), "dropout=1"),
+        (dict(output_p=1), "output_p=1"),
         (dict(n_layers=0), "n_layers=0"),
         (dict(tie_weights=True), "pass emb_sz=16"),
     ):
