@@ -27,8 +27,10 @@ quickstart: setup ## train a network on a real text for about two minutes, show 
 
 test: lint notebooks dist quickstart pytest ## all that CI runs
 
-lint: .venv/dev-installed ## ruff, and notebooks stored clean
+lint: .venv/dev-installed ## check the format and style of the code, and that notebooks are stored clean
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python tools/check_style.py
 	$(BIN)/python tools/check_clean.py
 
 notebooks: .venv/dev-installed ## run the notebooks
