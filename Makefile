@@ -51,18 +51,18 @@ release: .venv/dev-installed ## make release VERSION=1.2.3: set the version, com
 pytest: .venv/dev-installed ## the tests, slow ones included
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-bench: .venv/dev-installed ## measure every performance claim and write BENCHMARKS.md
+bench: .venv/dev-installed ## measure every performance claim and write results/BENCHMARKS.md
 	$(BIN)/python benchmarks/run.py
 
-reproduce: setup ## train lesson 6's networks (about 15 minutes), write REPRODUCTION.md and the README's table
-	$(BIN)/charrnn reproduce --out REPRODUCTION.md
+reproduce: setup ## train lesson 6's networks (about 15 minutes), write results/REPRODUCTION.md and the README's table
+	$(BIN)/charrnn reproduce --out results/REPRODUCTION.md
 	$(BIN)/python tools/readme.py
 
 readme: setup ## write README.md from nbs/index.ipynb, and its pictures
 	$(BIN)/python tools/readme.py
 	$(BIN)/python tools/readme_picture.py
 
-leaderboard: setup ## train every architecture in every mode for the same time, the recipe and the lesson (about three hours), write LEADERBOARD.md
+leaderboard: setup ## train every architecture in every mode for the same time, the recipe and the lesson (about three hours), write results/LEADERBOARD.md
 	$(BIN)/python tools/leaderboard.py
 	$(BIN)/python tools/readme.py
 

@@ -3,8 +3,8 @@
 The grid: 8 rates, each twice the one before, from 0.0005 to 0.064. Windows: 8 characters, 512 in a batch. Streams: 32 rows, 32 characters
 at a time, the state carried. Validation on the last tenth of the text. A loss is the mean of as many
 seeds as the table says; the suggestion is that of one `lr_find`. At 30 KB a training is 54 to 106 steps, and seeds differ by some percent.
-What was measured is kept in `benchmarks/lr_find.json`, curves included, so that other rules can be compared without training;
-what is missing there is trained. To measure again, delete it: `python benchmarks/run.py lr_find --out .` (about half an hour on one core).
+What was measured is kept in `results/lr_find.json`, curves included, so that other rules can be compared without training;
+what is missing there is trained. To measure again, delete it: `python benchmarks/run.py lr_find --out results` (about half an hour on one core).
 """
 
 import json
@@ -31,7 +31,7 @@ from fastai_charrnn.recipes.reproduce import machine
 
 GRID = [5e-4 * 2**k for k in range(8)]
 RULES = {"descent": descent, "valley": valley}
-_store = Path(__file__).with_suffix(".json")
+_store = Path(__file__).parents[1] / "results/lr_find.json"
 _modes = {"windows": dict(seq_len=8, bs=512), "streams": dict(seq_len=32, bs=32, target="every", stateful=True)}
 _texts = {"nietzsche": lambda: read_text(nietzsche()), "python": python_reference, "numbers": human_numbers}
 

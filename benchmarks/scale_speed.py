@@ -130,4 +130,4 @@ def more(folder: Path) -> str:
             ax.legend(["while encoding", "while drawing"], fontsize=7)
     plt.savefig(folder / "scale_speed_sizes.png", dpi=110, metadata={"Software": None})
     plt.close(fig)
-    return "![over sizes](benchmarks/pictures/scale_speed_sizes.png)"
+    return "![over sizes](pictures/scale_speed_sizes.png)"

@@ -31,11 +31,12 @@ pages = [
     "ARCHITECTURE",
     "CONTRIBUTING",
     "CHANGELOG",
-    "REPRODUCTION",
-    "BENCHMARKS",
-    "SAMPLES",
-    "LEADERBOARD",
-    "NOTEBOOKS",
+    "results/REPRODUCTION",
+    "results/BENCHMARKS",
+    "results/SAMPLES",
+    "results/LEADERBOARD",
+    "results/NOTEBOOKS",
+    "results/EXPERIMENTS",
     "examples/README",
     "docs/your-own-text",
     "docs/text-generation",
@@ -134,7 +135,7 @@ def write_source(
     (source / "_static").mkdir(parents=True)
     (source / "conf.py").write_text(conf)
     (source / "_static/site.css").write_text(css)
-    for folder in ("benchmarks/pictures", "examples", "docs"):
+    for folder in ("results/pictures", "examples", "docs"):
         shutil.copytree(root / folder, source / folder)
     for name in pages:
         text = (root / f"{name}.md").read_text(encoding="utf-8")

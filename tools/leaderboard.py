@@ -1,11 +1,11 @@
-"""Train every architecture in every mode for the same time, and set them side by side: LEADERBOARD.md, with a picture.
+"""Train every architecture in every mode for the same time, and set them side by side: results/LEADERBOARD.md, with a picture.
 
     python tools/leaderboard.py                     # all, then the page
     python tools/leaderboard.py --seconds 45        # of each architecture and mode
     python tools/leaderboard.py --only "best, 5"    # runs whose names hold this; of the others what was measured before
     python tools/leaderboard.py --page              # the page alone
 
-What was measured is in benchmarks/leaderboard.json, written after every run. Nietzsche, its last tenth held out;
+What was measured is in results/leaderboard.json, written after every run. Nietzsche, its last tenth held out;
 hyper-parameters of the recipe were chosen on the rest, but for what the page names.
 """
 
@@ -40,7 +40,7 @@ from fastai_charrnn.recipes.lesson6 import LESSONS, lesson6, lesson_pct, merge_r
 from fastai_charrnn.recipes.reproduce import machine
 
 root = Path(__file__).parent.parent
-kept, seed = root / "benchmarks/leaderboard.json", 42
+kept, seed = root / "results/leaderboard.json", 42
 modes = {
     "windows": dict(seq_len=8, bs=512),
     "chunks": dict(seq_len=64, bs=64, target="every"),
@@ -198,7 +198,7 @@ _about = (
     "with a highest rate of 5e-3 (the picture has a cycle in a quarter of the time too); "
     "`best` is `charrnn train --recipe best`, whose numbers were chosen on the first 90%; "
     "that a network learns by heart after some ten readings was also seen on the last tenth, "
-    "with an earlier recipe (ARCHITECTURE.md)."
+    "with an earlier recipe ([measurements](EXPERIMENTS.md))."
 )
 _about_speed = (
     "Such machines differ; *speed* is that of the recurrent product when the row was measured "
@@ -245,7 +245,7 @@ def _text_row(k, v):
 
 
 def page(found):
-    "LEADERBOARD.md."
+    "results/LEADERBOARD.md."
     own = {k: v for k, v in found.items() if not k.startswith(("lesson6", "text: "))}
     rows = [
         "| what | seconds of training | nats, in its own way | nats, in streams | weights | speed |",
@@ -265,7 +265,7 @@ def page(found):
                 "# Leaderboard",
                 _about,
                 f"Machine: {machine()}. {_about_speed}",
-                "![loss against training time](benchmarks/pictures/leaderboard.png)",
+                "![loss against training time](pictures/leaderboard.png)",
                 "\n".join(rows),
                 "## The recipe on other texts",
                 _about_texts,
@@ -343,8 +343,8 @@ def main():
             kept, json.dumps(_measured() | {name: row | dict(speed=round(speed, 2))}, indent=1, sort_keys=True) + "\n"
         )
     found = {name: row for name, _ in jobs(args.seconds) if (row := _measured().get(name))}
-    picture(found, root / "benchmarks/pictures/leaderboard.png")
-    _write(root / "LEADERBOARD.md", page(found))
+    picture(found, root / "results/pictures/leaderboard.png")
+    _write(root / "results/LEADERBOARD.md", page(found))
 
 
 def _write(path, text):

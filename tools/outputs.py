@@ -1,9 +1,9 @@
 """Store the tutorials and the index with their outputs, each from a clean run.
 
-    python tools/outputs.py                           those whose outputs are not current, then NOTEBOOKS.md
+    python tools/outputs.py                           those whose outputs are not current, then results/NOTEBOOKS.md
     python tools/outputs.py tutorials/01_memory.ipynb only these, if their outputs are not current
     python tools/outputs.py --force index.ipynb       even if they are
-    python tools/outputs.py --record                  only NOTEBOOKS.md, of what is stored
+    python tools/outputs.py --record                  only results/NOTEBOOKS.md, of what is stored
 
 A notebook runs in its own folder, on one thread, two notebooks at a time. All together take about a quarter of an hour.
 NOTEBOOKS.md says how long each took and what the tutorials print about losses.
@@ -75,7 +75,7 @@ def read(rel: Path) -> dict:
     return json.loads((nbs / rel).read_text(encoding="utf-8"))
 
 
-# NOTEBOOKS.md
+# results/NOTEBOOKS.md
 
 _about_losses = re.compile(r"loss|recorder|valid\b|nats|bits", re.I)
 
@@ -95,7 +95,7 @@ def _printed_text(o):
     return "" if re.match(r"<.+ object|<Figure", text) else text
 
 
-def record() -> str:  # NOTEBOOKS.md
+def record() -> str:  # results/NOTEBOOKS.md
     "How long each notebook with outputs took, and the losses that the tutorials print."
     stored = {rel: nb for rel in notebooks() if has_outputs(rel) and facts(nb := read(rel))}
     rows = [_row(rel, nb) for rel, nb in stored.items()]
@@ -116,7 +116,7 @@ def record() -> str:  # NOTEBOOKS.md
 
 
 def _row(rel, nb):
-    return f"| [{title(nb)}](nbs/{rel}) | {facts(nb)['seconds']:.0f} | {facts(nb)['cpu_seconds']:.0f} |"
+    return f"| [{title(nb)}](../nbs/{rel}) | {facts(nb)['seconds']:.0f} | {facts(nb)['cpu_seconds']:.0f} |"
 
 
 def main():
@@ -124,12 +124,12 @@ def main():
     p.add_argument("names", nargs="*", help="notebooks, by default all that are stored with outputs")
     p.add_argument("--force", action="store_true", help="execute even what is current")
     p.add_argument("--jobs", type=int, default=2, help="notebooks that run at a time")
-    p.add_argument("--record", action="store_true", help="only write NOTEBOOKS.md")
+    p.add_argument("--record", action="store_true", help="only write results/NOTEBOOKS.md")
     args = p.parse_args()
     if not args.record:
         _store_all(selected(args.names, args.force), args.jobs)
     if not args.names:
-        (root / "NOTEBOOKS.md").write_text(record(), encoding="utf-8")
+        (root / "results/NOTEBOOKS.md").write_text(record(), encoding="utf-8")
 
 
 def _store_all(rels, jobs):

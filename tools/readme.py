@@ -1,6 +1,6 @@
 """README.md, made from nbs/index.ipynb and the committed reports.
 
-    python tools/readme.py   puts the tables of REPRODUCTION.md and LEADERBOARD.md into the notebook, writes README.md
+    python tools/readme.py   copies tables of results/*.md into the notebook, then writes README.md
 
 README has the notebook's texts, with links as seen from the root, and its code with what it prints: run
 `tools/outputs.py index.ipynb` first. Cells that begin with `#| hide` are left out.
@@ -46,8 +46,8 @@ def table(
 
 
 def lesson_table(
-    reproduction: str,  # REPRODUCTION.md
-    leaderboard: str,  # LEADERBOARD.md
+    reproduction: str,  # results/REPRODUCTION.md
+    leaderboard: str,  # results/LEADERBOARD.md
 ) -> str:  # Markdown
     "What lesson 6 printed for each of its ten networks, and what its schedule and one cycle give here."
     rows = []
@@ -74,7 +74,7 @@ shown_rows = {
 
 
 def budget_table(
-    leaderboard: str,  # LEADERBOARD.md
+    leaderboard: str,  # results/LEADERBOARD.md
 ) -> str:  # Markdown
     "How good some models are after how many seconds of training, beside n-grams."
     found = {k: row for k in shown_rows for row in rows_after(leaderboard) if row["what"].startswith(k)}
@@ -101,7 +101,8 @@ def with_tables(
 
 def report_tables() -> dict[str, str]:  # Markdown, by the names of their markers
     "The tables as the committed reports have them."
-    reproduction, leaderboard = ((root / o).read_text(encoding="utf-8") for o in ("REPRODUCTION.md", "LEADERBOARD.md"))
+    reproduction = (root / "results/REPRODUCTION.md").read_text(encoding="utf-8")
+    leaderboard = (root / "results/LEADERBOARD.md").read_text(encoding="utf-8")
     return dict(lesson6=lesson_table(reproduction, leaderboard), budget=budget_table(leaderboard))
 
 

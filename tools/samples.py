@@ -1,4 +1,4 @@
-"""Train `rnn` and `lstm` on the reference's corpus, and write what they write at five temperatures to SAMPLES.md.
+"""Train `rnn` and `lstm` on the reference's corpus, and write what they write at five temperatures to results/SAMPLES.md.
 
 python tools/samples.py                   # both, a few minutes; models are kept in models/
 python tools/samples.py rnn               # trains this one alone; the page is written once both are there
@@ -41,7 +41,7 @@ def train(
 
 def page(
     paths: dict[str, Path],  # architecture to model file
-) -> str:  # SAMPLES.md
+) -> str:  # results/SAMPLES.md
     "The texts with their numbers."
     text = read_text(nietzsche())
     text = text[: len(text) * 9 // 10]
@@ -90,14 +90,14 @@ def main(
         if not paths[a].exists():
             train(a, paths[a])
     if all(p.exists() for p in paths.values()):
-        part = root / ".SAMPLES.md.part"
+        part = root / "results/.SAMPLES.md.part"
         part.write_text(page(paths), encoding="utf-8")
-        os.replace(part, root / "SAMPLES.md")
+        os.replace(part, root / "results/SAMPLES.md")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
-        description="Train rnn and lstm, and write what they write at five temperatures to SAMPLES.md."
+        description="Train rnn and lstm, and write what they write at five temperatures to results/SAMPLES.md."
     )
     parser.add_argument(
         "archs",

@@ -5,7 +5,7 @@
 
 `lr_find` raises the rate from tiny to huge, one batch at a time, and looks at the smoothed loss. That loss stays flat, falls
 and rises again. `descent` is the rate at which most of the fall is done: fast, and still well below the rates that diverge.
-BENCHMARKS.md compares training at this rate with training at the rates of a grid: `python benchmarks/run.py lr_find`.
+results/BENCHMARKS.md compares this rate with those of a grid: `python benchmarks/run.py lr_find`.
 """
 
 from collections.abc import Callable, Sequence

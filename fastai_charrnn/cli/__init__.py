@@ -22,7 +22,7 @@ _examples = """examples:
   charrnn generate my.safetensors --prompt "It was " -n 200
   charrnn evaluate my.safetensors other.txt
   charrnn info my.safetensors
-  charrnn reproduce --out REPRODUCTION.md
+  charrnn reproduce --out results/REPRODUCTION.md
 """
 _train = """examples:
   charrnn train my.txt
@@ -45,7 +45,9 @@ _evaluate = """examples:
   charrnn evaluate my.safetensors other.txt --unk skip
 """
 _info = "examples:\n  charrnn info my.safetensors\n  charrnn info my.safetensors --json\n"
-_reproduce = "examples:\n  charrnn reproduce --arch char3 --seeds 1\n  charrnn reproduce --out REPRODUCTION.md\n"
+_reproduce = (
+    "examples:\n  charrnn reproduce --arch char3 --seeds 1\n  charrnn reproduce --out results/REPRODUCTION.md\n"
+)
 
 _choices = "char3, loop, concat, rnn, gru, lstm, mullstm, hawk or ensemble"
 _train_numbers = (

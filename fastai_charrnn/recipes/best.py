@@ -6,7 +6,7 @@
 
 With `best_recipe(minutes=5)`, the last line is `learn.fit_minutes(recipe.minutes, recipe.lr)`.
 
-Both were chosen by measurement: trained on the first 81% of a text, compared on the next 9% (ARCHITECTURE.md).
+Both were chosen by measurement: trained on the first 81% of a text, compared on the next 9% (results/EXPERIMENTS.md).
 """
 
 import inspect
