@@ -9,27 +9,27 @@ from numbers import Integral, Real
 from pathlib import Path
 from tempfile import mkstemp
 
-__all__ = ["is_count", "is_whole", "unwrap_model", "atomic_path", "atomic_write", "renamed"]
+__all__ = ["is_count", "is_whole", "unwrap_model", "eval_mode", "atomic_path", "atomic_write", "renamed"]
 
 
 def is_count(
     v: object,  # anything
 ) -> bool:
-    "Whether `v` is an integer from 1 up. NumPy integers count, `True` does not."
+    "Whether `v` is an integer of at least 1. NumPy integers count, `True` does not."
     return isinstance(v, Integral) and not isinstance(v, bool) and v >= 1
 
 
 def is_whole(
     v: object,  # anything
 ) -> bool:
-    "Whether `v` is a whole number from 0 up, 3.0 included."
+    "Whether `v` is a whole number of at least 0. 3.0 counts, `True` does not."
     return isinstance(v, Real) and not isinstance(v, bool) and v >= 0 and v % 1 == 0
 
 
 def unwrap_model(
     model,  # a module
 ):  # the model itself
-    "The model inside `nn.DataParallel` or `DistributedDataParallel`, or the model as it is."
+    "Return the model inside `nn.DataParallel` or `DistributedDataParallel`, or `model` itself."
     from torch import nn
 
     wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
@@ -37,12 +37,27 @@ def unwrap_model(
 
 
 @contextmanager
+def eval_mode(
+    model,  # a module
+) -> Iterator[None]:
+    "Put a model into evaluation mode, and restore the mode of each of its modules at the end of the block."
+    in_training = [m for m in model.modules() if m.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for m in in_training:
+            m.training = True
+
+
+@contextmanager
 def atomic_path(
     path: str | Path,  # the file to write
 ) -> Iterator[Path]:  # where to write it
-    """A temporary path in the same folder, renamed to `path` at the end of the block.
+    """Yield a temporary path in the same folder, and rename it to `path` at the end of the block.
 
-    The temporary file is removed if the block raises, and `path` stays as it was."""
+    If the block raises, the temporary file is removed and `path` is unchanged.
+    An existing file keeps its permissions."""
     path = Path(path)
     handle, name = mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     os.close(handle)
@@ -68,7 +83,7 @@ def atomic_write(
     path: str | Path,  # the file to write
     text: str,  # its content
 ):
-    "Write a text file in UTF-8 under a temporary name, then rename it."
+    "Write a text file in UTF-8. Readers see the old content or the new, never a part."
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")
 
@@ -76,7 +91,9 @@ def atomic_write(
 def renamed(
     **names: str,  # old name = new name
 ) -> Callable:  # a decorator
-    "Accept old names of parameters for one version, each with a `DeprecationWarning`."
+    """Accept old names of keyword arguments until version 0.3, each with a `DeprecationWarning`.
+
+    Passing an old name and its new one together raises `TypeError`."""
 
     def decorate(f):
         @functools.wraps(f)
@@ -85,7 +102,7 @@ def renamed(
                 new = names[old]
                 if new in kwargs:
                     raise TypeError(f"{f.__name__}: {old}= is the old name of {new}=; pass only {new}=")
-                message = f"{f.__name__}({old}=…) is now called {new}=; the old name goes with version 0.3"
+                message = f"{f.__name__}({old}=…) is now called {new}=; the old name will be removed in version 0.3"
                 warnings.warn(message, DeprecationWarning, stacklevel=2)
                 kwargs[new] = kwargs.pop(old)
             return f(*args, **kwargs)

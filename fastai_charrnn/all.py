@@ -10,6 +10,7 @@ from .analysis.plots import *
 from .analysis.report import *
 from .callback.lr_find import *
 from .callback.samples import *
+from .callback.training_log import *
 from .data.corpus import *
 from .data.encoded import *
 from .data.loaders import *

@@ -336,7 +336,7 @@ def test_bits_per_char_counts_characters_not_batches():
         (dict(config=dict(layers=3)), ArchError, "CharRnn takes no argument layers; it takes vocab_sz"),
         (dict(prompts=["漢"]), UnknownCharError, "'漢'"),
         (dict(arch=3), ArchError, "neither"),
-        (dict(n_hid=0), ArchError, "n_hid=0 is not a whole number"),
+        (dict(n_hid=0), ArchError, "n_hid=0 is not a whole number of at least 1"),
         (dict(emb_sz="big"), ArchError, "emb_sz='big'"),
     ],
 )

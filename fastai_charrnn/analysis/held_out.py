@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ..data.windows import CharIds
 from ..errors import UnknownCharError
-from ..learner import CharLearner, trained_way
+from ..learner import CharLearner
 
 __all__ = ["is_trained_text", "held_out", "evaluate_spans"]
 
@@ -49,7 +49,7 @@ def evaluate_spans(
     **kwargs,  # as `CharLearner.evaluate`: unk, by, bs
 ) -> dict[str, float]:  # the loss in nats and the metrics, means over the characters predicted
     "`learn.evaluate` of some stretches of a text, each read by itself. Raises `DataError` if all are too short."
-    windows = (kwargs.get("by") or trained_way(learn.dls)) == "windows"
+    windows = (kwargs.get("by") or learn.dls.mode) == "windows"
     # a window predicts the character after it; else the character before the stretch predicts its first
     lost, lead = (learn.dls.seq_len, 0) if windows else (0, 1)
     long_enough = [(a, b) for a, b in spans if b - a > lost] or spans[:1]

@@ -33,6 +33,7 @@ from ..errors import DataError
 from .corpus import read_text
 from .encoded import EncodedFile, encode_file
 from .permutation import MANY, Shuffle
+from .reading import mode_of
 from .sharding import gather_batch, shard_indices, sync_indices
 from .splits import SplitAudit, audit, describe_split, split_streams, split_windows
 from .streams import CharStreams
@@ -269,6 +270,11 @@ class CharDataLoaders(DataLoaders):
         val_bs = val_bs or (bs if getattr(valid, "stateful", False) else max(bs, 2048))
         dls = WindowDL(train, bs=bs, shuffle=True, device=device), WindowDL(valid, bs=val_bs, device=device)
         return cls(*dls, path=path, device=device)
+
+    @property
+    def mode(self) -> str:  # "windows", "chunks" or "streams"
+        "How a model trained on these data reads: the default of `CharLearner.evaluate(by=)`."
+        return mode_of(self.target, self.stateful)
 
     def audit(self) -> SplitAudit:  # counts, and a sentence when printed
         "How many validation windows share characters with training ones; the more, the less the validation loss says."

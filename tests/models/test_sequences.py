@@ -327,7 +327,7 @@ def test_windows_chunks_and_streams_are_told_apart(numbers):
     assert set(windows.evaluate(text)) == {"loss", "accuracy", "bits_per_char"} and "streams_loss" in windows.evaluate(
         text, by="streams"
     )
-    with pytest.raises(ValueError, match="by='rows' is not a way"):
+    with pytest.raises(ValueError, match=r'by must be "windows", "chunks" or "streams", got .rows.'):
         learn.evaluate(text, by="rows")
 
 

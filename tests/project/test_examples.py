@@ -30,6 +30,7 @@ TABLES = {
     "models.rnn",
     "models.mullstm",
     "data.streams",
+    "data.reading",
 }
 
 

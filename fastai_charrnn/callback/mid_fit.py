@@ -1,0 +1,65 @@
+"""Validate in the middle of a fit: `validating_in_fit` restores what a validation changes of the learner."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
+
+from fastai.basics import Learner, TrainEvalCallback, torch
+
+from .._utils import eval_mode, unwrap_model
+
+__all__ = ["validating_in_fit"]
+
+# What `Learner.validate` and the two callbacks that hear it change.
+LEARNER_FIELDS = (
+    *("cbs", "recorder", "_metrics", "final_record", "training_now"),
+    *("training", "epoch", "train_iter", "pct_train"),
+    *("dl", "iter", "n_iter", "xb", "yb", "pred", "loss", "loss_grad"),
+)
+
+
+@contextmanager
+def validating_in_fit(
+    learn: Learner,  # a learner whose fit is under way
+) -> Iterator[None]:
+    """Restore the learner, the model's mode and state, and the random numbers at the end of the block.
+
+    Within it, only `TrainEvalCallback` and a copy of the recorder receive events, and metrics are copies."""
+    model = unwrap_model(learn.model)
+    state = getattr(model, "state", None)
+    with _fields_restored(learn), eval_mode(learn.model):
+        learn.training_now = False
+        learn.cbs = learn.cbs.filter(lambda cb: isinstance(cb, TrainEvalCallback))
+        learn.metrics = learn.metrics.map(copy)
+        if hasattr(learn, "recorder"):
+            learn.add_cb(_own_recorder(learn.recorder))
+        if hasattr(model, "reset"):
+            model.reset()
+        # every pass over a DataLoader draws from the global random state
+        with learn.no_logging(), torch.random.fork_rng():
+            try:
+                yield
+            finally:
+                if state is not None:
+                    model.state = state
+
+
+@contextmanager
+def _fields_restored(learn):
+    "Restore the fields of the learner, and delete those that were not set."
+    fields = vars(learn)
+    before = {name: fields[name] for name in LEARNER_FIELDS if name in fields}
+    try:
+        yield
+    finally:
+        for name in LEARNER_FIELDS:
+            fields.pop(name, None)
+        fields.update(before)
+
+
+def _own_recorder(recorder):
+    "A copy that shares no metrics with the recorder of the fit."
+    recorder = copy(recorder)
+    # `setattr` on a callback warns about names that the learner has too
+    vars(recorder).update(loss=copy(recorder.loss), smooth_loss=copy(recorder.smooth_loss))
+    return recorder

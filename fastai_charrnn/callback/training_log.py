@@ -1,0 +1,77 @@
+"""Keep the numbers of every trained epoch: `TrainingLog`, which model files store.
+
+Every `CharLearner` has one:
+
+    learn.fit(2)
+    learn.training_log.rows[-1]["valid_loss"]
+"""
+
+import warnings
+
+from fastai.basics import Recorder, Tensor, torch
+
+from ..errors import CharRnnWarning
+from .core import TrainEpochCallback, check_has_text
+
+__all__ = ["TrainingLog"]
+
+
+class TrainingLog(TrainEpochCallback):
+    """Keep the losses and metrics of each epoch of every fit in `rows`, by name.
+
+    Also warns once about a random split, and stores an epoch's smoothed losses as fastai does, without its costs."""
+
+    order = Recorder.order + 1
+
+    def __init__(self):
+        self.rows = []
+        # whether the warning about a random split was given
+        self.warned = False
+
+    def before_train(self):
+        "Raise `DataError` if there is no text. Warn once if a random split makes the validation loss too low."
+        check_has_text(self.dls)
+        is_random = self.dls.train_ds.info.get("split", "").startswith("random")
+        if self.warned or not is_random or hasattr(self.learn, "lr_finder"):
+            return
+        self.warned = True
+        warnings.warn(
+            'validation shares characters with training (valid="random", the split of lesson 6), '
+            'so its loss is too low; for an honest loss make dls with valid="tail"',
+            CharRnnWarning,
+            stacklevel=2,
+        )
+
+    def trained_epoch(self):
+        "Store the epoch's numbers, and the last learning rate as `lr`."
+        named = zip(self.learn.recorder.metric_names[1:], self.learn.final_record)
+        row = {name: float(value) for name, value in named if isinstance(value, (int, float))}
+        row["lr"] = float(self.opt.hypers[-1]["lr"])
+        self.rows.append(row)
+        self._restore_tensors()
+
+    def after_batch(self):
+        """On the CPU, replace the batch's smoothed loss in `recorder.losses` by a float until the epoch ends.
+
+        A small tensor that outlives its batch fragments the heap: `rnn` on 64 streams of 64 characters then takes
+        35 MB more after 570 steps, and grows further."""
+        losses = self._losses() if self.training else []
+        if losses and losses[-1].device.type == "cpu":
+            losses[-1] = float(losses[-1])
+
+    def after_fit(self):
+        "Restore the losses of an epoch that was cancelled."
+        self._restore_tensors()
+
+    def _losses(self):
+        "The smoothed loss of each batch; empty without a recorder and before its first fit."
+        return getattr(getattr(self.learn, "recorder", None), "losses", [])
+
+    def _restore_tensors(self):
+        "Replace floats, and tensors on a GPU, by tensors on the CPU, which fastai's plots expect."
+        losses = self._losses()
+        n_restored = sum(isinstance(loss, Tensor) and loss.device.type == "cpu" for loss in losses)
+        new = losses[n_restored:]
+        if new:
+            tensors = torch.tensor(new) if isinstance(new[0], float) else torch.stack(new).cpu()
+            losses[n_restored:] = tensors.unbind()

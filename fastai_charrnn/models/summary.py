@@ -1,0 +1,47 @@
+"""A table of a model's layers and the shapes of their weights: `weight_table`, for `CharLearner.summary`."""
+
+from collections.abc import Iterator
+
+from torch import nn
+
+__all__ = ["weight_table"]
+
+_row = "{:<30} {:<22} {:<12} {}"
+_width = 76
+
+
+def weight_table(
+    model: nn.Module,  # any model
+) -> str:
+    "A line for each module with weights of its own or without parts, then the totals."
+    line = "=" * _width
+    header = _row.format("Layer (type)", "Weights", "Param #", "Trainable")
+    rows = [_layer_row(name, layer) for name, layer in _layers(model)]
+    return "\n".join([line, header, line, *rows, "_" * _width, "", *_totals(model)])
+
+
+def _layers(model) -> Iterator[tuple[str, nn.Module]]:
+    for name, module in model.named_modules():
+        has_weights = any(True for _ in module.parameters(recurse=False))
+        is_leaf = not any(True for _ in module.children()) and not isinstance(module, nn.ModuleList)
+        if name and (has_weights or is_leaf):
+            yield name, module
+
+
+def _layer_row(name, layer):
+    weights = list(layer.parameters(recurse=False))
+    shapes = ", ".join(" x ".join(map(str, w.shape)) for w in weights if w.dim() > 1)
+    count = sum(w.numel() for w in weights)
+    trainable = any(w.requires_grad for w in weights)
+    return _row.format(f"{name} ({type(layer).__name__})", shapes, f"{count:,}", trainable)
+
+
+def _totals(model):
+    "The number of weights, as fastai's summary states it."
+    total = sum(w.numel() for w in model.parameters())
+    trainable = sum(w.numel() for w in model.parameters() if w.requires_grad)
+    return [
+        f"Total params: {total:,}",
+        f"Total trainable params: {trainable:,}",
+        f"Total non-trainable params: {total - trainable:,}",
+    ]
