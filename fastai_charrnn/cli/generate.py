@@ -1,4 +1,7 @@
-"""What the commands of `charrnn` do that need no fastai: `generate` and `info`, given the parsed arguments (`cli`)."""
+"""The commands `charrnn generate` and `charrnn info`, called by `cli.main` with the parsed arguments.
+
+They do not import fastai, so that they start fast.
+"""
 
 import json
 import secrets
@@ -11,136 +14,155 @@ from ..io.generator import load_generator
 
 __all__ = ["generate", "info"]
 
-# the line between two texts
-_between = "---"
-
-
-_options = ("n", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop", "seed")
+# printed between two texts
+_separator = "---"
+# options that are passed on to `CharGenerator.generate`
+_passed_on = ("n", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop", "seed", "unk")
 
 
 def generate(
     args,  # parsed arguments
 ):
-    "Print every prompt with its continuations: all at once, or one after another as they are generated."
-    learn, prompts = load_generator(args.model), _prompts_of(args)
-    # one seed for all prompts
-    drawn = args.temperature != 0 and not args.beam
-    if drawn and args.seed is None:
+    "Print every prompt with its continuations, all at once or with `--stream` character by character."
+    generator = load_generator(args.model)
+    prompts = _read_prompts(args)
+    is_random = args.temperature != 0 and not args.beam
+    # one seed for all prompts, which is printed
+    if is_random and args.seed is None:
         args.seed = secrets.randbits(32)
-    options = {k: getattr(args, k) for k in _options}
-    options |= dict(return_prompt=not args.no_prompt, unk=args.unk)
+    options = {name: getattr(args, name) for name in _passed_on}
+    options["return_prompt"] = not args.no_prompt
     if args.stream:
-        _stream(learn, prompts, options)
+        _stream(generator, prompts, options)
     else:
-        _print_all(learn, list(prompts), args, options)
-    if drawn:
+        _print_all(generator, list(prompts), args, options)
+    if is_random:
         print(f"charrnn: seed {args.seed}", file=sys.stderr)
 
 
-def _stream(learn, prompts, options):
-    "Characters as they are generated."
-    for k, prompt in enumerate(prompts):
-        note_long_prompts(learn, [prompt])
-        if k:
-            print(_between)
-        for c in learn.generate(prompt, stream=True, **options):
-            print(c, end="", flush=True)
+def _stream(generator, prompts, options):
+    "Print characters as soon as they are generated."
+    for i, prompt in enumerate(prompts):
+        note_long_prompts(generator, [prompt])
+        if i > 0:
+            print(_separator)
+        for char in generator.generate(prompt, stream=True, **options):
+            print(char, end="", flush=True)
         print(flush=True)
 
 
-def _print_all(learn, prompts, args, options):
-    note_long_prompts(learn, prompts)
-    texts = learn.generate(prompts, num=args.num, beam=args.beam, **options)
-    for k, o in enumerate(texts):
-        if k and not args.json:
-            print(_between)
-        print(_as_json(o) if args.json else o)
+def _print_all(generator, prompts, args, options):
+    "Generate all texts as one batch, then print them."
+    note_long_prompts(generator, prompts)
+    texts = generator.generate(prompts, num=args.num, beam=args.beam, **options)
+    for i, text in enumerate(texts):
+        if i > 0 and not args.json:
+            print(_separator)
+        print(_to_json(text) if args.json else text)
 
 
 def note_long_prompts(
-    learn,  # a model that reads windows, or keeps a state
+    learn,  # a learner or a `CharGenerator`
     prompts: list[str],  # texts to continue
 ):
-    "Say on stderr, once, how many characters of a prompt count, if a prompt has more."
-    n = None if is_stateful(learn.model) else learn.dls.seq_len
-    long = next((p for p in prompts if n is not None and len(p) > n), None)
-    if long is None:
+    "Print a note on stderr if the model reads only the last characters of a prompt."
+    if is_stateful(learn.model):
         return
-    print(
-        f"charrnn: the model reads the last {n} characters of a prompt; of {short_repr(long)} only {long[-n:]!r} counts",
-        file=sys.stderr,
-    )
+    seq_len = learn.dls.seq_len
+    long_prompt = next((prompt for prompt in prompts if len(prompt) > seq_len), None)
+    if long_prompt is None:
+        return
+    note = f"the model reads the last {seq_len} characters of a prompt"
+    example = f"of {short_repr(long_prompt)} it reads {long_prompt[-seq_len:]!r}"
+    print(f"charrnn: {note}; {example}", file=sys.stderr)
 
 
 def short_repr(
-    s: str,  # a text
+    text: str,  # any text
 ) -> str:
-    "Its `repr`, cut to 40 characters."
-    return repr(s if len(s) <= 40 else s[:37] + "...")
+    "The `repr` of a text, cut to about 40 characters."
+    return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
-def _prompts_of(args):
-    "Those given, then the lines of the file or of standard input as they come."
+def _read_prompts(args):
+    "Yield the prompts given as options, then each line of the file or of standard input when it arrives."
     yield from args.prompt or ()
     if args.prompts is None:
         return
+    with _open_prompts(args.prompts) as lines:
+        for number, line in enumerate(lines, 1):
+            yield _decode_line(line, number, args.prompts)
+
+
+def _open_prompts(name):
+    if name == "-":
+        return sys.stdin.buffer
     try:
-        source = sys.stdin.buffer if args.prompts == "-" else open(args.prompts, "rb")
-    except OSError as e:
-        raise CorpusError(
-            f"cannot read {args.prompts}: {e.strerror}; pass a file of prompts, one a line, or -"
-        ) from None
-    with source:
-        for k, line in enumerate(source, 1):
-            try:
-                yield line.decode("utf-8-sig" if k == 1 else "utf-8").rstrip("\r\n")
-            except UnicodeDecodeError:
-                raise CorpusError(
-                    f"line {k:,} of {args.prompts} is not valid utf-8; convert it, as with iconv -f latin-1 -t utf-8"
-                ) from None
+        return open(name, "rb")
+    except OSError as error:
+        message = f"cannot read {name}: {error.strerror}; pass a file with one prompt per line, or -"
+        raise CorpusError(message) from None
 
 
-def _as_json(o):
-    "A result as one line; log-probabilities with the digits they have."
-    log_probs = [float(str(v)) for v in o.log_probs]
-    bits = o.bits_per_char if o.new else None
-    return json.dumps(
-        dict(prompt=o.prompt, text=o.text, new=o.new, log_probs=log_probs, bits_per_char=bits, seed=o.seed)
+def _decode_line(line, number, name):
+    # a file may begin with a byte order mark
+    encoding = "utf-8-sig" if number == 1 else "utf-8"
+    try:
+        return line.decode(encoding).rstrip("\r\n")
+    except UnicodeDecodeError:
+        message = f"line {number:,} of {name} is not valid UTF-8; convert the file with iconv -f latin-1 -t utf-8"
+        raise CorpusError(message) from None
+
+
+def _to_json(text):
+    "A generated text as one line of JSON. Log-probabilities keep the digits of float32."
+    fields = dict(
+        prompt=text.prompt,
+        text=text.text,
+        new=text.new,
+        log_probs=[float(str(value)) for value in text.log_probs],
+        bits_per_char=text.bits_per_char if text.new else None,
+        seed=text.seed,
     )
+    return json.dumps(fields)
 
 
 def info(
     args,  # parsed arguments
 ):
-    "Print what a model file holds."
-    d = describe_model(args.model)
+    "Print what a model file contains."
+    description = describe_model(args.model)
     if args.json:
-        return print(json.dumps(d))
-    data = d["data"]
-    log = d["training"].get("log", [])
-    config = ", ".join(f"{k}={v}" for k, v in d["config"].items())
-    rows = dict(
-        seq_len=f"{d['seq_len']} characters",
-        vocabulary=f"{len(d['vocab'])} characters: {''.join(d['vocab'][1:])!r}",
-        text=f"{data.get('n_chars', 0):,} characters, validated on {data.get('split', 'nothing')}",
-        trained=f"{epochs(d['training'].get('epochs', 0))}{_last_losses(log)}",
-        tensors=", ".join(f"{k} {tuple(v)}" for k, v in d["tensors"].items()),
-        versions=", ".join(f"{k} {v}" for k, v in d["versions"].items()),
-    )
-    print(f"{args.model}: {d['arch']}, {config}, format {d['format']}")
-    for name, value in rows.items():
-        print(f"  {name:<11} {value}")
+        print(json.dumps(description))
+        return
+    config = ", ".join(f"{name}={value}" for name, value in description["config"].items())
+    print(f"{args.model}: {description['arch']}, {config}, format {description['format']}")
+    for label, value in _info_rows(description):
+        print(f"  {label:<11} {value}")
+
+
+def _info_rows(description):
+    "Yield a label and a text for each row."
+    data = description["data"]
+    training = description["training"]
+    chars = description["vocab"]
+    yield "window", f"{description['seq_len']} characters"
+    yield "vocabulary", f"{len(chars)} characters: {''.join(chars[1:])!r}"
+    yield "text", f"{data.get('n_chars', 0):,} characters, validated on {data.get('split', 'nothing')}"
+    yield "trained", epochs_text(training.get("epochs", 0)) + _last_losses(training.get("log", []))
+    yield "tensors", ", ".join(f"{name} {tuple(shape)}" for name, shape in description["tensors"].items())
+    yield "versions", ", ".join(f"{name} {version}" for name, version in description["versions"].items())
 
 
 def _last_losses(log):
     "The losses of the last epoch, if it was validated."
     if not log or "valid_loss" not in log[-1]:
         return ""
-    return f", last: train {log[-1]['train_loss']:.4f}, valid {log[-1]['valid_loss']:.4f} nats"
+    return ", last: train {train_loss:.4f}, valid {valid_loss:.4f} nats".format(**log[-1])
 
 
-def epochs(
-    n: int,  # how many
+def epochs_text(
+    n: int,  # number of epochs
 ) -> str:  # "1 epoch", "4 epochs"
     "A number of epochs, in words."
     return f"{n} epoch{'' if n == 1 else 's'}"

@@ -1,48 +1,50 @@
-"""What `charrnn train` trains and for how long: the recipe for the text's size, changed by the options given."""
+"""Choose what `charrnn train` trains and for how long: a recipe for the size of the text, changed by the options."""
 
-import inspect
 from dataclasses import dataclass
 
 from ..data.loaders import CharDataLoaders
-from ..errors import ArchError
 from ..learner import CharLearner
 from ..models.build import count_parameters
-from ..models.registry import get_arch
+from ..models.registry import check_takes, get_arch
 from ..recipes.best import BestRecipe, DefaultRecipe, best_recipe, default_recipe
-from .generate import epochs
+from .generate import epochs_text
 
 __all__ = ["Plan", "make_plan"]
 
 
 @dataclass(frozen=True)
 class Plan:
-    "A recipe, and how long to train by it."
+    "A recipe, and how long to train."
 
     recipe: DefaultRecipe | BestRecipe
     seed: int  # fixes the split, weights, order and dropout
-    minutes: float | None = None  # train by the clock; None: by epochs
+    minutes: float | None = None  # time to train; None: the epochs of the recipe
 
     def dls(
         self,
-        text: str,  # what to train on
+        text: str,  # the text to train on
         **kwargs,  # as `CharDataLoaders.from_text`
     ) -> CharDataLoaders:
-        "The text as the recipe reads it."
+        "The data loaders of the recipe."
         return self.recipe.dls(text, seed=self.seed, **kwargs)
 
     def count_parameters(
         self,
-        dls: CharDataLoaders,  # as `dls` makes them
+        dls: CharDataLoaders,  # made by `dls`
     ) -> int:
-        "How many weights the model has, before it takes memory."
-        r = self.recipe
-        config = dict(n_hid=r.n_hid, emb_sz=r.emb_sz) | r.config
+        "The number of weights, counted before any memory is allocated for them."
+        recipe = self.recipe
+        config = dict(n_hid=recipe.n_hid, emb_sz=recipe.emb_sz) | recipe.config
         seq_len = None if dls.stateful else dls.seq_len
-        return count_parameters(r.arch, len(dls.vocab), config, seq_len) * getattr(r, "n_models", 1)
+        return count_parameters(recipe.arch, len(dls.vocab), config, seq_len) * self._n_models
+
+    @property
+    def _n_models(self):
+        return getattr(self.recipe, "n_models", 1)
 
     def learner(
         self,
-        dls: CharDataLoaders,  # as `dls` makes them
+        dls: CharDataLoaders,  # made by `dls`
         **kwargs,  # as `char_learner`
     ) -> CharLearner:
         "The untrained learner."
@@ -50,10 +52,10 @@ class Plan:
 
     def fit(
         self,
-        learn: CharLearner,  # as `learner` makes it
+        learn: CharLearner,  # made by `learner`
         cbs: list,  # further callbacks
     ):
-        "Train by the clock or by epochs."
+        "Train for `minutes` or for the epochs of the recipe."
         if self.minutes:
             learn.fit_minutes(self.minutes, self.recipe.lr, cbs=cbs)
         else:
@@ -61,43 +63,42 @@ class Plan:
 
     @property
     def length(self) -> str:
-        "How long it trains, in words."
-        return f"{self.minutes:g} minutes" if self.minutes else epochs(self.recipe.epochs)
+        "The length of training, in words."
+        return f"{self.minutes:g} minutes" if self.minutes else epochs_text(self.recipe.epochs)
 
     def __str__(self) -> str:
         "The choices in one line."
-        several = f"{n} networks of " if (n := getattr(self.recipe, "n_models", 1)) > 1 else ""
-        return f"{self.recipe.arch}, {several}{self.recipe.n_hid} hidden units, {self.length}"
+        n_models = f"{self._n_models} networks of " if self._n_models > 1 else ""
+        return f"{self.recipe.arch}, {n_models}{self.recipe.n_hid} hidden units, {self.length}"
 
 
+# fields of a recipe that an option of the same name changes
 _fields = ("n_hid", "emb_sz", "seq_len", "bs", "lr", "epochs", "stride", "target", "stateful")
 
 
 def make_plan(
     args,  # parsed arguments of `charrnn train`
-    n_chars: int,  # characters of the text
+    n_chars: int,  # length of the text
 ) -> Plan:
-    """The recipe for the text's size, or the best one for `--minutes`, with what the options change.
+    """Choose the recipe for the size of the text, or the best one for `--minutes`, and apply the options.
 
-    Raises `ArchError` for an unknown architecture, or an option that it does not have."""
+    Raises `ArchError` for an unknown architecture, or for an option that the architecture does not have."""
     if args.recipe:
         minutes = args.minutes or 5.0
         return Plan(best_recipe(minutes), args.seed, minutes)
     recipe = default_recipe(n_chars)
-    arch = get_arch(args.arch.lower()).name if args.arch else recipe.arch
-    config = {k: v for k in ("n_layers", "output_p") if (v := getattr(args, k)) is not None}
-    _check_takes(arch, config)
-    changes = {k: getattr(args, k) for k in _fields}
-    # a target is that of windows, unless streams are asked for
+    arch = get_arch(args.arch.lower()) if args.arch else get_arch(recipe.arch)
+    config = _given(args, ("n_layers", "output_p"))
+    check_takes(arch.cls, config)
+    changes = _given(args, _fields)
+    # a target belongs to windows, unless streams are asked for
     if args.target and not args.stateful:
         changes["stateful"] = False
-    valid = None if args.valid == "tail" else args.valid
-    return Plan(recipe.but(arch=arch, config=config, valid=valid, **changes), args.seed, args.minutes)
+    if args.valid != "tail":
+        changes["valid"] = args.valid
+    return Plan(recipe.but(arch=arch.name, config=config, **changes), args.seed, args.minutes)
 
 
-def _check_takes(arch, config):
-    takes = inspect.signature(get_arch(arch).cls).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in takes.values()):
-        return
-    if odd := [k for k in config if k not in takes]:
-        raise ArchError(f"{arch} has no --{odd[0].replace('_', '-')}; leave it out, or choose another --arch")
+def _given(args, names):
+    "The options that were given, by name."
+    return {name: value for name in names if (value := getattr(args, name)) is not None}

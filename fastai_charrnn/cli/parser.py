@@ -1,0 +1,257 @@
+"""The options of every `charrnn` command and their help texts: `make_parser`.
+
+Imports only argparse, so that `charrnn --help` is fast. To add an option, add it here, check it in `cli.checks`
+and use it in the module of its command.
+"""
+
+import argparse
+from pathlib import Path
+
+from .. import __version__
+
+__all__ = ["make_parser"]
+
+_main_examples = """examples:
+  charrnn train                   the text of lesson 6, or one of Python's
+  charrnn train my.txt --out my.safetensors
+  charrnn generate my.safetensors --prompt "It was " -n 200
+  charrnn evaluate my.safetensors other.txt
+  charrnn info my.safetensors
+  charrnn reproduce --out results/REPRODUCTION.md
+"""
+_train_examples = """examples:
+  charrnn train my.txt
+  charrnn train my.txt --recipe best --minutes 5
+  charrnn train my.txt --arch lstm --n-hid 512 --epochs 8 --out my.safetensors
+  charrnn train my.txt --arch gru --stateful --n-layers 2 --output-p .2
+  charrnn train old.txt.gz --encoding latin-1
+  charrnn train --corpus human_numbers --prompt "one thousand "
+"""
+_generate_examples = """examples:
+  charrnn generate my.safetensors --prompt "It was " -n 200 --seed 1
+  charrnn generate my.safetensors --prompt "It was " --temperature 0
+  charrnn generate my.safetensors --prompt "" -n inf --stream | less
+  charrnn generate my.safetensors --prompts lines.txt --num 3 --json
+  charrnn generate my.safetensors --prompt "She said " --stop . --top-p .9
+"""
+_evaluate_examples = """examples:
+  charrnn evaluate my.safetensors my.txt            the validation part
+  charrnn evaluate my.safetensors my.txt --all      the whole file
+  charrnn evaluate my.safetensors other.txt --unk skip
+"""
+_info_examples = """examples:
+  charrnn info my.safetensors
+  charrnn info my.safetensors --json
+"""
+_reproduce_examples = """examples:
+  charrnn reproduce --arch char3 --seeds 1
+  charrnn reproduce --out results/REPRODUCTION.md
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    "The parser of `charrnn` with all its commands."
+    parser = argparse.ArgumentParser(
+        "charrnn",
+        description="Train small character models and generate text with them.",
+        epilog=_main_examples,
+        formatter_class=_Help,
+    )
+    parser.add_argument("--version", action="version", version=f"charrnn {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_train(_command(commands, "train", "train a model on a text and save it", _train_examples))
+    _add_generate(_command(commands, "generate", "continue prompts", _generate_examples))
+    summary = "measure loss, accuracy and bits per char on a text"
+    _add_evaluate(_command(commands, "evaluate", summary, _evaluate_examples))
+    _add_info(_command(commands, "info", "show what a model file contains", _info_examples))
+    summary = "train lesson 6's networks and compare with its losses"
+    _add_reproduce(_command(commands, "reproduce", summary, _reproduce_examples))
+    return parser
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    "Help as wide as the terminal."
+
+    def __init__(self, prog):
+        super().__init__(prog, max_help_position=28)
+
+
+def _command(commands, name, summary, examples):
+    "A command with its help."
+    description = f"{summary[0].upper()}{summary[1:]}."
+    return commands.add_parser(name, help=summary, description=description, epilog=examples, formatter_class=_Help)
+
+
+def _add_numbers(parser, numbers):
+    "Add options with one number each. Their default is None."
+    for option, kind, summary in numbers:
+        parser.add_argument(option, type=kind, metavar=kind.__name__.upper(), help=summary)
+
+
+# train
+
+
+def _add_train(parser):
+    _add_text(parser)
+    _add_network(parser)
+    _add_samples(parser)
+    parser.add_argument(
+        "--out",
+        default=Path("model.safetensors"),
+        type=Path,
+        metavar="MODEL",
+        help="file to save to (model.safetensors)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace MODEL if it exists")
+    parser.add_argument("--device", help="cpu, cuda … (the GPU if there is one)")
+
+
+def _add_text(parser):
+    parser.add_argument("file", nargs="?", metavar="FILE", type=Path, help="a text file, gzip or not")
+    parser.add_argument(
+        "--corpus",
+        choices=("nietzsche", "python_reference", "human_numbers"),
+        metavar="NAME",
+        help="nietzsche, python_reference or human_numbers instead of FILE",
+    )
+    parser.add_argument("--encoding", help="character encoding of FILE (utf-8)")
+    parser.add_argument(
+        "--valid",
+        default="tail",
+        choices=("tail", "blocks", "random", "last"),
+        help="how to choose the validation part (tail: the end of the text)",
+    )
+    summary = "fraction of the text to validate on (.1; for human_numbers the numbers from 8,001)"
+    parser.add_argument("--valid-pct", type=float, metavar="FLOAT", help=summary)
+
+
+_archs = "char3, loop, concat, rnn, gru, lstm, mullstm or ensemble"
+_network_numbers = (
+    ("--epochs", int, "number of epochs"),
+    ("--minutes", float, "train for this time instead of --epochs"),
+    ("--lr", float, "highest learning rate of the one-cycle schedule"),
+    ("--bs", int, "batch size: windows, or streams with --stateful"),
+    ("--seq-len", int, "characters in a window, or in a step with --stateful"),
+    ("--stride", int, "characters between the starts of two windows (1; --seq-len with --target every)"),
+    ("--n-hid", int, "hidden units"),
+    ("--emb-sz", int, "embedding size"),
+    ("--n-layers", int, "recurrent layers (1)"),
+    ("--output-p", float, "dropout probability for the output of each layer"),
+)
+
+
+def _add_network(parser):
+    parser.add_argument("--arch", help=f"{_archs} (default: by the size of the text)")
+    _add_numbers(parser, _network_numbers)
+    # the names of version 0.1
+    parser.add_argument("--n", type=int, dest="seq_len", help=argparse.SUPPRESS)
+    parser.add_argument("--dropout", type=float, dest="output_p", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--target",
+        choices=("next", "every"),
+        help="predict the character after a window, or after each of its characters (next)",
+    )
+    parser.add_argument(
+        "--stateful",
+        action="store_true",
+        default=None,
+        help="read the text as continuous streams and keep the hidden state between batches",
+    )
+    parser.add_argument(
+        "--recipe",
+        choices=("best",),
+        help="the best network for --minutes (5) on this machine, instead of --arch and the other numbers",
+    )
+
+
+def _add_samples(parser):
+    parser.add_argument("--seed", type=int, default=42, metavar="INT", help="fixes weights, order and samples (42)")
+    parser.add_argument(
+        "--prompt",
+        action="append",
+        metavar="TEXT",
+        help="continue this after every epoch and at the end; repeat for more (three places in the validation part)",
+    )
+    parser.add_argument(
+        "--temperature", type=float, default=0.8, metavar="FLOAT", help="of the samples; 0: greedy text (.8)"
+    )
+
+
+# generate
+
+_sampling_numbers = (
+    ("--top-k", int, "choose among the k most likely characters"),
+    ("--top-p", float, "choose among the fewest characters that together have this probability"),
+    ("--min-p", float, "leave out characters below this fraction of the highest probability"),
+    ("--repetition-penalty", float, "above 1: characters already in the text are less likely"),
+    ("--seed", int, "the same seed gives the same text (default: a random one, printed)"),
+    ("--beam", int, "beam search of this width instead of sampling"),
+)
+
+
+def _add_generate(parser):
+    _add_model(parser)
+    parser.add_argument("--prompt", action="append", metavar="TEXT", help="text to continue; repeat for more")
+    parser.add_argument("--prompts", metavar="FILE", help="a file with one prompt per line; - is standard input")
+    summary = "characters to generate at most; inf with --stream (200)"
+    parser.add_argument("-n", "--n", type=_count, default=200, metavar="INT", help=summary)
+    summary = "0: always the most likely character; below 1 safer, above 1 wilder (.8)"
+    parser.add_argument("--temperature", type=float, default=0.8, metavar="FLOAT", help=summary)
+    _add_numbers(parser, _sampling_numbers)
+    parser.add_argument("--num", type=int, default=1, metavar="INT", help="texts for each prompt (1)")
+    parser.add_argument("--stop", action="append", metavar="TEXT", help="end a text after this; repeat for more")
+    parser.add_argument("--stream", action="store_true", help="print each character as soon as it is generated")
+    parser.add_argument("--no-prompt", action="store_true", help="print the continuations only")
+    summary = "print one JSON object per text: prompt, text, log-probabilities, bits per character, seed"
+    parser.add_argument("--json", action="store_true", help=summary)
+    _add_unk(parser)
+
+
+def _count(text):
+    "The type of -n."
+    return None if text == "inf" else int(text)
+
+
+# argparse uses the name in its error
+_count.__name__ = "INT"
+
+
+# the other commands
+
+
+def _add_evaluate(parser):
+    _add_model(parser)
+    parser.add_argument("file", metavar="FILE", type=Path, help="a text file, gzip or not")
+    parser.add_argument("--encoding", default="utf-8", help="character encoding of FILE (utf-8)")
+    parser.add_argument("--all", action="store_true", help="score all of FILE, including what the model was trained on")
+    summary = "how to read FILE (as in training)"
+    parser.add_argument("--by", choices=("windows", "chunks", "streams"), help=summary)
+    summary = "let the model learn while it reads, then restore its weights"
+    parser.add_argument("--dynamic", action="store_true", help=summary)
+    _add_unk(parser)
+
+
+def _add_info(parser):
+    _add_model(parser)
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def _add_reproduce(parser):
+    archs = ("char3", "loop", "concat", "rnn")
+    parser.add_argument("--arch", action="append", choices=archs, help="repeat for more (all four)")
+    parser.add_argument("--seeds", type=int, default=3, metavar="INT", help="runs of each schedule (3)")
+    parser.add_argument("--no-one-cycle", action="store_true", help="skip the comparison with the one-cycle schedule")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="also write the report to this file")
+
+
+def _add_model(parser):
+    parser.add_argument("model", metavar="MODEL", type=Path, help="a model file saved by charrnn train")
+
+
+def _add_unk(parser):
+    parser.add_argument(
+        "--unk",
+        default="error",
+        metavar="CHAR",
+        help="characters outside the model's vocabulary: error, skip, or a character to use instead (error)",
+    )

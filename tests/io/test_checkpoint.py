@@ -1,0 +1,44 @@
+"""Models are saved while they train, and a signal stops training between two batches."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from fastai_charrnn.all import TrainingError, char_learner
+from fastai_charrnn.io.checkpoint import SaveModelFile, StopOnSignal
+
+
+def test_a_fit_by_the_clock_is_saved_at_intervals(dls, tmp_path):
+    saving = SaveModelFile(tmp_path / "m.safetensors", seconds=0.3)
+    learn = char_learner(dls, n_hid=16, seed=0, cbs=saving)
+    with learn.no_bar():
+        learn.fit_minutes(0.03, 1e-3)
+    # 1.8 seconds
+    assert 2 <= saving.saved <= 6
+    assert (tmp_path / "m.safetensors").exists()
+
+
+def test_a_model_whose_validation_loss_is_not_finite_is_not_saved(dls, tmp_path):
+    saving = SaveModelFile(tmp_path / "m.safetensors")
+    learn = char_learner(dls, n_hid=16, seed=0, cbs=saving)
+    learn.training_log.rows.append(dict(valid_loss=float("nan")))
+    with pytest.raises(TrainingError, match="the validation loss is nan after epoch 0"):
+        saving.learn = learn
+        learn.epoch = 0
+        saving.trained_epoch()
+    assert not (tmp_path / "m.safetensors").exists()
+
+
+def test_a_signal_stops_between_two_batches_and_a_second_at_once(dls):
+    stopping = StopOnSignal()
+    before = signal.getsignal(signal.SIGTERM)
+    with stopping:
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            stopping.after_batch()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+    assert signal.getsignal(signal.SIGTERM) is before
