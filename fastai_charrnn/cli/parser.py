@@ -17,7 +17,7 @@ _main_examples = """examples:
   charrnn generate my.safetensors --prompt "It was " -n 200
   charrnn evaluate my.safetensors other.txt
   charrnn info my.safetensors
-  charrnn reproduce --out results/REPRODUCTION.md
+  charrnn reproduce --out reproduction.md
 """
 _train_examples = """examples:
   charrnn train my.txt
@@ -45,7 +45,7 @@ _info_examples = """examples:
 """
 _reproduce_examples = """examples:
   charrnn reproduce --arch char3 --seeds 1
-  charrnn reproduce --out results/REPRODUCTION.md
+  charrnn reproduce --out reproduction.md
 """
 
 
