@@ -19,6 +19,7 @@ from .data.streams import *
 from .data.vocab import *
 from .data.windows import *
 from .errors import *
+from .generation.char_stream import *
 from .generation.options import *
 from .generation.scored import *
 from .generation.text import *

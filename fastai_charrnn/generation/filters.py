@@ -1,7 +1,13 @@
-"""From log-probabilities to the scores a character is drawn by: one pure function an option, and the draw itself.
+"""Sampling filters: temperature, top-k, top-p, min-p and repetition penalty, and the draw from filtered scores.
 
-Scores are (rows, V) logarithms up to a constant a row, -inf for what is left out. The order is that of Hugging Face's
-`generate`: repetition penalty, temperature, top-k, top-p, min-p; each sees what the one before has left.
+Each filter is a pure function of scores (rows, V): logarithms of probabilities up to a constant, -inf for what is
+excluded.
+
+To add a filter:
+
+1. Write the function here, next to `keep_min_p`, and call it in `filter_scores`, which holds the order.
+2. Add its option, with a check of its values, to `GenerationConfig` in `options`, and to `generate` in `text`.
+3. Test it against a plain version of its definition: `tests/plain_sampling.py` and `tests/generation/test_filters.py`.
 """
 
 import torch
@@ -19,96 +25,109 @@ __all__ = [
     "draw",
 ]
 
-_coldest = 1e-300  # below it the likeliest character is certain anyway, and the quotient would overflow
+# smaller temperatures would overflow the quotient; at this one the most likely character is already certain
+_min_temperature = 1e-300
+
+
+def filter_scores(
+    log_probs: Tensor,  # (rows, V)
+    options: GenerationConfig,  # which filters to apply
+    seen: Tensor | None = None,  # (rows, V) bool: characters that occur in each text, for a repetition penalty
+) -> Tensor:  # (rows, V)
+    """Apply every filter of `options`, each to the result of the one before.
+
+    The order is that of Hugging Face's `generate`: repetition penalty, temperature, top-k, top-p, min-p. At temperature
+    0 only the penalty is applied, because the others keep the most likely character."""
+    scores = log_probs
+    if options.repetition_penalty is not None:
+        scores = penalize_repetition(scores, seen, options.repetition_penalty)
+    if options.greedy:
+        return scores
+    scores = apply_temperature(scores, options.temperature)
+    if options.top_k is not None:
+        scores = keep_top_k(scores, options.top_k)
+    if options.top_p is not None:
+        scores = keep_top_p(scores, options.top_p)
+    if options.min_p is not None:
+        scores = keep_min_p(scores, options.min_p)
+    return scores
 
 
 def penalize_repetition(
     scores: Tensor,  # (rows, V)
-    seen: Tensor,  # (rows, V) bool: the characters that already stand in each text
-    penalty: float,  # above 1: they become less likely; below 1: likelier
+    seen: Tensor,  # (rows, V) bool: characters that occur in each text
+    penalty: float,  # above 1: they become less likely; below 1: more likely
 ) -> Tensor:  # (rows, V)
-    "Scores of seen characters times the penalty, or divided by it where positive (Keskar et al. 2019, CTRL, section 4.1)."
-    return torch.where(seen, torch.where(scores > 0, scores / penalty, scores * penalty), scores).clamp_min(
-        torch.finfo(scores.dtype).min
-    )
+    """Multiply the negative scores of seen characters by the penalty, and divide the positive ones by it.
+
+    Keskar et al. 2019, *CTRL*, section 4.1."""
+    penalized = torch.where(scores > 0, scores / penalty, scores * penalty)
+    # a large penalty must not exclude every character
+    return torch.where(seen, penalized, scores).clamp_min(torch.finfo(scores.dtype).min)
 
 
 def apply_temperature(
     scores: Tensor,  # (rows, V)
     temperature: float,  # above 0
 ) -> Tensor:  # (rows, V)
-    "Scores divided by the temperature, the largest at 0 so that no quotient overflows."
+    "Divide scores by the temperature. Each row is shifted to a maximum of 0 first, to avoid overflow."
     if temperature == 1:
         return scores
-    return (scores - scores.amax(-1, keepdim=True)).div_(max(temperature, _coldest))
+    return (scores - scores.amax(-1, keepdim=True)).div_(max(temperature, _min_temperature))
 
 
 def keep_top_k(
     scores: Tensor,  # (rows, V)
-    k: int,  # how many to keep
+    k: int,  # characters to keep
 ) -> Tensor:  # (rows, V)
-    "The k largest of each row: exactly k, ties go to the lower index."
-    return scores if k >= scores.shape[-1] else _kept(scores, _ranked(scores)[1][:, :k])
+    "Keep the `k` largest scores of each row. Among equal scores the lower index is kept."
+    if k >= scores.shape[-1]:
+        return scores
+    top = _ranked(scores)[1][:, :k]
+    return torch.full_like(scores, -torch.inf).scatter_(-1, top, scores.gather(-1, top))
 
 
 def keep_top_p(
     scores: Tensor,  # (rows, V)
-    p: float,  # from 0, which keeps the likeliest alone, to 1, which keeps all
+    p: float,  # from 0, which keeps the most likely character, to 1, which keeps all
 ) -> Tensor:  # (rows, V)
-    "The nucleus: the fewest likeliest characters whose probabilities add up to p or more (Holtzman et al. 2020)."
+    """Keep the nucleus: the fewest most likely characters whose probabilities add up to `p` or more.
+
+    Holtzman et al. 2020, *The Curious Case of Neural Text Degeneration*."""
     if p >= 1:
         return scores
-    ranked, order = _ranked(scores)
-    probs = ranked.softmax(-1)
-    out = probs.cumsum(-1) - probs >= p  # what stands before has enough already
-    out[:, 0] = False
-    return scores.masked_fill(torch.zeros_like(out).scatter_(-1, order, out), -torch.inf)
+    ranked_scores, order = _ranked(scores)
+    probs = ranked_scores.softmax(-1)
+    more_likely = probs.cumsum(-1) - probs
+    excluded = more_likely >= p
+    excluded[:, 0] = False
+    return scores.masked_fill(torch.zeros_like(excluded).scatter_(-1, order, excluded), -torch.inf)
 
 
 def keep_min_p(
     scores: Tensor,  # (rows, V)
-    p: float,  # from 0, which keeps all, to 1, which keeps the likeliest
+    p: float,  # from 0, which keeps all characters, to 1, which keeps the most likely
 ) -> Tensor:  # (rows, V)
-    "Characters at least p times as likely as the likeliest (Nguyen et al. 2024)."
+    """Keep characters at least `p` times as likely as the most likely one.
+
+    Nguyen et al. 2024, *Turning Up the Heat*."""
     ratios = (scores - scores.amax(-1, keepdim=True)).exp()
     return scores.masked_fill(ratios < p, -torch.inf)
 
 
-def filter_scores(
-    log_probs: Tensor,  # (rows, V)
-    o: GenerationConfig,  # what to apply
-    seen: Tensor
-    | None = None,  # (rows, V) bool: the characters that already stand in each text, for the repetition penalty
-) -> Tensor:  # (rows, V)
-    "Everything `o` asks for, in order; at temperature 0 the penalty alone, for the rest keeps the likeliest."
-    if o.repetition_penalty is not None:
-        log_probs = penalize_repetition(log_probs, seen, o.repetition_penalty)
-    if o.greedy:
-        return log_probs
-    scores = apply_temperature(log_probs, o.temperature)
-    if o.top_k is not None:
-        scores = keep_top_k(scores, o.top_k)
-    if o.top_p is not None:
-        scores = keep_top_p(scores, o.top_p)
-    if o.min_p is not None:
-        scores = keep_min_p(scores, o.min_p)
-    return scores
-
-
 def draw(
     scores: Tensor,  # (rows, V) float64
-    u: Tensor,  # (rows, 1) from [0, 1)
+    u: Tensor,  # (rows, 1) uniform in [0, 1)
 ) -> Tensor:  # (rows,) int64
-    "One index a row, by the inverse of the cumulative distribution: a function of scores and `u`, and of no other row."
+    """Draw one index for each row by inverting the cumulative distribution.
+
+    The index depends only on the row's scores and its number `u`."""
     cdf = scores.softmax(-1).cumsum(-1)
-    return (
-        torch.searchsorted(cdf, u * cdf[:, -1:], right=True).squeeze(-1).clamp_max_(scores.shape[-1] - 1)
-    )  # NaN sorts beyond the end
+    index = torch.searchsorted(cdf, u * cdf[:, -1:], right=True).squeeze(-1)
+    # the search ends past the last index if the scores are NaN
+    return index.clamp_max_(scores.shape[-1] - 1)
 
 
 def _ranked(scores):
+    "Scores in descending order, and their indices."
     return scores.sort(descending=True, stable=True)
-
-
-def _kept(scores, i):
-    return torch.full_like(scores, -torch.inf).scatter_(-1, i, scores.gather(-1, i))

@@ -1,6 +1,6 @@
-"""What `generate` can be asked for, checked before anything is computed: `GenerationConfig`, and `StopMatcher`, which finds where a text ends.
+"""Options of `generate`, checked before anything is computed: `GenerationConfig`; `StopMatcher` ends texts.
 
-The names are those of Hugging Face's `generate` where it has one. No torch here.
+Names are those of Hugging Face's `generate` where it has one. This module does not import torch.
 """
 
 import sys
@@ -13,86 +13,90 @@ from ..errors import GenerationError
 
 __all__ = ["GenerationConfig"]
 
-MOST = 10**8  # characters that are kept in memory at once
-_most_beams = 4096
-_usual = 0.8  # the temperature when none is named
+MAX_CHARS = 10**8  # characters kept in memory at once
+_max_beam = 4096
+_default_temperature = 0.8
+_drawing_options = ("top_k", "top_p", "min_p", "repetition_penalty", "seed")
 
 
 @dataclass(frozen=True)
 class GenerationConfig:
-    "How characters are chosen and where a text ends. Raises `GenerationError` for what makes no sense."
+    "How characters are chosen and where a text ends. Raises `GenerationError` for invalid or conflicting values."
 
-    temperature: float = _usual  # 0: the likeliest each time; below 1 likelier characters gain, above 1 rarer ones do
-    top_k: int | None = None  # choose among the k likeliest
-    top_p: float | None = None  # choose among the fewest that have this probability together
-    min_p: float | None = None  # choose among those with at least this part of the likeliest's probability
-    repetition_penalty: float | None = None  # above 1: characters that already stand in the text are less likely
-    stop: str | Sequence[str] | Callable[[str], bool] | None = (
-        None  # a text ends after this string, one of these, or when this of the continuation is true
-    )
-    seed: int | None = None  # what is drawn with; None: one of the system's entropy
+    temperature: float = _default_temperature  # below 1: likely characters more often; above 1: rare ones; 0: greedy
+    top_k: int | None = None  # choose among the k most likely characters
+    top_p: float | None = None  # choose among the fewest characters with this total probability
+    min_p: float | None = None  # choose among characters at least `min_p` times as likely as the most likely
+    repetition_penalty: float | None = None  # above 1: characters that already occur become less likely
+    stop: str | Sequence[str] | Callable[[str], bool] | None = None  # string(s) that end a text, or a test of it
+    seed: int | None = None  # seed of the random numbers; None: a new one
     num: int = 1  # continuations of each prompt
-    beam: int | None = None  # search for the likeliest texts, this many at a time, instead of drawing
+    beam: int | None = None  # search for the most likely texts with this beam width, instead of sampling
 
     def __post_init__(self):
-        _between(
-            "temperature",
-            self.temperature,
-            0,
-            None,
-            "0 for the likeliest character each time, about .8 for lively text",
-        )
-        for name in ("top_p", "min_p"):
-            _between(name, getattr(self, name), 0, 1, "or None to leave it out")
-        _between("repetition_penalty", self.repetition_penalty, 0, None, "1 changes nothing, 1.2 is usual", above=True)
-        for name in ("top_k", "beam", "num"):
-            v = getattr(self, name)
-            if not (is_count(v) or v is None and name != "num"):
-                raise GenerationError(
-                    f"{name}={v!r} is not a whole number from 1 up" + ("" if name == "num" else ", or None")
-                )
-        if not (self.seed is None or is_whole(self.seed) and isinstance(self.seed, Integral) and self.seed < 2**64):
-            raise GenerationError(f"seed={self.seed!r} is not a whole number from 0 to 2**64-1; None draws one")
+        self._check_numbers()
+        self._check_counts()
+        self._check_seed()
         if self.stop is not None and not callable(self.stop):
-            self._take_stops()
+            object.__setattr__(self, "stop", _stop_strings(self.stop))
         if self.beam is not None:
             self._check_beam()
-        for kind, names in (
-            (float, ("temperature", "top_p", "min_p", "repetition_penalty")),
-            (int, ("top_k", "seed", "num", "beam")),
-        ):  # of whatever type they came
-            for k in names:
-                if getattr(self, k) is not None:
-                    object.__setattr__(self, k, kind(getattr(self, k)))
+        self._convert(float, "temperature", "top_p", "min_p", "repetition_penalty")
+        self._convert(int, "top_k", "seed", "num", "beam")
 
-    def _take_stops(self):
-        "One string or several, as a tuple."
-        way = "a text ends after a string of one character or more, after one of several, or when a function of it is true"
-        try:
-            stops = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
-        except TypeError:
-            raise GenerationError(f"stop={self.stop!r}: {way}") from None
-        if not all(isinstance(s, str) and s for s in stops):
-            raise GenerationError(f"stop={self.stop!r}: {way}")
-        object.__setattr__(self, "stop", stops or None)
+    def _check_numbers(self):
+        if not _in_range(self.temperature, 0):
+            raise GenerationError(
+                f"temperature={self.temperature!r} is not a number from 0 up; "
+                "0 takes the most likely character each time, .8 is usual"
+            )
+        for name in ("top_p", "min_p"):
+            v = getattr(self, name)
+            if v is not None and not _in_range(v, 0, 1):
+                raise GenerationError(f"{name}={v!r} is not a number from 0 to 1; or None to leave it out")
+        v = self.repetition_penalty
+        if v is not None and not (_in_range(v, 0) and v != 0):
+            raise GenerationError(f"repetition_penalty={v!r} is not a number above 0; 1 changes nothing, 1.2 is usual")
+
+    def _check_counts(self):
+        if not is_count(self.num):
+            raise GenerationError(f"num={self.num!r} is not a whole number from 1 up")
+        for name in ("top_k", "beam"):
+            v = getattr(self, name)
+            if v is not None and not is_count(v):
+                raise GenerationError(f"{name}={v!r} is not a whole number from 1 up, or None")
+
+    def _check_seed(self):
+        v = self.seed
+        if v is None:
+            return
+        if not (isinstance(v, Integral) and is_whole(v) and v < 2**64):
+            raise GenerationError(f"seed={v!r} is not a whole number from 0 to 2**64-1; None draws one")
 
     def _check_beam(self):
-        "A search draws nothing."
-        if self.beam > _most_beams:
-            raise GenerationError(f"beam={self.beam:,} is more than {_most_beams:,}; pass less")
-        given = [
-            k for k in ("top_k", "top_p", "min_p", "repetition_penalty", "seed") if getattr(self, k) is not None
-        ] + ["num"] * (self.num != 1)
-        if self.temperature not in (0, _usual):
+        "Options that change a draw have no effect on a search."
+        if self.beam > _max_beam:
+            raise GenerationError(f"beam={self.beam:,} is more than {_max_beam:,}; pass less")
+        given = [name for name in _drawing_options if getattr(self, name) is not None]
+        if self.temperature not in (0, _default_temperature):
             given.insert(0, "temperature")
+        if self.num != 1:
+            given.append("num")
         if given:
             raise GenerationError(
-                f"beam={self.beam} finds the likeliest texts under the model itself, so {', '.join(given)} cannot change it; leave out one or the other"
+                f"beam={self.beam} searches for the most likely texts, and {', '.join(given)} cannot change it; "
+                "leave out one or the other"
             )
+
+    def _convert(self, number_type, *names):
+        "Turn numbers of other types, such as NumPy scalars, into Python numbers."
+        for name in names:
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, number_type(getattr(self, name)))
 
     @property
     def greedy(self) -> bool:
-        "Whether nothing is drawn."
+        "Whether the most likely character is taken each time."
         return self.temperature == 0
 
     @property
@@ -101,54 +105,64 @@ class GenerationConfig:
         return self.stop if isinstance(self.stop, tuple) else ()
 
 
-def _between(name, v, low, high, way, above=False):
-    "Raise unless `v` is a finite number from `low` to `high`, or None where None is the default."
-    if v is None and name != "temperature":
-        return
-    if isinstance(v, Real) and hasattr(v, "item"):
-        v = v.item()  # a NumPy scalar compares in its own precision
-    if (
-        isinstance(v, Real)
-        and not isinstance(v, bool)
-        and low <= v <= (sys.float_info.max if high is None else high)
-        and not (above and v == low)
-    ):
-        return
-    if high is not None:
-        allowed = f"from {low} to {high}"
-    else:
-        allowed = f"above {low}" if above else f"from {low} up"
-    raise GenerationError(f"{name}={v!r} is not a number {allowed}; {way}")
+def _stop_strings(stop):
+    "One string or several, as a tuple; None for an empty list."
+    try:
+        strings = (stop,) if isinstance(stop, str) else tuple(stop)
+    except TypeError:
+        strings = None
+    if strings is None or not all(isinstance(s, str) and s for s in strings):
+        raise GenerationError(
+            f"stop={stop!r} is not a string of one character or more, a list of such strings, or a function"
+        )
+    return strings or None
+
+
+def _in_range(v, low, high=sys.float_info.max):
+    "Whether `v` is a number from `low` to `high`, by default any finite one."
+    if not isinstance(v, Real) or isinstance(v, bool):
+        return False
+    # a NumPy scalar compares in its own precision
+    v = v.item() if hasattr(v, "item") else v
+    return low <= v <= high
 
 
 class StopMatcher:
-    "Where one text ends. `stop` strings end it after their last character; a function sees the whole continuation after each character."
+    """Find the end of one text from its characters, piece by piece.
+
+    A text ends after the last character of a `stop` string, which may begin in one piece and end in the next. A `stop`
+    function gets the whole continuation after each character."""
 
     def __init__(
         self,
-        options: GenerationConfig,  # whose `stop` to look for
-        decode: Callable,  # indices to text
+        options: GenerationConfig,  # with its `stop`
+        decode: Callable[[Sequence[int]], str],  # indices to text
     ):
         self.decode = decode
         self.strings = options.stops
-        self.ends = options.stop if callable(options.stop) else None
-        self.seen = ""
-        self.keep = max(map(len, self.strings), default=1) - 1
+        self.stop_fn = options.stop if callable(options.stop) else None
+        self.text = ""  # so far: all of it for a function, else the end that a string may have begun in
+        self.overlap = max(map(len, self.strings), default=1) - 1
 
     def __call__(
         self,
-        new: Sequence[int],  # the indices written since the last call
-    ) -> int | None:  # how many of them belong to the text; None: all, and it goes on
-        "Look at what is new."
-        new = self.decode(new)
-        if self.ends is not None:
-            for i, c in enumerate(new):
-                self.seen += c
-                if self.ends(self.seen):
-                    return i + 1
-            return None
-        text = self.seen + new
-        before = len(self.seen)
-        found = [at + len(s) for s in self.strings if (at := text.find(s)) >= 0]
-        self.seen = text[-self.keep :] if self.keep else ""
-        return min(found) - before if found else None
+        new: Sequence[int],  # indices since the last call
+    ) -> int | None:  # how many of them belong to the text, or None if it continues
+        "Look for the end of the text in its next characters."
+        new_text = self.decode(new)
+        return self._find_strings(new_text) if self.stop_fn is None else self._ask(new_text)
+
+    def _ask(self, new_text):
+        for count, char in enumerate(new_text, 1):
+            self.text += char
+            if self.stop_fn(self.text):
+                return count
+        return None
+
+    def _find_strings(self, new_text):
+        text = self.text + new_text
+        starts = {s: text.find(s) for s in self.strings}
+        ends = [start + len(s) for s, start in starts.items() if start >= 0]
+        n_before = len(self.text)
+        self.text = text[-self.overlap :] if self.overlap else ""
+        return min(ends) - n_before if ends else None

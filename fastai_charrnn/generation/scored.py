@@ -1,4 +1,7 @@
-"""A text and how likely a model finds each of its characters: `ScoredText`, what `generate` and `score` return. No torch here."""
+"""A text with the log-probability of each character: `ScoredText`, the result of `generate` and `score`.
+
+It prints as text; in a notebook, surprising characters are shaded. This module does not import torch.
+"""
 
 import html
 import math
@@ -8,43 +11,46 @@ import numpy as np
 
 __all__ = ["ScoredText"]
 
-_shown = 20_000  # characters that a notebook is given to shade
-_most_bits = 8  # from here on the shading grows no darker
+_max_shaded = 20_000  # characters shaded in a notebook
+_max_bits = 8  # bits of a character with the darkest shade
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ScoredText:
-    "A text that prints as itself, with the log-probability of each new character under the model alone: no temperature, no filter."
+    """A result that prints as text and exposes `log_probs`, one for each new character.
 
-    prompt: str  # what the model was given, as it read it
-    new: str  # what follows
+    They are the log-probabilities under the model itself, before temperature and filters."""
+
+    prompt: str  # what the model read, without unknown characters
+    new: str  # the continuation
     log_probs: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))  # (len(new),) in nats
-    seed: int | None = None  # what it was drawn with; None: nothing was drawn
+    seed: int | None = None  # seed of the random numbers; None: nothing was drawn
     with_prompt: bool = True  # whether `text` begins with the prompt
 
     @property
     def text(self) -> str:
-        "What it prints as: prompt and continuation, or the continuation alone."
+        "Prompt and continuation, or only the continuation if `with_prompt` is False."
         return self.prompt + self.new if self.with_prompt else self.new
 
     @property
     def nll(self) -> np.ndarray:  # (len(new),)
-        "The negative log-likelihood of each new character, in nats."
+        "Negative log-likelihood of each new character, in nats."
         return -self.log_probs
 
     @property
     def log_prob(self) -> float:
-        "The log-probability of all that is new, in nats."
+        "Log-probability of the whole continuation, in nats."
         return float(self.log_probs.sum(dtype=np.float64))
 
     @property
     def bits(self) -> float:
-        "What it costs to write down all that is new, by the model."
-        return -self.log_prob / math.log(2) + 0.0  # no -0.0
+        "Negative log-likelihood of the whole continuation, in bits."
+        # adding 0 turns -0.0 into 0.0
+        return -self.log_prob / math.log(2) + 0.0
 
     @property
-    def bits_per_char(self) -> float:  # NaN where nothing is new
-        "The mean over the new characters."
+    def bits_per_char(self) -> float:
+        "Mean of the bits of the new characters, or NaN without new characters."
         return self.bits / len(self.new) if self.new else math.nan
 
     def __str__(self) -> str:
@@ -57,18 +63,25 @@ class ScoredText:
         return len(self.text)
 
     def _repr_html_(self) -> str:
-        "For notebooks: the text, every new character the darker the more it surprises the model; the number shows under the pointer."
-        lead = html.escape(self.prompt) if self.with_prompt else ""
-        shown = self.new[:_shown]
-        spans = "".join(map(_span, shown, self.nll / math.log(2)))
-        more = f"\n… and {len(self.new) - _shown:,} characters more" if len(self.new) > _shown else ""
-        said = f"{len(self.new):,} characters, {self.bits_per_char:.3f} bits per char" if self.new else "nothing new"
-        return (
-            f'<div><pre style="white-space:pre-wrap;word-break:break-word;color:inherit;background:none">{lead}{spans}{more}</pre>'
-            f"<small>{said}{'' if self.seed is None else f', seed {self.seed}'}</small></div>"
-        )
+        "The text for a notebook. The more bits a new character has, the darker it is; a tooltip shows them."
+        prompt = html.escape(self.prompt) if self.with_prompt else ""
+        bits = self.nll / math.log(2)
+        chars = "".join(_shaded(char, b) for char, b in zip(self.new[:_max_shaded], bits))
+        n_hidden = len(self.new) - _max_shaded
+        more = f"\n… and {n_hidden:,} characters more" if n_hidden > 0 else ""
+        style = "white-space:pre-wrap;word-break:break-word;color:inherit;background:none"
+        return f'<div><pre style="{style}">{prompt}{chars}{more}</pre><small>{self._caption()}</small></div>'
+
+    def _caption(self):
+        if not self.new:
+            caption = "nothing new"
+        else:
+            caption = f"{len(self.new):,} characters, {self.bits_per_char:.3f} bits per char"
+        return caption if self.seed is None else f"{caption}, seed {self.seed}"
 
 
-def _span(c, bits):
-    "A see-through red on whatever the page has behind it, so that the text keeps its own colour."
-    return f'<span style="background:rgba(230,60,30,{min(max(bits, 0) / _most_bits, 1) * 0.6:.2f})" title="{html.escape(repr(c))}: {bits:.2f} bits">{html.escape(c)}</span>'
+def _shaded(char, bits):
+    "One character over a translucent red, which suits light and dark pages."
+    alpha = 0.6 * min(max(bits, 0) / _max_bits, 1)
+    tooltip = f"{html.escape(repr(char))}: {bits:.2f} bits"
+    return f'<span style="background:rgba(230,60,30,{alpha:.2f})" title="{tooltip}">{html.escape(char)}</span>'

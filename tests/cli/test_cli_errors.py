@@ -102,7 +102,7 @@ ERRORS = {
     "generate m --prompt a --num 0": "--num 0 is not",
     "generate m --prompt a --seed -1": "--seed -1 is not a whole number from 0 to 2**64-1; without --seed one is drawn",
     "generate m --prompt a --beam 0": "--beam 0 is not",
-    "generate m --prompt a --stop 漢": "--stop '漢' is never written",
+    "generate m --prompt a --stop 漢": "--stop '漢' never occurs in generated text",
     "generate m --prompts none.txt": "cannot read none.txt",
     "generate m --prompts latin.txt": "line 1 of latin.txt is not valid UTF-8",
     "evaluate m none.txt": "cannot read none.txt",

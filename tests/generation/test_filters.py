@@ -21,7 +21,8 @@ from fastai_charrnn.generation.filters import (
     penalize_repetition,
 )
 from fastai_charrnn.generation.options import GenerationConfig
-from fastai_charrnn.generation.sampling import Sampler, Uniforms, stream_keys
+from fastai_charrnn.generation.random_streams import Uniforms, stream_keys
+from fastai_charrnn.generation.sampling import Sampler
 
 chosen = st.sampled_from([-9.0, -5.0, -3.5, -2.0, -1.25, -0.5, -0.1, 0.0, 0.3, 2.0])
 logits = chosen | st.floats(-30, 3).map(lambda v: round(v, 3))
@@ -141,7 +142,7 @@ class Die(torch.nn.Module):
 
 def throws(o, k=500):
     writer = Sampler(Die(), torch.zeros(200, 4, dtype=torch.int64), o, np.arange(200))
-    return writer.write(k)[0].numpy()
+    return writer.sample(k)[0].numpy()
 
 
 def chi_square_p(counts, probs):

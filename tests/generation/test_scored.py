@@ -36,7 +36,7 @@ def test_every_character_is_scored_once_after_those_before_it(trained, small):
 def test_scores_do_not_depend_on_how_many_windows_are_read_at_a_time(trained, small, monkeypatch):
     text = small[:5000]
     want = trained.score(text)
-    monkeypatch.setattr("fastai_charrnn.generation.sampling._most_states", 1)
+    monkeypatch.setattr("fastai_charrnn.generation.scoring._max_state_numbers", 1)
     np.testing.assert_allclose(trained.score(text).log_probs, want.log_probs, atol=1e-5)
 
 

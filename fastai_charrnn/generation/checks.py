@@ -1,0 +1,105 @@
+"""Checks before and during generation: is the request possible, and are the model's numbers finite?"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from .._utils import is_count, is_whole
+from ..errors import DataError, GenerationError
+from .options import MAX_CHARS, GenerationConfig
+
+_advice = "load an earlier save, or train again with a lower learning rate"
+
+
+def checked_options(
+    options: GenerationConfig,  # how to choose characters
+    vocab: Sequence[str],  # the characters that can be generated, after index 0 (padding)
+    n: int | None,  # characters to generate; None: without end
+    n_prompts: int,  # texts to continue
+    stream: bool = False,  # whether characters are not kept in memory
+) -> GenerationConfig:
+    "Return the options with a seed. Raises `GenerationError` for an impossible length, vocabulary or `stop` string."
+    _check_length(n, stream)
+    if not stream:
+        _check_memory(n, n_prompts * options.num * (options.beam or 1))
+    if len(vocab) < 2:
+        raise GenerationError("the vocabulary has no character except padding; train on a text")
+    for text in options.stops:
+        _check_stop(text, vocab)
+    if options.seed is not None or options.beam is not None:
+        return options
+    return replace(options, seed=secrets.randbits(32))
+
+
+def _check_length(n, stream):
+    if not (n is None or is_whole(n)):
+        raise GenerationError(f"n={n!r} is not a number of characters; pass a whole number from 0 up")
+    if n is None and not stream:
+        raise GenerationError("n=None never ends, so it needs stream=True; pass a number of characters")
+
+
+def _check_memory(n, n_texts):
+    # a result takes some memory even if it is empty: count 100 characters for it
+    if n_texts * (n + 100) > MAX_CHARS:
+        raise GenerationError(
+            f"n={n:,} for {n_texts:,} texts is more than the {MAX_CHARS:,} characters kept in memory; "
+            "pass stream=True, or ask in parts"
+        )
+
+
+def _check_stop(text, vocab):
+    for char in text:
+        if char not in vocab or char == "\0":
+            raise GenerationError(
+                f"stop={text!r} never occurs in generated text: {char!r} is not in the vocabulary; leave it out"
+            )
+
+
+def check_predict_length(
+    n: int | None,  # characters for each prompt; None: one
+    n_prompts: int,
+):
+    "Raise `DataError` unless `n` is None or a number of characters that fits into memory."
+    if n is None:
+        return
+    if not is_whole(n):
+        raise DataError(
+            f"n={n} is not a number of characters; pass a whole number from 0 up, or None for only the next character"
+        )
+    if n_prompts * n > MAX_CHARS:
+        raise DataError(
+            f"n={n:,} is more than the {MAX_CHARS:,} characters kept in memory; "
+            "pass less, or use generate(…, temperature=0, stream=True)"
+        )
+
+
+def check_top(
+    top: int | None,  # characters to return; None: all
+):
+    "Raise `GenerationError` unless `top` is None or a number of characters."
+    if not (top is None or is_count(top)):
+        raise GenerationError(
+            f"top={top!r} is not a number of characters; pass a whole number from 1 up, or None for all"
+        )
+
+
+def check_log_probs(
+    log_probs: np.ndarray,  # of the characters chosen
+    model: nn.Module,  # the model that predicted them
+):
+    "Raise `GenerationError` if a log-probability is NaN or infinite."
+    if np.isfinite(log_probs).all():
+        return
+    check_weights(model)
+    raise GenerationError(f"all probabilities except padding's are NaN or infinite; {_advice}")
+
+
+def check_weights(model: nn.Module):
+    "Raise `GenerationError`, with the names of the parameters, if a weight is NaN or infinite."
+    names = [name for name, p in model.named_parameters() if not torch.isfinite(p).all()]
+    if names:
+        raise GenerationError(f"the weights contain NaN or infinity: {', '.join(names)}; {_advice}")
