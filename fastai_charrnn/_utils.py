@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from tempfile import mkstemp
 
-__all__ = ["is_count", "is_whole", "unwrap_model", "eval_mode", "atomic_path", "atomic_write", "renamed"]
+__all__ = ["is_count", "is_whole", "unwrap_model", "modes_restored", "atomic_path", "atomic_write", "renamed"]
 
 
 def is_count(
@@ -37,17 +37,16 @@ def unwrap_model(
 
 
 @contextmanager
-def eval_mode(
+def modes_restored(
     model,  # a module
 ) -> Iterator[None]:
-    "Put a model into evaluation mode, and restore the mode of each of its modules at the end of the block."
-    in_training = [m for m in model.modules() if m.training]
-    model.eval()
+    "Restore the training or evaluation mode of each module inside `model` at the end of the block."
+    modes = [(module, module.training) for module in model.modules()]
     try:
         yield
     finally:
-        for m in in_training:
-            m.training = True
+        for module, training in modes:
+            module.training = training
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from copy import copy
 
 from fastai.basics import Learner, TrainEvalCallback, torch
 
-from .._utils import eval_mode, unwrap_model
+from .._utils import modes_restored, unwrap_model
 
 __all__ = ["validating_in_fit"]
 
@@ -27,7 +27,7 @@ def validating_in_fit(
     Within it, only `TrainEvalCallback` and a copy of the recorder receive events, and metrics are copies."""
     model = unwrap_model(learn.model)
     state = getattr(model, "state", None)
-    with _fields_restored(learn), eval_mode(learn.model):
+    with _fields_restored(learn), modes_restored(learn.model):
         learn.training_now = False
         learn.cbs = learn.cbs.filter(lambda cb: isinstance(cb, TrainEvalCallback))
         learn.metrics = learn.metrics.map(copy)

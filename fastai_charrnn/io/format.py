@@ -1,11 +1,11 @@
-"""What a model file holds, read without fastai: `describe_model`, and the checks before anything is built from it.
+"""The format of model files, read without fastai: `describe_model`, and checks before a model is built.
 
-The file is `.safetensors`: the weights, and in its header's metadata, under "charrnn", a JSON description.
+A model file is a `.safetensors` file. It holds the weights, and in its metadata a JSON object under "charrnn":
 
-    format                           3; 2 and 1 of older packages are read, newer ones are refused by name
-    arch, config, vocab              what to build, and for which characters
+    format                           3; the older 1 and 2 are upgraded while reading, newer ones are refused
+    arch, config, vocab              which model to build, and its characters
     seq_len, target, stateful        how it reads: arguments of `CharDataLoaders.from_text`
-    data, training, versions         how it was trained: text, split, every epoch's losses, packages
+    data, training, versions         text and split, the numbers of every epoch, versions of packages
 """
 
 import json
@@ -18,21 +18,21 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from ..data.vocab import CharVocab
-from ..errors import CharRnnError, ModelFileError
+from ..errors import ArchError, CharRnnError, ModelFileError
 from ..models.build import build_model, without_init
 from ..models.registry import RENAMED, Arch, get_arch
 
-__all__ = ["describe_model", "build_described", "checked", "opening", "with_suffix", "FORMAT"]
+__all__ = ["describe_model", "build_described", "check_tensors", "named_errors", "with_suffix", "FORMAT"]
 
 FORMAT = 3
-# names of the description that older formats had
-_OLD_FIELDS = {"window": "seq_len"}
+# fields of the description and their types
+_FIELDS = dict(format=int, arch=str, config=dict, seq_len=int, vocab=list, data=dict, training=dict, versions=dict)
 
 
 def with_suffix(
     path: str | Path,  # as given
 ) -> Path:  # with ".safetensors" if it had no suffix
-    'The path of a model file. Raises `ModelFileError` for a path without a name, such as ".".'
+    'Complete the path of a model file. Raises `ModelFileError` for a path without a name, such as ".".'
     path = Path(path)
     if not path.name:
         raise ModelFileError(f"{str(path)!r} is a folder, not a model file; give a file name, such as my.safetensors")
@@ -41,73 +41,91 @@ def with_suffix(
 
 def describe_model(
     path: str | Path,  # a file written by `save_model`
-) -> dict:  # the description, with `tensors`: name to shape
-    "What a model file says of itself, without loading its weights. Raises `ModelFileError` if it is none."
+) -> dict:  # the description, `tensors`: name to shape, and `dtypes`: name to dtype
+    "Read the description of a model file, without its weights. Raises `ModelFileError` for any other file."
     path = with_suffix(path)
     if path.is_dir():
         raise ModelFileError(f"{path} is a folder, not a model file; give the path of the file")
     if not path.is_file():
         raise ModelFileError(f"there is no model file {path}; save_model(learn, {str(path)!r}) writes one")
-    try:
-        with safe_open(path, framework="pt") as f:
-            meta = f.metadata() or {}
-            tensors = {k: (f.get_slice(k).get_shape(), f.get_slice(k).get_dtype()) for k in f.keys()}
-    except (SafetensorError, OSError) as e:
-        raise ModelFileError(f"{path} is damaged or not a model file ({e}); save it again") from None
-    if "charrnn" not in meta:
+    metadata, tensors, dtypes = _read_header(path)
+    if "charrnn" not in metadata:
         raise ModelFileError(
             f"{path} holds tensors but no description of a character model; it was not written by save_model"
         )
     try:
-        d = json.loads(meta["charrnn"])
-        d = _upgraded(d)
-        kinds = dict(
-            format=int, arch=str, config=dict, seq_len=int, vocab=list, data=dict, training=dict, versions=dict
-        )
-        if bad := [k for k, t in kinds.items() if not isinstance(d[k], t)]:
-            raise ValueError(f"{', '.join(bad)} of the wrong kind")
-        if d["seq_len"] < 1:
-            raise ValueError(f"seq_len={d['seq_len']}")
-        if d["format"] <= FORMAT and (d["target"] not in ("next", "every") or not isinstance(d["stateful"], bool)):
-            raise ValueError("target or stateful is not one that is known")
+        description = _upgrade(json.loads(metadata["charrnn"]))
+        _check_format(path, description)
+        _check_fields(description)
+    except ModelFileError:
+        raise
     except (ValueError, KeyError, TypeError) as e:
         raise ModelFileError(f"{path} has a description that cannot be read ({e}); save it again") from None
-    if d["format"] not in range(1, FORMAT + 1):
-        writer = d["versions"].get("fastai_charrnn", "of its time")
+    return description | dict(tensors=tensors, dtypes=dtypes)
+
+
+def _read_header(path):
+    "The metadata, and the shape and dtype of each tensor by name."
+    try:
+        with safe_open(path, framework="pt") as f:
+            slices = {name: f.get_slice(name) for name in f.keys()}
+            shapes = {name: tensor.get_shape() for name, tensor in slices.items()}
+            dtypes = {name: tensor.get_dtype() for name, tensor in slices.items()}
+            return f.metadata() or {}, shapes, dtypes
+    except (SafetensorError, OSError) as e:
+        raise ModelFileError(f"{path} is damaged or not a model file ({e}); save it again") from None
+
+
+def _upgrade(description):
+    "Rename the fields of format 2 to those of 3. Format 1 had no `target` and `stateful`: its models read windows."
+    if description["format"] not in (1, 2):
+        return description
+    new = dict(description)
+    if "window" in new:
+        new["seq_len"] = new.pop("window")
+    new["config"] = {RENAMED.get(name, name): value for name, value in dict(new["config"]).items()}
+    if new["format"] == 1:
+        new |= dict(target="next", stateful=False)
+    return new
+
+
+def _check_format(path, description):
+    found = description["format"]
+    if isinstance(found, int) and found not in range(1, FORMAT + 1):
+        writer = description.get("versions", {}).get("fastai_charrnn", "that wrote it")
         raise ModelFileError(
-            f"{path} has format {d['format']}, this package reads {FORMAT} and below; use fastai_charrnn {writer}"
+            f"{path} has format {found}, this package reads {FORMAT} and below; use fastai_charrnn {writer}"
         )
-    return d | dict(
-        tensors={k: shape for k, (shape, _) in tensors.items()}, dtypes={k: t for k, (_, t) in tensors.items()}
-    )
 
 
-def _upgraded(d):
-    "The description with the names of format 3: 2 called `seq_len` `window`, 1 knew only windows."
-    if not isinstance(d, dict) or not isinstance(d.get("format"), int) or d["format"] > 2:
-        return d
-    d = {_OLD_FIELDS.get(k, k): v for k, v in d.items()}
-    if isinstance(d.get("config"), dict):
-        d["config"] = {RENAMED.get(k, k): v for k, v in d["config"].items()}
-    if d["format"] == 1:
-        d |= dict(target="next", stateful=False)
-    return d
+def _check_fields(description):
+    "Raise `ValueError` for wrong fields, `KeyError` for missing ones."
+    wrong = [name for name, kind in _FIELDS.items() if not isinstance(description[name], kind)]
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)} of the wrong kind")
+    if description["seq_len"] < 1:
+        raise ValueError(f"seq_len={description['seq_len']}")
+    if description["target"] not in ("next", "every"):
+        raise ValueError(f"target={description['target']!r}")
+    if not isinstance(description["stateful"], bool):
+        raise ValueError(f"stateful={description['stateful']!r}")
 
 
 def build_described(
-    d: dict,  # as `describe_model` gives it
-    record: Arch,  # its architecture
+    description: dict,  # from `describe_model`
+    arch: Arch,  # its architecture
     vocab_sz: int,  # characters in the vocabulary, padding included
 ) -> nn.Module:
-    "The model that a description calls for, untrained."
-    return build_model(record.cls, vocab_sz, d["config"], None if d["stateful"] else d["seq_len"], target=d["target"])
+    "Build the model of a description, untrained."
+    seq_len = None if description["stateful"] else description["seq_len"]
+    return build_model(arch.cls, vocab_sz, description["config"], seq_len, target=description["target"])
 
 
 @contextmanager
-def opening(
+def named_errors(
     path: Path,  # the file
 ) -> Iterator[None]:
-    "Whatever of ours is wrong with what a file asks for is a `ModelFileError` that names the file."
+    "Turn this package's errors into a `ModelFileError` that names the file."
     try:
         yield
     except ModelFileError:
@@ -116,25 +134,45 @@ def opening(
         raise ModelFileError(f"{path} cannot be loaded: {e}") from None
 
 
-def checked(
-    d: dict,  # as `describe_model` gives it
-) -> tuple[CharVocab, Arch]:  # what the file calls for
-    "Compare the tensors of a file with those of the model it describes, built without memory for weights. Raises `ModelFileError`."
-    vocab = CharVocab(d["vocab"])
-    record = get_arch(d["arch"])
+def check_tensors(
+    description: dict,  # from `describe_model`
+) -> tuple[CharVocab, Arch]:  # the vocabulary and the architecture of the model
+    """Compare the tensors of a file with those of the model it describes, built without memory for weights.
+
+    Raises `ModelFileError` for a difference, an unknown architecture, or a `config` that builds no model."""
+    vocab = CharVocab(description["vocab"])
+    arch = _registered_arch(description["arch"])
+    expected = _expected_shapes(description, arch, len(vocab))
+    shapes = description["tensors"]
+    for name in sorted(expected.keys() | shapes.keys()):
+        if expected.get(name) != shapes.get(name):
+            raise ModelFileError(
+                f"tensor {name!r} is {shapes.get(name) or 'missing'} in the file, "
+                f"and its description calls for {expected.get(name) or 'none of that name'}"
+            )
+    for name, dtype in sorted(description["dtypes"].items()):
+        if dtype not in ("F32", "F64", "F16", "BF16"):
+            raise ModelFileError(f"tensor {name!r} is {dtype}, not a float")
+    return vocab, arch
+
+
+def _registered_arch(name):
+    try:
+        return get_arch(name)
+    except ArchError as e:
+        raise ModelFileError(
+            f"{e}. To load the file, import the module whose class has @register_arch({name!r}) first"
+        ) from None
+
+
+def _expected_shapes(description, arch, vocab_sz):
+    "The shape of every tensor of the model that a description calls for."
     try:
         with torch.device("meta"), without_init():
-            model = build_described(d, record, len(vocab))
+            model = build_described(description, arch, vocab_sz)
     except CharRnnError:
         raise
     except Exception as e:
-        raise ModelFileError(f"{record.name} cannot be built from {d['config']} ({type(e).__name__}: {e})") from None
-    want = {k: list(v.shape) for k, v in model.state_dict().items()}
-    for k in sorted(want.keys() | d["tensors"].keys()):
-        if want.get(k) != (got := d["tensors"].get(k)):
-            raise ModelFileError(
-                f"tensor {k!r} is {got or 'missing'} in the file, and its description calls for {want.get(k) or 'none of that name'}"
-            )
-    if odd := sorted(k for k, t in d["dtypes"].items() if t not in ("F32", "F64", "F16", "BF16")):
-        raise ModelFileError(f"tensor {odd[0]!r} is {d['dtypes'][odd[0]]}, not a float")
-    return vocab, record
+        config = description["config"]
+        raise ModelFileError(f"{arch.name} cannot be built from {config} ({type(e).__name__}: {e})") from None
+    return {name: list(tensor.shape) for name, tensor in model.state_dict().items()}

@@ -1,7 +1,9 @@
-"""A model file opened to write with, and for nothing else: torch is imported, fastai is not, which halves the time to the first character.
+"""Load a model file only to generate and score text: `load_generator`. It imports torch and not fastai.
 
-write = load_generator("my.safetensors")
-write.generate("It was ", 200, seed=1)
+That halves the time to the first character:
+
+    generator = load_generator("my.safetensors")
+    generator.generate("It was ", 200, seed=1)
 """
 
 from pathlib import Path
@@ -13,13 +15,13 @@ from torch import nn
 
 from ..data.vocab import CharVocab
 from ..generation.text import generate, next_probs, predict_next, score
-from .format import build_described, checked, describe_model, opening, with_suffix
+from .format import build_described, check_tensors, describe_model, named_errors, with_suffix
 
 __all__ = ["CharGenerator", "load_generator"]
 
 
 class CharGenerator:
-    "A network and its vocabulary with the verbs of text that a `CharLearner` has. Made by `load_generator`."
+    "A model and its vocabulary, with the text methods of a `CharLearner`. Made by `load_generator`."
 
     predict_next = predict_next
     next_probs = next_probs
@@ -29,7 +31,7 @@ class CharGenerator:
     def __init__(
         self,
         model: nn.Module,  # (bs, n) indices to (bs, V) log-probabilities
-        vocab: CharVocab,  # what its indices mean
+        vocab: CharVocab,  # the characters of its indices
         seq_len: int,  # characters it was trained on
     ):
         self.model = model
@@ -40,12 +42,12 @@ def load_generator(
     path: str | Path,  # a file written by `save_model`
     device: str | torch.device | None = None,  # where to put the model; None: the GPU if there is one
 ) -> CharGenerator:
-    "The model of a file in evaluation mode. Runs nothing from the file. Raises `ModelFileError` as `load_model` does."
+    "Load a model in evaluation mode. Runs nothing from the file. Raises `ModelFileError` as `load_model` does."
     path = with_suffix(path)
-    d = describe_model(path)
-    with opening(path):
-        vocab, record = checked(d)
-        model = build_described(d, record, len(vocab))
+    description = describe_model(path)
+    with named_errors(path):
+        vocab, arch = check_tensors(description)
+        model = build_described(description, arch, len(vocab))
     model.load_state_dict(load_file(path))
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return CharGenerator(model.to(device).eval(), vocab, d["seq_len"])
+    return CharGenerator(model.to(device).eval(), vocab, description["seq_len"])

@@ -1,4 +1,4 @@
-"""A model file opened to write with: the text that its learner writes, without fastai."""
+"""`load_generator` generates the text that the learner of a file does, without fastai."""
 
 import subprocess
 import sys
@@ -11,40 +11,57 @@ from fastai_charrnn.io.generator import load_generator
 
 @pytest.fixture(scope="module")
 def path(trained, tmp_path_factory):
-    return save_model(trained, tmp_path_factory.mktemp("writer") / "model")
+    return save_model(trained, tmp_path_factory.mktemp("generator") / "model")
 
 
-def test_writes_what_the_learner_writes(path):
-    learn = load_model(path, device="cpu")
-    write = load_generator(path.with_suffix(""), device="cpu")
-    assert write.predict_next(["the valu", ""], n=30) == learn.predict_next(["the valu", ""], n=30)
-    a, b = (o.generate("the valu", 50, top_p=0.9, seed=3, num=2) for o in (learn, write))
-    assert [o.text for o in a] == [o.text for o in b] and a[0].text != a[1].text
-    assert write.score("the value").bits == learn.score("the value").bits and write.next_probs(
-        "the", top=3
-    ) == learn.next_probs("the", top=3)
-    assert not write.model.training
+@pytest.fixture(scope="module")
+def learn(path):
+    return load_model(path, device="cpu")
 
 
-def test_no_fastai_is_imported_to_write_or_to_tell_of_a_file(path):
-    code = "import sys\nfrom fastai_charrnn import cli\nassert cli.main(sys.argv[1:]) == 0\nsys.exit(any(m in sys.modules for m in ('fastai', 'pandas', 'matplotlib')))"
-    for args in (["generate", path, "--prompt", "the", "--seed", "1", "-n", "20"], ["info", path]):
-        assert (
-            len(
-                subprocess.run(
-                    [sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, check=True
-                ).stdout
-            )
-            > 20
-        )
+@pytest.fixture(scope="module")
+def generator(path):
+    return load_generator(path.with_suffix(""), device="cpu")
 
 
-def test_files_that_are_none_are_refused_as_by_load_model(path, tmp_path):
-    (tmp_path / "bad.safetensors").write_bytes(path.read_bytes()[:-4])
-    for bad in (tmp_path / "bad", tmp_path / "none"):
-        said = []
-        for load in (load_generator, load_model):
-            with pytest.raises(ModelFileError) as e:
-                load(bad)
-            said.append(str(e.value))
-        assert said[0] == said[1]
+def test_it_generates_what_the_learner_does(learn, generator):
+    prompts = ["the valu", ""]
+    assert generator.predict_next(prompts, n=30) == learn.predict_next(prompts, n=30)
+    a, b = (o.generate("the valu", 50, top_p=0.9, seed=3, num=2) for o in (learn, generator))
+    assert [o.text for o in a] == [o.text for o in b]
+    assert a[0].text != a[1].text
+
+
+def test_it_scores_as_the_learner_does(learn, generator):
+    assert generator.score("the value").bits == learn.score("the value").bits
+    assert generator.next_probs("the", top=3) == learn.next_probs("the", top=3)
+
+
+def test_its_model_is_in_evaluation_mode(generator):
+    assert not generator.model.training
+
+
+# exits with 1 if fastai is imported
+CODE = """import sys
+from fastai_charrnn import cli
+assert cli.main(sys.argv[1:]) == 0
+sys.exit(any(m in sys.modules for m in ("fastai", "pandas", "matplotlib")))"""
+
+
+@pytest.mark.parametrize(
+    "args", [["generate", "--prompt", "the", "--seed", "1", "-n", "20"], ["info"]], ids=["generate", "info"]
+)
+def test_the_command_line_generates_and_describes_without_fastai(path, args):
+    command = [sys.executable, "-c", CODE, args[0], str(path), *args[1:]]
+    assert len(subprocess.run(command, capture_output=True, text=True, check=True).stdout) > 20
+
+
+@pytest.mark.parametrize("name", ["damaged", "missing"])
+def test_it_refuses_other_files_as_load_model_does(path, tmp_path, name):
+    (tmp_path / "damaged.safetensors").write_bytes(path.read_bytes()[:-4])
+    messages = []
+    for load in (load_generator, load_model):
+        with pytest.raises(ModelFileError) as e:
+            load(tmp_path / name)
+        messages.append(str(e.value))
+    assert messages[0] == messages[1]
