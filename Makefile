@@ -10,7 +10,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 setup: .venv/installed ## make .venv with what running needs, in the tested versions
-.venv/installed: constraints.txt settings.ini setup.py pyproject.toml tools/setup_env.py
+.venv/installed: constraints.txt settings.ini setup.py pyproject.toml tools/setup_env.py tools/installers.py
 	$(PYTHON) tools/setup_env.py
 	touch $@
 

@@ -1,6 +1,6 @@
-"""Fail if a notebook is not stored as `nbdev-clean` stores it, or a tutorial or the index lacks current outputs.
+"""Check that notebooks are stored as `nbdev-clean` stores them, and those with outputs with current ones.
 
-Works on copies, so nothing of yours is changed.
+Works on copies: your notebooks are not changed.
 """
 
 import json
@@ -8,35 +8,40 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from notebooks import complaints, nbs, notebooks, size_complaint
 
 
 def not_clean(
-    folder: Path,  # with notebooks and, one folder up, pyproject.toml
-):  # a sentence for each
-    "Notebooks that `nbdev-clean` would change."
-    with tempfile.TemporaryDirectory() as tmp:
-        shutil.copy(folder.parent / "pyproject.toml", tmp)
-        copies = Path(shutil.copytree(folder, Path(tmp) / "nbs", ignore=shutil.ignore_patterns(".*")))
-        subprocess.run([Path(sys.executable).with_name("nbdev-clean"), "--fname", copies], cwd=tmp, check=True)
-        dirty = [str(o) for o in notebooks(folder) if (folder / o).read_bytes() != (copies / o).read_bytes()]
-    for name in dirty:
-        yield f"{name} is not stored clean: run `nbdev-clean`"
+    folder: Path,  # with notebooks; pyproject.toml is one folder up
+) -> Iterator[str]:  # a sentence each
+    "Find notebooks that `nbdev-clean` would change."
+    with tempfile.TemporaryDirectory() as copy:
+        shutil.copy(folder.parent / "pyproject.toml", copy)
+        copies = Path(shutil.copytree(folder, Path(copy) / "nbs", ignore=shutil.ignore_patterns(".*")))
+        nbdev_clean = Path(sys.executable).with_name("nbdev-clean")
+        subprocess.run([nbdev_clean, "--fname", copies], cwd=copy, check=True)
+        for path in notebooks(folder):
+            if (folder / path).read_bytes() != (copies / path).read_bytes():
+                yield f"{path} is not stored clean: run `nbdev-clean`"
 
 
 def found(
     folder: Path = nbs,  # with notebooks
-) -> list[str]:  # a sentence for each fault
-    "All that is wrong with the stored notebooks."
+) -> list[str]:  # a sentence each
+    "Everything that is wrong with the stored notebooks."
     faults = list(not_clean(folder))
-    for rel in notebooks(folder):
-        faults += complaints(rel, json.loads((folder / rel).read_text(encoding="utf-8")))
-    return faults + list(filter(None, [size_complaint(folder)]))
+    for path in notebooks(folder):
+        notebook = json.loads((folder / path).read_text(encoding="utf-8"))
+        faults += complaints(path, notebook)
+    if fault := size_complaint(folder):
+        faults.append(fault)
+    return faults
 
 
 if __name__ == "__main__":
     if faults := found():
         sys.exit("\n".join(faults))
-    print(f"{len(notebooks())} notebooks are stored clean, those with outputs with current ones")
+    print(f"{len(notebooks())} notebooks are stored clean, their outputs are current")

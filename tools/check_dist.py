@@ -1,8 +1,10 @@
-"""Build sdist and wheel, look inside, then install the wheel into empty environments and use it there.
+"""Build sdist and wheel, check their contents, then install the wheel into empty environments and use it there.
 
-Tried are the versions of constraints.txt, and the lowest that settings.ini allows, but for torch: its old releases come
-with CUDA, gigabytes of it. `--unpinned` tries the newest and the lowest versions of everything instead, torch included.
-An environment is new and the clone is not on its path: what the wheel forgot cannot be found.
+    python tools/check_dist.py             with the versions of constraints.txt, then with the lowest of settings.ini
+                                           except for torch, whose old releases include gigabytes of CUDA
+    python tools/check_dist.py --unpinned  with the newest, then with the lowest versions, including torch
+
+Each environment is new and does not have the checkout on its path, so a file that the wheel lacks is an error.
 """
 
 import re
@@ -14,8 +16,9 @@ import zipfile
 from pathlib import Path
 
 from constraints import constraints, root, settings
-from setup_env import uv_environ
+from installers import uv_environ
 
+# a program that uses an installed wheel; its argument is the checkout
 trial = """
 import fastai_charrnn, sys
 from fastai_charrnn.all import *
@@ -28,73 +31,89 @@ again = load_model(path)
 assert again.predict_next("one ", n=20) == learn.predict_next("one ", n=20)
 assert len(again.generate("one ", n=20, seed=0).text) == 24
 """
-environ = {k: v for k, v in uv_environ(sys.executable).items() if k != "PYTHONPATH"}
-
-
-# of uv, as words
+environ = {name: value for name, value in uv_environ(sys.executable).items() if name != "PYTHONPATH"}
 uv = (sys.executable, "-m", "uv")
+# files of the sdist besides the package
+sdist_files = {"tests/conftest.py", "tests/oracles.py", "tools/check_dist.py", "constraints.txt", "nbs/index.ipynb"}
 
 
 def run(
-    *cmd,  # turned into text
+    *command,  # words of any type
     **kwargs,  # passed to subprocess.run
 ):
     "Run a command that must succeed."
-    return subprocess.run([str(c) for c in cmd], check=True, **kwargs)
+    return subprocess.run([str(word) for word in command], check=True, **kwargs)
 
 
 def build(
     out: Path,  # folder for the two files
 ) -> tuple[Path, Path]:  # sdist and wheel
-    "Build both, the wheel from the sdist, and let twine check their metadata."
-    cmd = [sys.executable, "-m", "build", "--installer", "uv", "--outdir", out, root]
-    done = subprocess.run(cmd, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    "Build the sdist, and the wheel from the sdist, and check their metadata with twine."
+    command = [sys.executable, "-m", "build", "--installer", "uv", "--outdir", out, root]
+    done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         sys.exit(done.stdout)
-    (sdist,) = out.glob("*.tar.gz")
-    (wheel,) = out.glob("*.whl")
+    [sdist] = out.glob("*.tar.gz")
+    [wheel] = out.glob("*.whl")
     run(sys.executable, "-m", "twine", "check", "--strict", sdist, wheel)
     return sdist, wheel
 
 
 def check_contents(
-    sdist: Path,  # holds all sources
-    wheel: Path,  # holds the package alone
+    sdist: Path,  # must contain all sources
+    wheel: Path,  # must contain only the package
 ):
-    "The wheel holds the package alone, the sdist also the tests. The description has no relative links."
-    names = zipfile.ZipFile(wheel).namelist()
-    assert {"fastai_charrnn/py.typed", "fastai_charrnn/__main__.py"} <= set(names), names
-    assert {n.split("/")[0] for n in names if ".dist-info/" not in n} == {"fastai_charrnn"}, names
-    (metadata,) = (n for n in names if n.endswith(".dist-info/METADATA"))
-    prose = "".join(zipfile.ZipFile(wheel).read(metadata).decode().split("```")[::2])
-    broken = re.findall(r'\]\((?!https://|#)[^)]*|src="(?!https://)[^"]*', prose)
-    assert not broken, broken
+    "Check the files in sdist and wheel, and that the description has no relative links."
+    check_wheel(wheel)
     with tarfile.open(sdist) as tar:
-        inside = {n.partition("/")[2] for n in tar.getnames()}
-    wanted = {"tests/conftest.py", "tests/oracles.py", "tools/check_dist.py", "constraints.txt", "nbs/index.ipynb"}
-    assert wanted <= inside, wanted - inside
+        # without the folder that contains everything
+        names = {name.partition("/")[2] for name in tar.getnames()}
+    missing = (sdist_files | package_files()) - names
+    assert not missing, f"{sdist.name} lacks {sorted(missing)}; see MANIFEST.in"
+
+
+def package_files() -> set[str]:  # paths relative to the checkout
+    "The files of the package."
+    modules = (root / "fastai_charrnn").rglob("*.py")
+    return {path.relative_to(root).as_posix() for path in modules} | {"fastai_charrnn/py.typed"}
+
+
+def check_wheel(
+    wheel: Path,  # to check
+):
+    "The wheel contains all files of the package and no others."
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        [metadata_name] = [name for name in names if name.endswith(".dist-info/METADATA")]
+        description = archive.read(metadata_name).decode()
+    difference = {name for name in names if ".dist-info/" not in name} ^ package_files()
+    assert not difference, f"{wheel.name} and the package differ in {sorted(difference)}; see setup.py"
+    prose = "".join(description.split("```")[::2])
+    relative_links = re.findall(r'\]\((?!https://|#)[^)]*|src="(?!https://)[^"]*', prose)
+    assert not relative_links, relative_links
 
 
 def lowest() -> list[str]:  # requirements that allow one version each
-    "The runtime requirements at their lower bounds."
-    return [re.sub(r">=([\w.]+).*", r"==\1", r) for r in settings()["requirements"].split()]
+    "The requirements at their lowest versions."
+    return [re.sub(r">=([\w.]+).*", r"==\1", requirement) for requirement in settings()["requirements"].split()]
 
 
 def lowest_constraints(
     out: Path,  # file to write
 ):
-    "Resolve our lower bounds, torch as tested. Of what they require in turn the tested versions are preferred."
-    lines = constraints.read_text(encoding="utf-8").splitlines()
-    torch = [o for o in lines if name_of(o) == "torch"]
-    low = [o for o in lowest() if name_of(o) != "torch"]
-    out.write_text("\n".join(lines), encoding="utf-8")
-    cmd = [*uv, "pip", "compile", "--quiet", "--python", sys.executable, "--no-header", "--no-annotate"]
-    run(
-        *cmd, "--output-file", out, "-", env=environ, input="\n".join(low + torch), text=True, stdout=subprocess.DEVNULL
-    )
+    "Resolve our lowest versions and the tested torch. Of what they require, the tested versions are preferred."
+    tested = constraints.read_text(encoding="utf-8").splitlines()
+    torch = [line for line in tested if name_of(line) == "torch"]
+    low = [requirement for requirement in lowest() if name_of(requirement) != "torch"]
+    out.write_text("\n".join(tested), encoding="utf-8")
+    command = [*uv, "pip", "compile", "--quiet", "--python", sys.executable, "--no-header", "--no-annotate"]
+    requirements = "\n".join(low + torch)
+    options = dict(env=environ, text=True, stdout=subprocess.DEVNULL)
+    run(*command, "--output-file", out, "-", input=requirements, **options)
 
 
 def name_of(requirement: str) -> str:
+    "The package of a requirement."
     return re.split("[<>=]", requirement)[0]
 
 
@@ -103,57 +122,58 @@ def try_wheel(
     env: Path,  # folder for the environment
     options: list,  # of `uv pip install`
 ):
-    "Install the wheel with `options` into a new environment, train, save, load and generate there."
+    "Install the wheel into a new environment, then train, save, load and generate."
     run(*uv, "venv", "--quiet", "--python", sys.executable, env)
     run(*uv, "pip", "install", "--quiet", "--python", env / "bin/python", wheel, *options, env=environ)
     run(env / "bin/python", "-c", trial, root, cwd=env, env=environ)
-    run(env / "bin/charrnn", "info", "trial", cwd=env, env=environ, stdout=subprocess.DEVNULL)
-    run(env / "bin/python", "-m", "fastai_charrnn", "--version", cwd=env, env=environ, stdout=subprocess.DEVNULL)
-    print(f"{wheel.name} trains, saves, loads and generates in an empty environment: {what(env)}")
+    quiet = dict(cwd=env, env=environ, stdout=subprocess.DEVNULL)
+    run(env / "bin/charrnn", "info", "trial", **quiet)
+    run(env / "bin/python", "-m", "fastai_charrnn", "--version", **quiet)
+    print(f"{wheel.name} trains, saves, loads and generates in an empty environment: {installed(env)}")
 
 
-def what(
+def installed(
     env: Path,  # folder of an environment
-) -> str:  # its versions of our requirements
-    "Name what is installed."
+) -> str:
+    "The installed versions of our requirements."
     show = "print(*(f'{o} {version(o)}' for o in sys.argv[1:]), sep=', ')"
     code = f"import sys; from importlib.metadata import version; {show}"
-    names = [name_of(r) for r in settings()["requirements"].split()]
+    names = [name_of(requirement) for requirement in settings()["requirements"].split()]
     return run(env / "bin/python", "-c", code, *names, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def try_pinned(
     wheel: Path,  # to install
-    tmp: Path,  # folder for the environments
+    folder: Path,  # for the environments
 ):
-    "The tested versions; then the lowest, but for torch."
-    try_wheel(wheel, tmp / "tested", ["--constraint", constraints])
-    lowest_constraints(tmp / "lowest.txt")
-    try_wheel(wheel, tmp / "lowest", ["--constraint", tmp / "lowest.txt"])
+    "Use the tested versions, then the lowest, except for torch."
+    try_wheel(wheel, folder / "tested", ["--constraint", constraints])
+    lowest_constraints(folder / "lowest.txt")
+    try_wheel(wheel, folder / "lowest", ["--constraint", folder / "lowest.txt"])
 
 
 def try_unpinned(
     wheel: Path,  # to install
-    tmp: Path,  # folder for the environments
+    folder: Path,  # for the environments
 ):
-    "Whatever the index has now, and the lowest versions of our requirements."
-    try_wheel(wheel, tmp / "newest", [])
-    try_wheel(wheel, tmp / "lowest", lowest())
+    "Use the newest versions of the index, then the lowest of our requirements."
+    try_wheel(wheel, folder / "newest", [])
+    try_wheel(wheel, folder / "lowest", lowest())
 
 
 def main(
     args: list[str],  # `--unpinned` or nothing
 ):
-    "Build, look inside, install, use."
-    with tempfile.TemporaryDirectory() as folder:
-        tmp = Path(folder)
-        sdist, wheel = build(tmp / "dist")
+    "Build, check, install, use."
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sdist, wheel = build(folder / "dist")
         check_contents(sdist, wheel)
         print(f"{sdist.name} and {wheel.name} build")
         if "--unpinned" in args:
-            try_unpinned(wheel, tmp)
+            try_unpinned(wheel, folder)
         else:
-            try_pinned(wheel, tmp)
+            try_pinned(wheel, folder)
 
 
 if __name__ == "__main__":

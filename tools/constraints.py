@@ -1,6 +1,7 @@
-"""Write constraints.txt: the versions the tests run with, for every supported Python and platform.
+"""Write constraints.txt: the versions that the tests run with, for every supported Python and platform.
 
-Versions that constraints.txt names already are kept where they still fit; `--upgrade` takes the newest.
+python tools/constraints.py            keep the versions of constraints.txt that still fit
+python tools/constraints.py --upgrade  use the newest versions
 """
 
 import subprocess
@@ -9,30 +10,30 @@ import tempfile
 from configparser import ConfigParser
 from pathlib import Path
 
-from setup_env import uv_environ
+from installers import constraints, root, uv_environ
 
-root = Path(__file__).parent.parent
-constraints = root / "constraints.txt"
+from fastai_charrnn._utils import atomic_write
+
 groups = ("requirements", "dev_requirements", "docs_requirements")
 header = """# The versions the tests run with, for every supported Python. Written by `make constraints`.
 # Install through them: pip install -c constraints.txt .
 # torch has no local suffix: your index decides between its builds for CPU and CUDA.
 """
-# these would put what only this machine has into the file
+# settings of one machine, which must not change the file
 local = ("UV_FIND_LINKS", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_TORCH_BACKEND", "UV_CONSTRAINT", "VIRTUAL_ENV")
 
 
 def settings():
     "The section of settings.ini."
-    cfg = ConfigParser(delimiters=["="])
-    cfg.read(root / "settings.ini", encoding="utf-8")
-    return cfg["DEFAULT"]
+    config = ConfigParser(delimiters=["="])
+    config.read(root / "settings.ini", encoding="utf-8")
+    return config["DEFAULT"]
 
 
-def requirements() -> str:  # one a line
-    "What running, testing and the documentation require."
-    cfg = settings()
-    return "\n".join(r for g in groups for r in cfg[g].split())
+def requirements() -> str:  # one per line
+    "The requirements for running, testing and the documentation."
+    lines = (requirement for group in groups for requirement in settings()[group].split())
+    return "\n".join(lines)
 
 
 def resolve(
@@ -40,27 +41,27 @@ def resolve(
     **kwargs,  # passed to subprocess.run
 ) -> subprocess.CompletedProcess:  # with the output as text
     "Resolve all requirements with uv."
-    env = {k: v for k, v in uv_environ(sys.executable).items() if k not in local}
-    # what has no wheel is built with this Python; without the option uv looks for one of the version in question
+    env = {name: value for name, value in uv_environ(sys.executable).items() if name not in local}
+    # build sdists with this Python; otherwise uv looks for an interpreter of each version
     uv = [sys.executable, "-m", "uv", "pip", "compile", "--python", sys.executable]
-    cmd = [*uv, "--quiet", "--no-config", "--no-header", "--no-annotate", "-", *options]
-    return subprocess.run(cmd, input=requirements(), env=env, stdout=subprocess.PIPE, text=True, **kwargs)
+    command = [*uv, "--quiet", "--no-config", "--no-header", "--no-annotate", "-", *options]
+    return subprocess.run(command, input=requirements(), env=env, stdout=subprocess.PIPE, text=True, **kwargs)
 
 
 def resolved(
-    old: Path,  # a constraints file whose versions are preferred
-    upgrade: bool = False,  # prefer the newest instead
+    preferred: Path,  # a constraints file whose versions are kept where possible
+    upgrade: bool = False,  # use the newest versions instead
 ) -> str:  # the text of constraints.txt
-    "Resolve for the oldest supported Python and every newer one, and for every platform."
+    "Resolve for all supported Pythons, from the oldest up, and for all platforms."
     oldest = settings()["python_versions"].split()[0]
-    with tempfile.TemporaryDirectory() as tmp:
-        new = Path(tmp) / "constraints.txt"
-        new.write_bytes(old.read_bytes())
-        options = ["--universal", "--python-version", oldest, "--output-file", str(new)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "constraints.txt"
+        path.write_bytes(preferred.read_bytes())
+        options = ["--universal", "--python-version", oldest, "--output-file", str(path)]
         if upgrade:
             options.append("--upgrade")
         resolve(*options, check=True)
-        return header + new.read_text(encoding="utf-8")
+        return header + path.read_text(encoding="utf-8")
 
 
 def main(
@@ -68,10 +69,9 @@ def main(
 ):
     "Write constraints.txt."
     text = resolved(constraints, upgrade="--upgrade" in args)
-    part = constraints.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(constraints)
-    print(f"{constraints.name}: {len(text.splitlines()) - len(header.splitlines())} versions")
+    atomic_write(constraints, text)
+    n_versions = len(text.splitlines()) - len(header.splitlines())
+    print(f"{constraints.name}: {n_versions} versions")
 
 
 if __name__ == "__main__":

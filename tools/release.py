@@ -1,8 +1,8 @@
-"""Make a release: `python tools/release.py 1.2.3`, which is `make release VERSION=1.2.3`.
+"""Make a release: `python tools/release.py 1.2.3`, or `make release VERSION=1.2.3`.
 
-Sets the version in the package and in settings.ini, gives the changelog's section "Unreleased" its number, builds and
-checks sdist and wheel in dist/, then commits and tags. Nothing is uploaded: the commands that publish are printed.
-If anything fails before the commit, the files are put back.
+Sets the version in the package and in settings.ini, replaces the changelog's heading "Unreleased" by the version, builds
+and checks sdist and wheel in dist/, then commits and tags. Nothing is uploaded: the commands that publish are printed.
+If a step before the commit fails, the files are restored.
 """
 
 import re
@@ -23,80 +23,83 @@ def git(*args) -> str:  # its output
     return subprocess.run(["git", *args], cwd=root, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
-def number(version: str) -> tuple:
-    return tuple(int(o) for o in version.split("."))
+def as_numbers(version: str) -> tuple:
+    "A version as numbers, to compare."
+    return tuple(int(number) for number in version.split("."))
 
 
-def current() -> str:  # the version
-    "The package's version."
+def current() -> str:
+    "The version of the package."
     return re.search(r'__version__ = "(.+)"', package.read_text(encoding="utf-8"))[1]
 
 
 def check(
-    version: str,  # of the release to come
+    version: str,  # of the new release
 ):
-    "Stop with a sentence if the release cannot be made."
+    "Exit with a message if the release cannot be made."
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
         sys.exit(f"release: give the version as three numbers, for instance VERSION=0.2.0, got {version!r}")
-    if number(version) <= number(current()):
-        sys.exit(f"release: the version must be greater than the present one, {current()}, got {version}")
+    if as_numbers(version) <= as_numbers(current()):
+        sys.exit(f"release: the version must be greater than the current one, {current()}, got {version}")
     if git("status", "--porcelain"):
         sys.exit("release: there are uncommitted changes; commit or remove them first")
     if git("tag", "--list", f"v{version}"):
-        sys.exit(f"release: the tag v{version} exists")
+        sys.exit(f"release: the tag v{version} exists; choose another version")
     if not re.search(r"^## Unreleased\n+[^#\n]", changelog.read_text(encoding="utf-8"), re.M):
-        sys.exit('release: CHANGELOG.md needs a section "## Unreleased" that says what is new')
+        sys.exit('release: CHANGELOG.md needs a section "## Unreleased" that describes the changes')
 
 
 def replace(
-    path: Path,  # of the file to change
-    old: str,  # pattern that must be found
-    new: str,  # its replacement
+    path: Path,  # the file to change
+    pattern: str,  # must be found
+    replacement: str,  # for the first match
 ):
-    "Replace the first match in the file."
-    text, found = re.subn(old, new, path.read_text(encoding="utf-8"), count=1, flags=re.M)
-    assert found == 1, f"{path.name} has no {old}"
+    "Replace the first match in a file."
+    text, n_found = re.subn(pattern, replacement, path.read_text(encoding="utf-8"), count=1, flags=re.M)
+    assert n_found == 1, f"{path.name} does not contain {pattern}"
     path.write_text(text, encoding="utf-8")
 
 
 def set_version(
-    version: str,  # new
+    version: str,  # the new one
 ):
-    "Write the version wherever it is kept."
+    "Write the version to all files that contain it."
     replace(package, r'^__version__ = ".*"', f'__version__ = "{version}"')
     replace(config, r"^version = .*", f"version = {version}")
     replace(changelog, r"^## Unreleased$", f"## {version}")
 
 
 def release(
-    version: str,  # new
+    version: str,  # the new one
 ) -> tuple[Path, Path]:  # sdist and wheel
     "Set the version, build, check, commit and tag."
-    changed = [package, config, changelog]
+    changed = [str(path) for path in (package, config, changelog)]
     try:
         set_version(version)
-        files = build(root / "dist" / version)
-        check_contents(*files)
+        sdist, wheel = build(root / "dist" / version)
+        check_contents(sdist, wheel)
     except BaseException:
-        git("checkout", "--", *(str(o) for o in changed))
+        git("checkout", "--", *changed)
         raise
-    git("commit", "--quiet", "--message", f"Release {version}", *(str(o) for o in changed))
+    git("commit", "--quiet", "--message", f"Release {version}", *changed)
     git("tag", "--annotate", f"v{version}", "--message", f"fastai_charrnn {version}")
-    return files
+    return sdist, wheel
 
 
 def main(
     args: list[str],  # the version
 ):
-    "Make a release and say how to publish it."
-    check(args[0] if len(args) == 1 else "")
-    sdist, wheel = release(args[0])
-    print(f"""Committed and tagged v{args[0]}; {sdist.name} and {wheel.name} are in {sdist.parent.relative_to(root)}.
+    "Make a release and print how to publish it."
+    version = args[0] if len(args) == 1 else ""
+    check(version)
+    sdist, wheel = release(version)
+    folder = sdist.parent.relative_to(root)
+    print(f"""Committed and tagged v{version}; {sdist.name} and {wheel.name} are in {folder}.
 To publish:
   git push --follow-tags
   {sys.executable} -m twine upload {sdist.relative_to(root)} {wheel.relative_to(root)}
 To undo:
-  git tag --delete v{args[0]} && git reset --hard HEAD~1""")
+  git tag --delete v{version} && git reset --hard HEAD~1""")
 
 
 if __name__ == "__main__":

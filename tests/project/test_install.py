@@ -1,4 +1,4 @@
-"""Installation and release: requirements resolve, the setup says what is wrong, a release is built and tagged."""
+"""Installation and release: requirements resolve, the setup explains its errors, a release is built and tagged."""
 
 import ast
 import os
@@ -6,17 +6,19 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import check_dist
 import constraints
+import installers
 import pytest
 import setup_env
+from layout import root
 
 import fastai_charrnn
 
-root = Path(__file__).parents[2]
-# the oldest patch release, Debian 12's, and the newer minor versions
+# the oldest patch release, that of Debian 12, and the newer minor versions
 pythons = ["3.11.0", "3.11.2", "3.12", "3.13", "3.14"]
 settings = constraints.settings()
 nowhere = "http://127.0.0.1:9/simple"
@@ -34,14 +36,15 @@ def test_the_supported_versions_agree():
 
 @pytest.mark.parametrize("python", pythons)
 def test_all_requirements_resolve_from_wheels_on_every_supported_python(python):
-    "Of runtime, tests and documentation together, hence of each alone. Needs a package index."
-    # docopt never had a wheel; it is pure Python
+    "Requirements for running, testing and documentation together. Needs a package index."
+    # docopt has no wheel, but is pure Python
     only = ["--only-binary", ":all:", "--no-binary", "docopt"]
     target = ["--python-version", python, "--python-platform", "x86_64-manylinux_2_28"]
     options = [*target, "--constraint", str(constraints.constraints)]
     done = constraints.resolve(*options, *only, stderr=subprocess.PIPE)
     assert done.returncode == 0, done.stderr
-    assert "torch==" in done.stdout and "sphinx==" in done.stdout and "pytest==" in done.stdout
+    for package in ("torch", "sphinx", "pytest"):
+        assert f"{package}==" in done.stdout
 
 
 def test_constraints_are_as_make_constraints_writes_them():
@@ -60,7 +63,7 @@ def test_every_requirement_is_constrained():
 
 def test_the_lowest_versions_are_those_of_the_settings():
     low = check_dist.lowest()
-    assert "torch==2.6" in low and "numpy==2" in low
+    assert {"torch==2.6", "numpy==2"} <= set(low)
     assert [check_dist.name_of(r) for r in low] == [check_dist.name_of(r) for r in settings["requirements"].split()]
 
 
@@ -70,38 +73,42 @@ def test_the_lowest_versions_are_those_of_the_settings():
 def _copy_of_the_setup(folder):
     "A folder with what tools/setup_env.py needs."
     (folder / "tools").mkdir()
-    shutil.copy(root / "tools/setup_env.py", folder / "tools")
+    for name in ("setup_env.py", "installers.py"):
+        shutil.copy(root / "tools" / name, folder / "tools")
     for name in ("settings.ini", "constraints.txt"):
         shutil.copy(root / name, folder)
 
 
 def _setup(folder, *args, python=sys.executable, **env):
-    "Run the setup in a copy, without what this machine tells pip and uv."
+    "Run the setup in a copy, without this machine's settings for pip and uv."
     _copy_of_the_setup(folder)
     ours = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "UV_", "PYTHON"))}
     cmd = [str(python), "tools/setup_env.py", *args]
     return subprocess.run(cmd, cwd=folder, env=ours | env, capture_output=True, text=True, timeout=60)
 
 
-def test_the_setup_can_be_read_by_an_old_python():
-    ast.parse((root / "tools/setup_env.py").read_text(encoding="utf-8"), feature_version=(3, 6))
+@pytest.mark.parametrize("name", ["setup_env.py", "installers.py"])
+def test_the_setup_has_the_syntax_of_an_old_python(name):
+    ast.parse((root / "tools" / name).read_text(encoding="utf-8"), feature_version=(3, 6))
 
 
 @pytest.mark.parametrize("version", [(3, 6), (3, 10), (3, 15)])
 def test_an_unsupported_python_is_named_with_the_supported_ones(version):
-    said = r"needs Python 3\.11 to 3\.14, old is Python 3\.\d+\. .*make PYTHON="
-    with pytest.raises(setup_env.SetupError, match=said):
+    message = r"needs Python 3\.11 to 3\.14, old is Python 3\.\d+\. .*make PYTHON="
+    with pytest.raises(installers.SetupError, match=message):
         setup_env.check_python(version, "old")
 
 
-def test_a_python_without_venv_gets_one_sentence(tmp_path):
-    "As on Debian without python3-venv: there is no ensurepip."
+def test_a_python_without_venv_is_reported_in_one_sentence(tmp_path):
+    "As on Debian without python3-venv, which contains ensurepip."
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules/ensurepip.py").write_text("raise ImportError('no ensurepip')")
     (tmp_path / "project").mkdir()
     done = _setup(tmp_path / "project", PYTHONPATH=str(tmp_path / "modules"), PATH="/nowhere")
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "its venv or ensurepip module is missing" in done.stderr and "-venv`" in done.stderr
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "its venv or ensurepip module is missing" in done.stderr
+    assert "-venv`" in done.stderr
 
 
 @pytest.mark.slow
@@ -110,26 +117,39 @@ def test_without_an_index_the_setup_gives_up_within_a_minute(installer, tmp_path
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}" if installer == "uv" else os.environ["PATH"]
     index = dict(PIP_INDEX_URL=nowhere, PIP_CONFIG_FILE=os.devnull, UV_DEFAULT_INDEX=nowhere)
     done = _setup(tmp_path, INSTALLER=installer, PATH=path, **index)
-    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
     assert done.stderr.startswith("setup: no package index can be reached (connection refused).")
     assert done.stderr.count("\n") == 1
 
 
-def test_uv_is_told_what_pip_is_told(monkeypatch, tmp_path):
+def test_uv_gets_the_settings_of_pip(monkeypatch, tmp_path):
     for name in [o for o in os.environ if o.startswith(("PIP_", "UV_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
     monkeypatch.setenv("PIP_FIND_LINKS", f"{tmp_path} /other")
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", f"file://{tmp_path} file://{tmp_path}/gone")
-    env = setup_env.uv_environ(sys.executable)
-    assert env["UV_DEFAULT_INDEX"] == "http://127.0.0.1:1/simple" and env["UV_FIND_LINKS"] == f"{tmp_path},/other"
+    env = installers.uv_environ(sys.executable)
+    assert env["UV_DEFAULT_INDEX"] == "http://127.0.0.1:1/simple"
+    assert env["UV_FIND_LINKS"] == f"{tmp_path},/other"
     assert env["UV_INDEX"] == f"file://{tmp_path}"
     monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:2/simple")
-    assert setup_env.uv_environ(sys.executable)["UV_DEFAULT_INDEX"] == "http://127.0.0.1:2/simple"
+    assert installers.uv_environ(sys.executable)["UV_DEFAULT_INDEX"] == "http://127.0.0.1:2/simple"
 
 
 # the package
+
+
+def test_a_wheel_must_have_all_files_of_the_package(tmp_path):
+    files = check_dist.package_files()
+    assert {"fastai_charrnn/py.typed", "fastai_charrnn/models/rnn.py"} <= files
+    with zipfile.ZipFile(tmp_path / "one.whl", "w") as wheel:
+        for name in files - {"fastai_charrnn/models/rnn.py"}:
+            wheel.write(root / name, name)
+        wheel.writestr("one.dist-info/METADATA", "Nothing")
+    with pytest.raises(AssertionError, match=r"differ in \['fastai_charrnn/models/rnn.py'\]"):
+        check_dist.check_wheel(tmp_path / "one.whl")
 
 
 def test_the_module_is_the_command():
@@ -137,11 +157,12 @@ def test_the_module_is_the_command():
     done = subprocess.run([*module, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"charrnn {fastai_charrnn.__version__}\n"
     wrong = subprocess.run([*module, "sing"], capture_output=True, text=True)
-    assert wrong.returncode == 2 and "usage: charrnn" in wrong.stderr
+    assert wrong.returncode == 2
+    assert "usage: charrnn" in wrong.stderr
 
 
 def _project(folder):
-    "A copy of the tracked files as a repository of its own, with something unreleased in its changelog."
+    "Copy the tracked files into a new repository, whose changelog has a section for unreleased changes."
     names = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True, check=True).stdout.split("\n")
     for name in filter(None, names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -192,4 +213,5 @@ def test_a_release_that_cannot_be_made_changes_nothing(tmp_path):
     assert "uncommitted changes" in _release(project, "99.1.0").stderr
     _git(project, "commit", "--all", "--message", "broken")
     assert _release(project, "99.1.0").returncode != 0
-    assert _git(project, "status", "--porcelain") == "" and _git(project, "tag") == ""
+    assert _git(project, "status", "--porcelain") == ""
+    assert _git(project, "tag") == ""
