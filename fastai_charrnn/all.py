@@ -13,10 +13,14 @@ from .callback.samples import *
 from .callback.training_log import *
 from .data.corpus import *
 from .data.encoded import *
+from .data.ids import *
 from .data.loaders import *
+from .data.show import *
 from .data.splits import *
 from .data.streams import *
+from .data.text_file import *
 from .data.vocab import *
+from .data.window_dl import *
 from .data.windows import *
 from .errors import *
 from .generation.char_stream import *

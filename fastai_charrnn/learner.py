@@ -28,10 +28,10 @@ from .callback.samples import PredictNextCallback
 from .callback.stream_preds import FlattenStreams
 from .callback.time_budget import fit_minutes
 from .callback.training_log import TrainingLog
+from .data.ids import CharIds
 from .data.loaders import CharDataLoaders
 from .data.reading import check_mode, dataset_for, default_bs, model_args
 from .data.streams import CharStreams
-from .data.windows import CharIds
 from .errors import ArchError
 from .generation.text import generate, next_probs, predict_next, score
 from .metrics import BitsPerChar, CharAccuracy, CharLoss, CharNLLLoss, SmoothLoss

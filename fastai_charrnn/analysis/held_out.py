@@ -7,7 +7,7 @@ evaluate_spans(learn, text, spans)
 
 from collections.abc import Sequence
 
-from ..data.windows import CharIds
+from ..data.ids import CharIds
 from ..errors import UnknownCharError
 from ..learner import CharLearner
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .._utils import is_count
+from ..data.ids import MappedIds
 from ..data.loaders import CharDataLoaders
-from ..data.windows import MappedIds
 from ..errors import DataError
 from ..metrics import to_bits
 

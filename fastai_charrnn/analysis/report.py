@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from fastai.basics import Learner
 
-from ..data.windows import MappedIds
+from ..data.ids import MappedIds
 from ..errors import GenerationError
 from ..generation.scored import ScoredText
 

@@ -121,7 +121,7 @@ _phrases = (
     (r"make them with --seq-len", "pass --seq-len"),
     (r"these dls have", "this text has"),
     (r"pass stream=True, or ask in parts", "pass --stream, or ask for less"),
-    (r"or None for the best there is", "or leave it out for the best there is"),
+    (r"or None for the best available", "or leave it out for the best available"),
     (r"(; |, )or None(?: to leave it out| for all)?$", r"\1or leave out the option"),
     (r"None draws one", "without --seed one is drawn"),
     (r"\. Pass a class of your own, or register it with register_arch", ""),

@@ -6,7 +6,8 @@ import warnings
 from .._utils import atomic_write
 from ..adapt import dynamic_evaluation
 from ..analysis.held_out import evaluate_spans, held_out, is_trained_text
-from ..data.corpus import nietzsche, read_text
+from ..data.corpus import nietzsche
+from ..data.text_file import read_text
 from ..errors import CharRnnError, CharRnnWarning
 from ..io.model_file import load_model
 

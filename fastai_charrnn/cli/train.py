@@ -12,7 +12,8 @@ from fastai.basics import num_distrib, rank_distrib
 from ..analysis.ngrams import ngram_baseline
 from ..analysis.verdict import comparison, verdict
 from ..callback.progress import RunProgress
-from ..data.corpus import human_numbers, nietzsche, python_reference, read_text
+from ..data.corpus import human_numbers, nietzsche, python_reference
+from ..data.text_file import read_text
 from ..errors import DownloadError, TrainingError, UnknownCharError
 from ..io.checkpoint import SaveModelFile, StopOnSignal, check_memory, check_place, check_room
 from ..io.format import with_suffix

@@ -10,9 +10,10 @@ A loss depends on the mode: windows see seq_len characters, chunks between one a
 import torch
 
 from ..errors import DataError
+from .ids import CharIds, MappedIds
 from .streams import CharStreams
 from .vocab import CharVocab
-from .windows import CharIds, CharWindows, MappedIds
+from .windows import CharWindows
 
 __all__ = ["MODES", "mode_of", "check_mode", "model_args", "default_bs", "dataset_for"]
 

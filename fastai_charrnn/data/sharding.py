@@ -1,4 +1,7 @@
-"""Divide the rows of batches among the processes of a distributed training, and gather what they predict."""
+"""Divide the rows of batches among the processes of a distributed training, and gather their predictions.
+
+A loader takes part through `part`, its rank and the number of ranks: see `WindowDL.shard`.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,74 +16,94 @@ __all__ = ["shard_indices", "sync_indices", "gather_batch", "from_rank_0"]
 
 
 def shard_indices(
-    idxs: Tensor,  # (m,) rows of whole batches of world·bs, the last maybe smaller
+    idxs: Tensor,  # (m,) items of whole batches of world·bs rows; the last batch may be smaller
     bs: int,  # rows of a batch on each rank
     rank: int,  # which rank
-    world: int,  # of how many
-    drop_last: bool = False,  # whether a smaller batch is left out
-    own: bool = False,  # whether rows of a smaller batch stay with the rank that had those of the same number before: of streams, whose state goes on
-) -> tuple[
-    Tensor, list[tuple[int, int]]
-]:  # (k,) this rank's rows, batch after batch; and of each batch how many are its own, and how many are everyone's
-    "Rows rank·bs to (rank+1)·bs of every batch; of a smaller one as even a part as there is, or those `own`. Where that is none, a row stands in that does not count."
-    n = len(idxs) // (bs * world)
-    rows = idxs[: n * bs * world].view(n, world, bs)[:, rank].reshape(-1)
-    rest = idxs[n * bs * world :]
-    counts = [(bs, bs * world)] * n
-    if not len(rest) or drop_last:
+    world: int,  # the number of ranks
+    drop_last: bool = False,  # whether to leave out a smaller batch
+    keep_rows: bool = False,  # whether each row of a smaller batch stays on its rank, as the state of streams needs
+) -> tuple[Tensor, list[tuple[int, int]]]:  # (k,) items of this rank; for each batch (rows of this rank, rows of all)
+    """Select the rows of one rank: rows rank·bs to (rank+1)·bs - 1 of every full batch.
+
+    A smaller batch is divided evenly, or with `keep_rows` by row number. A rank without a row of it gets one dummy row,
+    which counts as 0 rows."""
+    n_full = len(idxs) // (bs * world)
+    n_divided = n_full * bs * world
+    rows = idxs[:n_divided].view(n_full, world, bs)[:, rank].reshape(-1)
+    counts = [(bs, bs * world)] * n_full
+    remainder = idxs[n_divided:]
+    if not len(remainder) or drop_last:
         return rows, counts
-    lo, hi = (
-        min(k * bs, len(rest)) if own else -(-len(rest) * k // world) for k in (rank, rank + 1)
-    )  # the first ranks have one more
-    return torch.cat([rows, rest[lo:hi] if lo < hi else rest[:1]]), [*counts, (hi - lo, len(rest))]
+    begin, end = (_first_row(len(remainder), bs, r, world, keep_rows) for r in (rank, rank + 1))
+    mine = remainder[begin:end] if begin < end else remainder[:1]
+    return torch.cat([rows, mine]), [*counts, (end - begin, len(remainder))]
+
+
+def _first_row(n_rows, bs, rank, world, keep_rows):
+    "The first row of a smaller batch that belongs to this rank or a later one."
+    if keep_rows:
+        return min(rank * bs, n_rows)
+    return -(-n_rows * rank // world)  # rounded up, so the first ranks have one row more
 
 
 def sync_indices(
-    dl: TfmdDL,  # a loader that knows its `part`
-    samps: Sequence | Iterator,  # what its `get_idxs` gave
-) -> Sequence | Iterator:  # what to use
-    "The numbers an epoch runs through, alike on all ranks: ours come of a seed they share; those of a loader with a `get_idxs` of its own, from rank 0."
-    if dl.part[1] == 1 or getattr(getattr(dl.get_idxs, "__func__", None), "__module__", "").startswith(
-        "fastai_charrnn."
-    ):
-        return samps
-    if not hasattr(samps, "__len__"):
+    dl: TfmdDL,  # a loader with `part`, and `seeded_idxs` if it draws its order from a seed that all ranks share
+    idxs: Sequence | Iterator,  # the items of an epoch, as its `get_idxs` returned them
+) -> Sequence | Iterator:  # the items to use on this rank
+    """Make the items of an epoch equal on all ranks.
+
+    An order from a shared seed (`dl.seeded_idxs`) is equal already. Any other order is taken from rank 0.
+    Raises `DistribError` for an iterator without a length."""
+    _, world = dl.part
+    if world == 1 or idxs is dl.seeded_idxs:
+        return idxs
+    if not hasattr(idxs, "__len__"):
         raise DistribError(
-            f"{type(dl).__name__} gives numbers without end, which cannot be divided among {dl.part[1]} processes; train it in one"
+            f"{type(dl).__name__} yields items without end, which cannot be divided among {world} processes; "
+            "train it in one process"
         )
-    return from_rank_0(samps)
+    return from_rank_0(idxs)
 
 
 def gather_batch(
-    b: object,  # a tensor, or what holds some
-    part: tuple[int, int],  # rank and world
-    counted: bool = True,  # whether this rank's rows count
-    cpu: bool = True,  # whether to bring them to the CPU
-) -> object:  # of the same form
-    "What the ranks hold of a batch, in the order of one process; single numbers stay each rank's own, and are summed at the end."
+    b: object,  # a tensor, or a nested structure of tensors
+    part: tuple[int, int],  # rank and number of ranks
+    counted: bool = True,  # whether the rows of this rank count; False for a dummy row
+    cpu: bool = True,  # whether to move the result to the CPU
+) -> object:  # the same structure
+    """Concatenate the rows of all ranks, in the order of a single process.
 
-    def one(x):
+    Tensors without dimensions, such as a loss, stay those of this rank; they are summed at the end of the epoch."""
+    _, world = part
+
+    def gather(x):
         if not isinstance(x, Tensor):
             return x
         x = x.detach()
-        return _rows_of_all(x if counted else x[:0], part[1]) if x.ndim and part[1] > 1 else x
+        if world == 1 or x.ndim == 0:
+            return x
+        return _concatenate_ranks(x if counted else x[:0], world)
 
-    b = apply(one, b)
+    b = apply(gather, b)
     return to_cpu(b) if cpu else b
 
 
-def _rows_of_all(x, world):
+def _concatenate_ranks(x, world):
+    "The rows of all ranks, whose numbers may differ. `all_gather` needs equal shapes, so rows are padded and cut."
     sizes = [torch.zeros(1, dtype=torch.int64, device=x.device) for _ in range(world)]
     dist.all_gather(sizes, torch.tensor([len(x)], device=x.device))
-    ns = [int(o) for o in sizes]
-    mine = x.new_zeros(max(ns), *x.shape[1:])
-    mine[: len(x)] = x
-    parts = [torch.empty_like(mine) for _ in ns]
-    dist.all_gather(parts, mine)
-    return torch.cat([o[:n] for o, n in zip(parts, ns)])
+    n_rows = [int(size) for size in sizes]
+    padded = x.new_zeros(max(n_rows), *x.shape[1:])
+    padded[: len(x)] = x
+    parts = [torch.empty_like(padded) for _ in n_rows]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[:n] for part, n in zip(parts, n_rows)])
 
 
-def from_rank_0(o):
-    box = [o]
+def from_rank_0(
+    value: object,  # any object that can be pickled
+) -> object:  # the value of rank 0
+    "Return the value of rank 0 on all ranks."
+    box = [value]
     dist.broadcast_object_list(box, 0)
     return box[0]

@@ -1,45 +1,59 @@
-"""A text as streams: `CharStreams`, cut into rows that are read side by side, so that a state can be carried from batch to batch.
+"""A text as streams: `CharStreams`, parallel rows of consecutive characters, so a state can continue across batches.
 
-    rows      bs pieces of the text, each the next characters of the one before it, as equal as can be
-    batches   n columns of all rows, from left to right: x the characters, y the ones after them
+    rows      the text is cut into `bs` rows of consecutive characters, as equal in length as possible
+    batches   `seq_len` columns of all rows, from left to right: x the characters, y the characters that follow
 
-Every character is a target once, but the first of a text, which nothing precedes. What does not fill the rectangle is not
-left out: rows are one character longer from the first on, and the last batch holds these characters of these rows (of
-several stretches: the last batches). Streams that are shifted begin at another character every epoch, up to a row's length
-later, so that rows and batches are cut elsewhere.
+Every character except the first of the text is a target exactly once. A row count that does not divide the text leaves
+a remainder: the first rows are one character longer, and the last batch has one column, the ends of those rows.
+Shifted streams start each epoch at another offset of up to one row, so rows and batches are cut at other places.
 """
 
 import random
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..metrics import CharNLLLoss
+from .ids import CharIds, MappedIds
 from .permutation import SpanStarts
 from .vocab import CharVocab
-from .windows import CharIds, CharPrompts, CharWindows, MappedIds
+from .windows import CharPrompts, CharWindows
 
 __all__ = ["CharStreams"]
 
 
+class _Rectangle(NamedTuple):
+    "The full batches of one stretch of text: `bs` rows of equal length."
+
+    starts: Tensor  # (bs,) int64, on the CPU: the position before each row's first target
+    row_len: int  # targets in a row
+    n_batches: int  # `row_len` divided by `seq_len`, rounded up
+
+
 class CharStreams:
-    "A dataset of the characters of stretches of a text, in order; an item is a row of a batch, so that batch k holds the items from k·bs on."
+    """A dataset of the characters of some stretches of a text, in order.
+
+    An item is one row of one batch: batch k holds the items from k·bs to (k+1)·bs - 1."""
 
     n_inp = 1
     target = "every"
+    block_size = 1  # items to request from `batches` at a time; loaders round it up to one batch
+    index_device = torch.device("cpu")
+    decode = CharWindows.decode
 
     def __init__(
         self,
         ids: CharIds | MappedIds,  # the encoded text
-        vocab: CharVocab,  # what its indices mean
-        spans: Sequence[tuple[int, int]],  # (begin, end) of each stretch: the characters that are targets
+        vocab: CharVocab,  # the meaning of its indices
+        spans: Sequence[tuple[int, int]],  # (begin, end) of each stretch: the positions of the targets
         bs: int,  # rows
         seq_len: int,  # columns of a batch
-        stateful: bool,  # whether models carry their state from batch to batch
-        rest: bool = True,  # whether the characters that do not fill the rectangle are targets too
-        info: dict | None = None,  # how the data was made: n_chars, stride, split, spans; goes into model files
-        shift: bool = False,  # whether an epoch begins at another character each time; then there is no rest
+        stateful: bool,  # whether models keep their state from batch to batch
+        remainder: bool = True,  # whether characters that do not fill the rows are targets too
+        info: dict | None = None,  # n_chars, stride, split and spans, for model files
+        shift: bool = False,  # whether each epoch starts at another offset; then there is no remainder
     ):
         self.ids = ids
         self.vocab = vocab
@@ -48,117 +62,121 @@ class CharStreams:
         self.stateful = stateful
         self.info = info or {}
         self.shift = shift
-        self.rest = rest and not shift
+        self.remainder = remainder and not shift
         self.offset = 0
-        self.spans = tuple((max(a, 1), b) for a, b in spans)
+        self.spans = tuple((max(begin, 1), end) for begin, end in spans)
         self.loss_func = CharNLLLoss()
         self.c = len(vocab)
+        # one entry for each stretch, not for each batch: a list of batches would grow with the text
+        self._rectangles = [self._rectangle(begin, end) for begin, end in self.spans]
+        self._remainder_starts = torch.cat([self._row_ends(*span) for span in self.spans] or [torch.arange(0)])
 
-    def cut(
+    def _rectangle(self, begin, end):
+        row_len = self._row_len(begin, end)
+        row = torch.arange(self.bs)
+        n_longer = self._n_longer(begin, end)
+        starts = begin - 1 + row * row_len + row.clamp(max=n_longer)
+        return _Rectangle(starts, row_len, -(-row_len // self.seq_len))
+
+    def _row_len(self, begin, end):
+        "Targets in a row. Shifted streams keep the length of one row free."
+        return (end - begin) // (self.bs + self.shift)
+
+    def _n_longer(self, begin, end):
+        "The number of rows with one target more than the others."
+        return (end - begin) % self.bs if self.remainder else 0
+
+    def _row_ends(self, begin, end):
+        "The positions before the last targets of the longer rows."
+        starts, row_len, _ = self._rectangle(begin, end)
+        return starts[: self._n_longer(begin, end)] + row_len
+
+    def with_bs(
         self,
         bs: int,  # rows
     ) -> "CharStreams":
-        "The same stretches in other rows."
+        "Return the same stretches in another number of rows."
+        return self._copy(self.ids, self.spans, bs)
+
+    def new_empty(self) -> "CharStreams":
+        "Return a copy without the text, for `export`."
+        return self._copy(CharIds(torch.zeros(0, dtype=torch.uint8)), (), self.bs)
+
+    def _copy(self, ids, spans, bs):
         return CharStreams(
-            self.ids, self.vocab, self.spans, bs, self.seq_len, self.stateful, self.rest, self.info, self.shift
+            ids, self.vocab, spans, bs, self.seq_len, self.stateful, self.remainder, self.info, self.shift
         )
 
     @property
     def n_targets(self) -> int:
-        "Characters that are predicted in an epoch."
-        return sum((b - a) if self.rest else self._long(a, b) * self.bs for a, b in self.spans)
+        "The number of characters predicted in an epoch."
+        return sum(r.row_len * self.bs for r in self._rectangles) + len(self._remainder_starts)
 
-    def begin(
+    def begin_epoch(
         self,
-        rng: random.Random,  # what draws
+        rng: random.Random,  # draws the offset
     ):
-        "Shift the streams for the next epoch, if they are shifted."
+        "Draw the offset of the next epoch if the streams are shifted."
         if self.shift:
-            self.offset = rng.randint(0, min(b - a - self._long(a, b) * self.bs for a, b in self.spans))
+            n_unused = [end - begin - r.row_len * self.bs for (begin, end), r in zip(self.spans, self._rectangles)]
+            self.offset = rng.randint(0, min(n_unused))
 
     def batches(
         self,
-        idxs: Tensor,  # (m,) int64: items, batches of them in order
-        bs: int,  # rows taken of a batch: all, or those of one of several processes
+        idxs: Tensor,  # (m,) int64: items, whole batches of them in order
+        bs: int,  # rows to take from each batch: all, or those of one of several processes
     ) -> Iterator[tuple[Tensor, Tensor]]:  # x, y (rows, columns) int64
-        "The batches of these items."
-        for rows in idxs.split(bs):
-            yield self.batch_at(int(rows[0]) // self.bs, rows % self.bs)
+        "Yield the batches of these items."
+        for items in idxs.split(bs):
+            yield self.batch_at(int(items[0]) // self.bs, items % self.bs)
 
     def batch_at(
         self,
-        k: int,  # which batch, from 0
+        k: int,  # the number of the batch, from 0
         rows: Tensor | None = None,  # (m,) int64, on the CPU: which of its rows; None: all
     ) -> tuple[Tensor, Tensor]:  # x, y (rows, columns), both int64
-        "The k-th batch of an epoch."
-        first, columns = self._rectangle(k)
+        "Return batch k of an epoch."
+        starts, n_cols = self._batch(k)
         if rows is not None:
-            first = first[rows]
-        (w,) = self.ids.gather(
-            first.to(self.ids.home, non_blocking=True), columns + 1, self.bs
-        )  # else the host would wait for the batch before
-        w = w.long()
-        return w[:, :-1], w[:, 1:]
+            starts = starts[rows]
+        # a blocking copy would wait until the device has finished the previous batch
+        starts = starts.to(self.ids.index_device, non_blocking=True)
+        (chars,) = self.ids.gather(starts, n_cols + 1, self.bs)
+        chars = chars.long()
+        return chars[:, :-1], chars[:, 1:]
 
-    def _rectangle(self, k):
-        "Where each row of a batch starts in the text, a character before its first target, and how many columns it has."
-        for a, b in self.spans:
-            if k < (many := self._columns(a, b)):
-                at = k * self.seq_len
-                return self._firsts(a, b) + at, min(self.seq_len, self._long(a, b) - at)
-            k -= many
-        over = torch.cat([self._firsts(a, b)[: (b - a) % self.bs] + self._long(a, b) for a, b in self.spans])
-        return over[k * self.bs : (k + 1) * self.bs], 1
+    def _batch(self, k):
+        "For each row of batch k the position before its first target, and the number of columns."
+        for starts, row_len, n_batches in self._rectangles:
+            if k < n_batches:
+                col = k * self.seq_len
+                return starts + (self.offset + col), min(self.seq_len, row_len - col)
+            k -= n_batches
+        return self._remainder_starts[k * self.bs : (k + 1) * self.bs], 1
 
     def text_order(self) -> Tensor:  # (n_targets,) int64
-        "Where each target of the text stands in an epoch's batches, laid out one after another, row by row."
-        rectangles = [self._rectangle(k) for k in range(-(-len(self) // self.bs))]
-        return torch.cat(
-            [(first[:, None] + torch.arange(columns)).flatten() for first, columns in rectangles]
-        ).argsort()
-
-    def _firsts(self, a, b):
-        row = torch.arange(self.bs)
-        return a - 1 + self.offset + row * self._long(a, b) + row.clamp(max=(b - a) % self.bs if self.rest else 0)
-
-    def _long(self, a, b):
-        "Characters of a row; shifted streams leave the room of one more row free."
-        return (b - a) // (self.bs + self.shift)
-
-    def _columns(self, a, b):
-        "Batches of all rows that a stretch gives."
-        return -(-self._long(a, b) // self.seq_len)
-
-    def __len__(self):
-        return sum(self._columns(a, b) * self.bs + (b - a) % self.bs * self.rest for a, b in self.spans)
+        "Return the permutation that puts the targets of an epoch, batch after batch and row by row, in text order."
+        positions = []
+        for k in range(-(-len(self) // self.bs)):
+            starts, n_cols = self._batch(k)
+            positions.append((starts[:, None] + torch.arange(n_cols)).flatten())
+        return torch.cat(positions).argsort()
 
     @property
     def starts(self) -> SpanStarts:
-        "Where the windows of these stretches start, for `audit`."
+        "The starts of all windows inside the stretches, for `audit`."
         return SpanStarts(self.spans, self.seq_len, 1)
 
-    def new_empty(self) -> "CharStreams":
-        "The same without any text, for `export`."
-        return CharStreams(
-            CharIds(torch.zeros(0, dtype=torch.uint8)),
-            self.vocab,
-            (),
-            self.bs,
-            self.seq_len,
-            self.stateful,
-            self.rest,
-            self.info,
-            self.shift,
-        )
-
-    ahead, home = 1, torch.device("cpu")
-    decode = CharWindows.decode
-
     def at(self, items: Sequence) -> CharPrompts:
+        "Return a dataset of texts to continue, for `test_dl` and `predict`."
         return CharPrompts.from_texts([items] if isinstance(items, str) else items, self.vocab, self.seq_len)
 
     def to(self, device):
+        "Move the text to a device."
         self.ids.to(device)
 
+    def __len__(self):
+        return sum(r.n_batches * self.bs for r in self._rectangles) + len(self._remainder_starts)
+
     def __getitem__(self, i):
-        return tuple(o[i % self.bs] for o in self.batch_at(i // self.bs))
+        return tuple(rows[i % self.bs] for rows in self.batch_at(i // self.bs))

@@ -1,226 +1,205 @@
 """Characters to indices and back, at array speed: `CharVocab`.
 
-Index 0 is the padding character '\\0'; the others follow in code-point order. Encoding and decoding are look-ups in
-NumPy tables, so a text is converted at hundreds of megabytes a second. No torch here.
+Index 0 is the padding character '\\0'; the other characters follow in code-point order. Text is encoded and decoded
+through NumPy tables, at hundreds of megabytes a second. This module does not import torch.
 """
 
 import json
-import unicodedata
-import warnings
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from ..errors import CharRnnWarning, UnknownCharError, VocabError
+from ..errors import UnknownCharError, VocabError
+from .char_messages import nearest_char
 
 __all__ = ["CharVocab", "PAD"]
 
 PAD = "\0"
-_look_alikes = {
-    "‘": "'",
-    "’": "'",
-    "‚": "'",
-    "‛": "'",
-    "′": "'",
-    "`": "'",
-    "“": '"',
-    "”": '"',
-    "„": '"',
-    "«": '"',
-    "»": '"',
-    "″": '"',
-    "–": "-",
-    "—": "-",
-    "‐": "-",
-    "‑": "-",
-    "−": "-",
-    "\t": " ",
-    "\r": "\n",
-    "\u2028": "\n",
-}
+_n_code_points = 0x110000
+_n_listed = 8  # unknown characters that an error message lists
 
 
 def _check_str(text):
+    if isinstance(text, bytes):
+        raise VocabError("a text must be a str, not bytes; decode it, as in text.decode('utf-8')")
     if not isinstance(text, str):
+        raise VocabError(f"a text must be a str, not {type(text).__name__}")
+
+
+def _check_chars(chars):
+    if not chars or chars[0] != PAD:
         raise VocabError(
-            f"a text is a str, not {type(text).__name__}"
-            + ("; decode it, as in text.decode('utf-8')" if isinstance(text, bytes) else "")
+            f"a vocabulary starts with the padding character '\\0', not {chars[:1]}; use CharVocab.from_text"
         )
+    seen = set()
+    for c in chars:
+        if not isinstance(c, str) or len(c) != 1:
+            raise VocabError(f"{c!r} is not a single character; a vocabulary consists of single characters")
+        if c in seen:
+            raise VocabError(f"duplicate character {c!r} in vocab; each character has one index")
+        seen.add(c)
 
 
-def _codes(text):
-    "The code points of `text` as a uint32 array, without a copy of a copy."
+def _code_points(text):
+    "The code points of `text`, a uint32 array."
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
 class CharVocab:
-    "The characters a model knows: `encode` text to indices, `decode` indices to text, `o2i` and `itos` as fastai has them."
+    """The characters of a model: `encode` converts text to indices, `decode` converts indices to text.
+
+    `itos` lists the characters by index and `o2i` maps characters to indices, as in fastai."""
 
     def __init__(
         self,
-        chars: Iterable[str],  # the characters, index 0 first, which must be the padding character '\0'
+        chars: Iterable[str],  # the characters by index; the first must be the padding character '\0'
     ):
-        """Raises `VocabError` if `chars` is not a sequence of distinct single characters with '\\0' first."""
+        """Raises `VocabError` unless `chars` are distinct single characters with '\\0' first."""
         self.itos = list(chars)
-        if not self.itos or self.itos[0] != PAD:
-            raise VocabError(
-                f"a vocabulary starts with the padding character '\\0', not {self.itos[:1]}; use CharVocab.from_text"
-            )
-        for c in self.itos:
-            if not isinstance(c, str) or len(c) != 1:
-                raise VocabError(f"{c!r} is not a single character; a vocabulary holds single characters")
+        _check_chars(self.itos)
         self.o2i = {c: i for i, c in enumerate(self.itos)}
-        if len(self.o2i) != len(self.itos):
-            twice = next(c for i, c in enumerate(self.itos) if self.o2i[c] != i)
-            raise VocabError(f"{twice!r} stands twice in the vocabulary; each character has one index")
-        self._points = _codes("".join(self.itos))
-        self.dtype = np.min_scalar_type(len(self.itos) - 1)
-        self._table = np.zeros(
-            int(self._points.max()) + 2, self.dtype
-        )  # the last entry catches code points beyond the table
-        self._table[self._points] = np.arange(len(self.itos), dtype=self.dtype)
-        self._to_byte = self._from_byte = None
-        if len(self._table) <= 257:  # Latin-1 alone: `bytes.translate` is several times faster than a NumPy look-up
+        self._points = _code_points("".join(self.itos))
+        self.dtype = np.min_scalar_type(len(self) - 1)
+        # the last entry stands for all code points beyond the table
+        self._table = np.zeros(int(self._points.max()) + 2, self.dtype)
+        self._table[self._points] = np.arange(len(self), dtype=self.dtype)
+        self._to_byte = None
+        self._from_byte = None
+        if len(self._table) <= 257:
+            # only Latin-1 characters: `bytes.translate` is several times faster than a NumPy look-up
             self._to_byte = self._table[:-1].tobytes().ljust(256, b"\0")
             self._from_byte = self._points.astype(np.uint8).tobytes().ljust(256, b"\0")
 
     @classmethod
     def from_text(
         cls,
-        text: str,  # the text whose characters to take
-    ) -> "CharVocab":  # its distinct characters in code-point order, after the padding character
-        """The vocabulary of `text`. Raises `VocabError` if it is empty or contains the padding character '\\0'."""
+        text: str,  # a text that is not empty
+    ) -> "CharVocab":  # the padding character, then the distinct characters of `text` in code-point order
+        """Make the vocabulary of `text`. Raises `VocabError` if it is empty or contains the padding character '\\0'."""
         _check_str(text)
         return cls.from_pieces((text,))
 
     @classmethod
     def from_pieces(
         cls,
-        pieces: Iterable[str],  # a text in pieces, as `TextFile` gives it
-    ) -> "CharVocab":  # as `from_text` of the whole
-        """The vocabulary of a text that comes in pieces. Raises `VocabError` as `from_text` does."""
-        seen = np.zeros(0x110000, bool)
-        latin = b""
-        at = 0
+        pieces: Iterable[str],  # a text in pieces, such as a `TextFile`
+    ) -> "CharVocab":  # the same as `from_text` of the whole text
+        """Make the vocabulary of a text that comes in pieces. Raises `VocabError` as `from_text` does."""
+        seen = np.zeros(_n_code_points, bool)
+        seen_latin = b""
+        n_chars = 0
         for text in pieces:
             try:
-                latin += bytes(
-                    set(text.encode("latin-1").translate(None, latin))
-                )  # what is left are new ones: no look-up a character
+                # only new characters are left after `translate`, so most pieces need no look-up for each character
+                seen_latin += bytes(set(text.encode("latin-1").translate(None, seen_latin)))
             except UnicodeEncodeError:
-                seen[_codes(text)] = True
-            if seen[0] or 0 in latin:
-                raise VocabError(
-                    f"the text contains the padding character '\\0' at position {at + text.index(PAD):,}; "
-                    "remove it with text.replace('\\0', ''): it often means a binary file or the wrong encoding"
-                )
-            at += len(text)
-        if not at:
-            raise VocabError("the text is empty, so it has no characters to make a vocabulary of")
-        seen[list(latin)] = True
+                seen[_code_points(text)] = True
+            if seen[0] or 0 in seen_latin:
+                raise _padding_in_text(n_chars + text.index(PAD))
+            n_chars += len(text)
+        if not n_chars:
+            raise VocabError("the text is empty, so it has no characters for a vocabulary")
+        seen[list(seen_latin)] = True
         points = np.flatnonzero(seen).astype(np.uint32)
         return cls(PAD + points.tobytes().decode("utf-32-le", "surrogatepass"))
 
     def extended(
         self,
-        text: str,  # a text whose characters are to be known too
-    ) -> "CharVocab":  # a new one; what is known keeps its index
-        """This vocabulary and, after it, the other characters of `text` in code-point order. Raises `VocabError` as `from_text` does."""
-        return CharVocab([*self.itos, *(c for c in CharVocab.from_text(text).itos if c not in self.o2i)])
+        text: str,  # a text whose characters are added
+    ) -> "CharVocab":  # a new vocabulary; known characters keep their index
+        """Add the characters of `text` in code-point order. Raises `VocabError` as `from_text` does."""
+        new = [c for c in CharVocab.from_text(text).itos if c not in self.o2i]
+        return CharVocab([*self.itos, *new])
 
     def encode(
         self,
-        text: str,  # what to encode
-        unk: str = "error",  # unknown characters: "error", "skip", or a known character to put in their place
-        at: int = 0,  # where `text` stands in a longer one, for the positions in errors
+        text: str,  # the text to encode
+        unk: str = "error",  # unknown characters: "error", "skip", or the known character to use for them
+        at: int = 0,  # the position of `text` in a longer text, added to the positions in errors
     ) -> np.ndarray:  # (len(text),) in the smallest unsigned dtype that fits; shorter if characters are skipped
-        """The indices of `text`. Raises `UnknownCharError` naming unknown characters, positions and nearest known ones."""
+        """Return the indices of `text`.
+
+        Raises `UnknownCharError`, which names the unknown characters, their positions and the nearest known ones."""
         _check_str(text)
         self.check_unk(unk)
         ids = self._look_up(text)
-        if (ok := ids != 0).all():
-            return ids  # index 0 is padding, which text never holds: here it means unknown
-        if unk == "skip":
-            return ids[ok]
-        if unk != "error":
-            ids[~ok] = self.o2i[unk]
+        known = ids != 0  # text never contains the padding character
+        if known.all():
             return ids
-        raise self._unknown(text, np.flatnonzero(~ok), at)
+        if unk == "skip":
+            return ids[known]
+        if unk == "error":
+            raise self._unknown_chars(text, np.flatnonzero(~known), at)
+        ids[~known] = self.o2i[unk]
+        return ids
 
     def check_unk(self, unk: str):
-        "Raise `VocabError` if `unk` is none that `encode` takes."
-        if not isinstance(unk, str) or unk not in ("error", "skip") and (unk == PAD or unk not in self.o2i):
+        "Raise `VocabError` unless `encode` accepts this `unk`."
+        valid = isinstance(unk, str) and (unk in ("error", "skip") or unk != PAD and unk in self.o2i)
+        if not valid:
             raise VocabError(f"unk={unk!r} is neither 'error', 'skip' nor a character of this vocabulary")
 
     def _look_up(self, text):
-        "The index of each character of `text`, 0 for the unknown."
+        "The index of each character of `text`, 0 for unknown ones."
         if self._to_byte:
             try:
                 return np.frombuffer(bytearray(text.encode("latin-1").translate(self._to_byte)), np.uint8)
             except UnicodeEncodeError:
-                pass  # a character beyond Latin-1: unknown, and the look-up below says where
-        return self._table[np.minimum(_codes(text), len(self._table) - 1)]
+                pass  # a character beyond Latin-1, which is unknown: the table gives it index 0
+        return self._table[np.minimum(_code_points(text), len(self._table) - 1)]
 
     def decode(
         self,
-        ids: Iterable[int],  # indices: array, tensor or list of any integer dtype, flattened
-    ) -> str:  # one character an index; the exact inverse of `encode`
-        """The text of `ids`. Raises `VocabError` for an index outside the vocabulary."""
+        ids: Iterable[int],  # an array, tensor or list of any integer dtype and shape; it is flattened
+    ) -> str:  # one character for each index
+        """Return the text of `ids`: the inverse of `encode`. Raises `VocabError` for an index out of range."""
         ids = np.asarray(ids.cpu() if hasattr(ids, "cpu") else ids).reshape(-1)
         if not ids.size:
             return ""
         if ids.dtype.kind not in "iu":
             raise VocabError(f"indices are integers, not {ids.dtype}")
-        if ids.min() < 0 or ids.max() >= len(self):
-            raise VocabError(
-                f"index {ids.min() if ids.min() < 0 else ids.max()} is outside this vocabulary of {len(self)} characters"
-            )
+        self._check_range(ids.min())
+        self._check_range(ids.max())
         if self._from_byte:
             return ids.astype(np.uint8).tobytes().translate(self._from_byte).decode("latin-1")
         return self._points[ids].tobytes().decode("utf-32-le", "surrogatepass")
+
+    def _check_range(self, i):
+        if not 0 <= i < len(self):
+            raise VocabError(f"index {i} is outside this vocabulary of {len(self)} characters")
 
     def nearest(
         self,
         char: str,  # a character, known or not
     ) -> str:  # the known character most like it
-        "The known character nearest to `char`: its plain form, its other case, its look-alike, else the next code point of its kind."
-        plain = [c for form in ("NFKC", "NFKD") for c in unicodedata.normalize(form, char)]
-        for c in (char, *plain, _look_alikes.get(char, ""), *(d for p in plain for d in p.swapcase())):
-            if c in self.o2i and c != PAD:
-                return c
-        kind = unicodedata.category(char)[0]
-        return min(self.itos[1:] or [PAD], key=lambda c: (unicodedata.category(c)[0] != kind, abs(ord(c) - ord(char))))
+        "Return the known character nearest to `char`: plain form, look-alike, other case or a close code point."
+        return nearest_char(char, self.itos[1:] or [PAD])
 
-    def _unknown(self, text, where, at):
-        "The error that names every unknown character of `text` once (eight at most in words)."
-        first = {}
-        for i in where:
-            first.setdefault(text[i], at + int(i))
-
-        def name(c):
-            return f"{c!r} (U+{ord(c):04X})"
-
-        said = [
-            f"{name(c)} at position {i} is not in the vocabulary"
-            + (" (it is the padding character)" if c == PAD else f" (nearest: {self.nearest(c)!r})")
-            for c, i in list(first.items())[:8]
-        ]
-        if len(first) > 8:
-            said.append(f"and {len(first) - 8} more")
-        return UnknownCharError(
-            f'{"; ".join(said)}. Pass unk="skip" to leave such characters out, or unk=" " or another known character to '
-            f"replace them; the vocabulary has {len(self)} characters",
-            tuple(first),
-            tuple(first.values()),
+    def _unknown_chars(self, text, positions, offset):
+        "The error for the characters at these positions. It carries all of them and its message lists the first."
+        found = {}
+        for i in positions.tolist():
+            found.setdefault(text[i], offset + i)
+        listed = [self._unknown_char(c, i) for c, i in list(found.items())[:_n_listed]]
+        if len(found) > _n_listed:
+            listed.append(f"and {len(found) - _n_listed} more")
+        message = (
+            f'{"; ".join(listed)}. Pass unk="skip" to leave such characters out, or unk=" " or another known character '
+            f"to replace them; the vocabulary has {len(self)} characters"
         )
+        return UnknownCharError(message, tuple(found), tuple(found.values()))
+
+    def _unknown_char(self, c, position):
+        hint = "it is the padding character" if c == PAD else f"nearest: {self.nearest(c)!r}"
+        return f"{c!r} (U+{ord(c):04X}) at position {position} is not in the vocabulary ({hint})"
 
     def to_json(self) -> str:  # JSON, ASCII only
-        "The vocabulary as JSON text, for model files."
+        "Return the vocabulary as JSON text, for model files."
         return json.dumps(self.itos)
 
     @classmethod
     def from_json(cls, s: str) -> "CharVocab":  # the vocabulary that `to_json` wrote
-        "The vocabulary of a model file. Raises `VocabError` if it is none."
+        "Read the vocabulary of a model file. Raises `VocabError` if it is not valid."
         return cls(json.loads(s))
 
     def __len__(self) -> int:
@@ -249,16 +228,8 @@ class CharVocab:
         return f"CharVocab of {len(self)}: padding and {shown!r}{'…' if len(self) > 61 else ''}"
 
 
-def warn_large(
-    vocab: CharVocab,  # of more characters than a text in most scripts has
-    counts: np.ndarray,  # (len(vocab),) how often each stands in the text
-    stacklevel: int = 4,  # whose line the warning names
-):
-    "Warn with the rarest characters of a large vocabulary."
-    rare = [vocab[i] for i in np.argsort(counts[1:], kind="stable")[:10] + 1]
-    warnings.warn(
-        f"{len(vocab) - 1:,} distinct characters, the rarest {' '.join(map(repr, rare))}: often a sign of a wrong encoding; "
-        "pass the file's encoding=… if these are not yours",
-        CharRnnWarning,
-        stacklevel=stacklevel,
+def _padding_in_text(position):
+    return VocabError(
+        f"the text contains the padding character '\\0' at position {position:,}; "
+        "remove it with text.replace('\\0', ''): it often means a binary file or the wrong encoding"
     )

@@ -15,9 +15,10 @@ from safetensors.torch import load_file, save_file
 
 from .. import __version__
 from .._utils import atomic_path
+from ..data.ids import CharIds
 from ..data.loaders import CharDataLoaders
 from ..data.streams import CharStreams
-from ..data.windows import CharIds, CharWindows
+from ..data.windows import CharWindows
 from ..errors import ModelFileError
 from ..learner import CharLearner, char_learner
 from .format import FORMAT, check_tensors, describe_model, named_errors, with_suffix

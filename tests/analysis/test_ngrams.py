@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastai_charrnn.all import CharDataLoaders, CharWindows, ngram_baseline, to_bits
-from fastai_charrnn.data.windows import CharIds
+from fastai_charrnn.data.ids import CharIds
 from fastai_charrnn.errors import DataError
 
 

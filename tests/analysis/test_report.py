@@ -95,7 +95,7 @@ def test_a_learner_brings_its_corpus_in_memory_or_on_disk_and_copies_are_sought_
 
 
 def _mapped(learn, tmp_path):
-    from fastai_charrnn.data.windows import MappedIds
+    from fastai_charrnn.data.ids import MappedIds
 
     np.save(tmp_path / "ids.npy", learn.dls.train_ds.ids.data.numpy())
     return MappedIds(tmp_path / "ids.npy")

@@ -25,7 +25,7 @@ from fastai_charrnn.all import (
     save_model,
 )
 from fastai_charrnn.callback.distributed import ShardedTrainer
-from fastai_charrnn.data.loaders import WindowDL
+from fastai_charrnn.data.window_dl import WindowDL
 from fastai_charrnn.errors import DistribError
 
 RANK = int(os.environ.get("RANK", 0))

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastai_charrnn.all import CharDataLoaders, char_learner
-from fastai_charrnn.data.loaders import WindowDL
 from fastai_charrnn.data.sharding import shard_indices
+from fastai_charrnn.data.window_dl import WindowDL
 from fastai_charrnn.errors import DistribError
 
 JOB = str(Path(__file__).with_name("distrib_job.py"))

@@ -57,7 +57,7 @@ def _without_corpus(folder):
 def test_without_a_corpus_it_trains_on_the_embedded_text_and_says_why(tmp_path):
     options = ["--epochs", 1, "--n-hid", 8, "--stride", 9]
     first_line, *_ = run("train", *options, cwd=tmp_path, env=_without_corpus(tmp_path)).stdout.splitlines()
-    reason = "because nietzsche.txt is not at hand and CHARRNN_OFFLINE=1"
+    reason = "because nietzsche.txt was not found and CHARRNN_OFFLINE=1"
     assert first_line.startswith(f"corpus: python_reference, the embedded text, {reason}")
 
 
@@ -65,7 +65,7 @@ def test_a_corpus_that_was_asked_for_is_not_replaced(tmp_path):
     done = charrnn("train", "--corpus", "nietzsche", cwd=tmp_path, env=_without_corpus(tmp_path))
     assert done.returncode == 1
     assert done.stdout == ""
-    assert "nietzsche.txt is not at hand" in done.stderr
+    assert "nietzsche.txt was not found" in done.stderr
 
 
 @pytest.mark.corpus

@@ -27,8 +27,8 @@ from fastai_charrnn.all import (
     load_learner,
     ngram_baseline,
 )
-from fastai_charrnn.data.corpus import TextFile, read_text
-from fastai_charrnn.data.windows import CharIds
+from fastai_charrnn.data.ids import CharIds
+from fastai_charrnn.data.text_file import TextFile, read_text
 from fastai_charrnn.errors import CharRnnWarning, CorpusError, DataError, UnknownCharError, VocabError
 
 
@@ -101,9 +101,9 @@ def test_same_batches_as_from_memory(file, small, valid):
 
 @pytest.mark.parametrize("piece", [1, 100, 2**24])
 def test_sweeps_and_single_reads_gather_the_same(tmp_path, monkeypatch, piece):
-    import fastai_charrnn.data.windows as windows
+    import fastai_charrnn.data.ids as ids_module
 
-    monkeypatch.setattr(windows, "_piece", piece)
+    monkeypatch.setattr(ids_module, "_max_mapped", piece)
     for dtype in (np.uint8, np.int16, np.int32):
         a = np.random.default_rng(0).integers(0, 200, 5_000).astype(dtype)
         np.save(tmp_path / "a.npy", a)
@@ -111,7 +111,7 @@ def test_sweeps_and_single_reads_gather_the_same(tmp_path, monkeypatch, piece):
         starts = torch.from_numpy(np.random.default_rng(1).integers(0, 5_000 - 6, 300))
         starts[:3] = torch.tensor([0, 5_000 - 7, 0])
         want = torch.from_numpy(a).unfold(0, 7, 1)[starts]
-        for read in (ids._swept, ids._read):
+        for read in (ids._scan, ids._read):
             assert np.array_equal(read(starts.numpy(), 7), want) and read(starts.numpy(), 7).dtype == dtype
         assert torch.equal(torch.cat(list(ids.gather(starts, 7, 64))), want) and torch.equal(
             next(pickle.loads(pickle.dumps(ids)).gather(starts, 7, 300)), want
@@ -189,7 +189,7 @@ def test_refusals_name_the_way_out(file, tmp_path, small):
         (lambda: encode_file(tmp_path / "none.txt"), "cannot read .*none.txt: No such file"),
         (lambda: encode_file(tmp_path), "is not a plain file"),
         (lambda: encode_file(file, cache=file), "cannot write .*pass cache="),
-        (lambda: encode_file(file, "rot13"), "not an encoding Python knows"),
+        (lambda: encode_file(file, "rot13"), "unknown encoding"),
         (lambda: CharDataLoaders.from_file(tmp_path / "none.txt", mmap=True), "cannot read"),
         (lambda: CharDataLoaders.from_file(tmp_path / "none.txt"), "cannot read"),
     ):

@@ -11,9 +11,11 @@ from fastai.callback.data import PartialDL, WeightedDL
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fastai_charrnn.data.loaders import CharDataLoaders, WindowDL
+from fastai_charrnn.data.ids import CharIds
+from fastai_charrnn.data.loaders import CharDataLoaders
 from fastai_charrnn.data.vocab import CharVocab
-from fastai_charrnn.data.windows import CharIds, CharPrompts
+from fastai_charrnn.data.window_dl import WindowDL
+from fastai_charrnn.data.windows import CharPrompts
 from fastai_charrnn.errors import CharRnnWarning, CorpusError, DataError, UnknownCharError, VocabError
 
 

@@ -13,8 +13,8 @@ from scipy import stats
 
 from fastai_charrnn.all import CharDataLoaders, DataError, audit, char_learner, split_windows
 from fastai_charrnn.data.corpus import python_reference
-from fastai_charrnn.data.loaders import WindowDL
 from fastai_charrnn.data.permutation import MANY, DrawnStarts, OtherStarts, Shuffle, SpanStarts
+from fastai_charrnn.data.window_dl import WindowDL
 
 seeds = (0, 1, 42, 2**63 - 1, 2**64 - 1)
 
@@ -135,9 +135,7 @@ def test_splits_without_lists_are_the_lists(n_chars, n, stride, kind):
 
     N = len(range(0, n_chars - n, stride))
     valid = [0, N - 1, N // 2] if kind == "numbers" else kind
-    args = (N, n_chars, n, stride, valid, 0.3, 42)
-    lazy = splits._many(*args)
-    listed = splits._few(*args)
+    lazy, listed = (splits._split(n_chars, n, stride, valid, 0.3, 42, max_listed) for max_listed in (0, MANY))
     train, val = (np.asarray(o[:]) for o in (lazy.train, lazy.valid))
     every = np.arange(0, n_chars - n, stride)
     if kind == "random":
@@ -154,7 +152,7 @@ def test_splits_without_lists_are_the_lists(n_chars, n, stride, kind):
             assert np.array_equal(part.holds(around), np.isin(around, its))
     if len(train) and len(val):
         a = audit(lazy.train, lazy.valid, n)
-        assert a == audit(train, val, n) and a.of is None
+        assert a == audit(train, val, n) and a.total is None
 
 
 @pytest.mark.parametrize(
@@ -176,7 +174,7 @@ def test_a_split_of_ten_billion_windows_takes_no_memory(valid, kind):
     assert isinstance(s.train, kind) and len(s.train) + len(s.valid) > 10**10 - 10 * 16 - 9 and peak < 10**6
     a = audit(s.train, s.valid, 8)
     assert a.shared == (0 if kind is SpanStarts else a.windows) and (
-        a.of is None or f"drawn from all {a.of:,}" in repr(a)
+        a.total is None or f"drawn from all {a.total:,}" in repr(a)
     )
 
 

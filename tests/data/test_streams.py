@@ -129,9 +129,9 @@ def test_what_streams_cannot_do_is_said():
         (dict(valid="random"), "can only validate on the end of the text"),
         (dict(valid=[1, 2]), "not window numbers"),
         (dict(stride=3), "leave out stride=3"),
-        (dict(target="all", stateful=False), 'neither "next"'),
+        (dict(target="all", stateful=False), 'must be "next"'),
         (dict(bs=1000), "bs<=899"),
-        (dict(shift=True, stateful=False), "goes with stateful=True"),
+        (dict(shift=True, stateful=False), "requires stateful=True"),
     ):
         with pytest.raises(DataError, match=words):
             _dls(**kw)
@@ -141,7 +141,7 @@ def test_what_streams_cannot_do_is_said():
 
 def test_they_show_themselves(capsys):
     dls = _dls()
-    assert "streams  7 characters at a time, the state goes on" in repr(
+    assert "streams  7 characters at a time, the state continues" in repr(
         dls
     ) and "train    895 characters, 26 batches of 5" in repr(dls)
     dls.show_batch(max_n=2)

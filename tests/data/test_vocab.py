@@ -88,7 +88,7 @@ def test_padding_in_a_text_is_refused_with_its_position():
         (lambda: CharVocab("abc"), "starts with the padding"),
         (lambda: CharVocab([]), "starts with the padding"),
         (lambda: CharVocab(["\0", "ab"]), "not a single character"),
-        (lambda: CharVocab("\0aba"), "'a' stands twice"),
+        (lambda: CharVocab("\0aba"), "duplicate character 'a'"),
         (lambda: CharVocab.from_text("a").encode("b", unk="?"), "neither 'error', 'skip' nor"),
     ],
 )

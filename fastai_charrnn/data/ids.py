@@ -1,0 +1,138 @@
+"""An encoded text: `CharIds` in memory, `MappedIds` on disk. Both gather many stretches of it at once.
+
+Stretches of a text in memory are gathered by one look-up for each batch. Stretches of a text on disk are gathered for
+many batches at once, in the order of the text: one scan of the disk serves them all, and memory use stays constant.
+"""
+
+import hashlib
+import mmap
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
+from torch import Tensor
+
+__all__ = ["CharIds", "MappedIds"]
+
+_max_mapped = 2**24  # bytes of a mapped text that are in memory at a time
+_max_scan_gap = 2**13  # mean gap in bytes between stretches above which separate reads beat a scan
+
+
+class CharIds:
+    "An encoded text in memory, in the smallest dtype. The loaders of a text share it, so it is moved once."
+
+    def __init__(
+        self,
+        data: Tensor,  # (n_chars,) uint8, int16 or int32
+    ):
+        self.data = data
+
+    @classmethod
+    def from_array(
+        cls,
+        ids: np.ndarray,  # (n_chars,) as `CharVocab.encode` returns it
+    ) -> "CharIds":
+        "Convert an encoded text. Above one byte the dtype is signed, because torch cannot index uint16 and uint32."
+        if ids.dtype != np.uint8:
+            fits_int16 = ids.size == 0 or ids.max() < 2**15
+            ids = ids.astype(np.int16 if fits_int16 else np.int32)
+        return cls(torch.from_numpy(np.ascontiguousarray(ids)))
+
+    def to(self, device):
+        "Move the text to a device."
+        if self.data.device != torch.device(device):
+            self.data = self.data.to(device)
+
+    @property
+    def digest(self) -> str:  # sha256, in hexadecimal
+        "A checksum. Two encoded texts with the same digest are equal."
+        return hashlib.sha256(self.data.cpu().to(torch.int32).numpy().tobytes()).hexdigest()
+
+    @property
+    def index_device(self) -> torch.device:
+        "The device that `gather` expects `starts` on."
+        return self.data.device
+
+    def gather(
+        self,
+        starts: Tensor,  # (m,) int64, on `index_device`
+        k: int,  # characters in each stretch
+        bs: int,  # stretches in each batch
+    ) -> Iterator[Tensor]:  # (bs, k) of the text's dtype; the last batch may be smaller
+        "Yield the stretches of `k` characters that begin at `starts`, in batches."
+        windows = self.data.unfold(0, k, 1)
+        return (windows[batch] for batch in starts.split(bs))
+
+    def __len__(self):
+        return len(self.data)
+
+
+class MappedIds:
+    """An encoded text on disk. Batches are returned on `device`; the text stays on disk.
+
+    A few stretches are read one by one. Many stretches are sorted and gathered in one scan of a memory map. Each piece
+    of the map is released at once, so resident memory does not grow with the text."""
+
+    index_device = torch.device("cpu")
+
+    def __init__(
+        self,
+        path: str | Path,  # a .npy file, 1-D, uint8, int16 or int32: written by `encode_file`
+    ):
+        self.path = Path(path)
+        self.device = torch.device("cpu")
+        array = np.load(self.path, mmap_mode="r")
+        self.dtype = array.dtype
+        self.n = len(array)
+        self.offset = array.offset
+        self.file = open(self.path, "rb", buffering=0)
+        self.map = mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def to(self, device):
+        "Return later batches on `device`."
+        self.device = torch.device(device)
+
+    def gather(self, starts: Tensor, k: int, bs: int) -> Iterator[Tensor]:
+        "Yield batches of stretches on `device`. Arguments and shapes are those of `CharIds.gather`."
+        n_bytes = self.n * self.dtype.itemsize
+        read = self._read if len(starts) * _max_scan_gap < n_bytes else self._scan
+        stretches = torch.from_numpy(read(starts.numpy(), k))
+        return (batch.to(self.device, non_blocking=True) for batch in stretches.split(bs))
+
+    def _read(self, starts, k):
+        "Read each stretch separately."
+        size = self.dtype.itemsize
+        offsets = (self.offset + starts * size).tolist()
+        pread = os.pread
+        file = self.file.fileno()
+        raw = b"".join([pread(file, k * size, offset) for offset in offsets])
+        return np.frombuffer(bytearray(raw), self.dtype).reshape(-1, k)
+
+    def _scan(self, starts, k):
+        "Gather all stretches in one scan of the map, piece by piece."
+        order = np.argsort(starts)
+        starts = starts[order]
+        out = np.empty((len(order), k), self.dtype)
+        piece = max(_max_mapped // self.dtype.itemsize, k)
+        done = 0
+        while done < len(starts):
+            first = int(starts[done])  # pieces without a start are skipped
+            end = np.searchsorted(starts, first + piece)
+            text = self._mapped(first, min(piece + k - 1, self.n - first))
+            out[order[done:end]] = sliding_window_view(text, k)[starts[done:end] - first]
+            if hasattr(self.map, "madvise"):
+                self.map.madvise(mmap.MADV_DONTNEED)  # otherwise resident memory grows to the size of the text
+            done = end
+        return out
+
+    def _mapped(self, first, n):
+        return np.frombuffer(self.map, self.dtype, n, self.offset + first * self.dtype.itemsize)
+
+    def __len__(self):
+        return self.n
+
+    def __reduce__(self):
+        return type(self), (self.path,)

@@ -1,0 +1,46 @@
+"""Show batches, results and top losses of text as a table: `dls.show_batch()`, `learn.show_results()` and others.
+
+Strings are printed as Python spells them, so spaces and line ends are visible.
+"""
+
+import pandas as pd
+from fastai.basics import TensorBase, dispatch, show_batch, show_results
+from fastai.interpret import plot_top_losses
+from fastcore.imports import IN_NOTEBOOK
+
+__all__ = ["TensorChars"]
+
+_columns = ["text", "next", "predicted"]
+_cell = '<td style="white-space:pre; font-family:monospace; text-align:left">'
+
+
+class TensorChars(TensorBase):
+    "Indices of characters about to be shown. Batches are plain tensors; fastai dispatches on this type to show them."
+
+
+def _show_table(rows, columns, **more_columns):
+    rows = [[repr(s) for s in row] for row in rows]
+    df = pd.DataFrame(rows, columns=columns).assign(**more_columns)
+    if IN_NOTEBOOK:
+        from IPython.display import HTML, display
+
+        display(HTML(df.to_html(index=False).replace("<td>", _cell)))
+    else:
+        print(df.to_string(index=False))
+
+
+@dispatch
+def show_batch(x: TensorChars, y, samples, ctxs=None, max_n=9, **kwargs):  # noqa: F811 (extends fastai's)
+    _show_table(samples[:max_n], _columns[: len(samples[0])])
+
+
+@dispatch
+def show_results(x: TensorChars, y, samples, outs, ctxs=None, max_n=9, **kwargs):  # noqa: F811 (extends fastai's)
+    _show_table([(*sample, *out) for sample, out in zip(samples[:max_n], outs)], _columns)
+
+
+@dispatch
+def plot_top_losses(x: TensorChars, y, samples, outs, raws, losses, **kwargs):  # noqa: F811 (extends fastai's)
+    rows = [(*sample, *out) for sample, out in zip(samples, outs)]
+    probabilities = [f"{float(probs[int(target)]):.4f}" for probs, target in zip(raws, y)]
+    _show_table(rows, _columns, probability=probabilities, loss=[f"{float(loss):.2f}" for loss in losses])
