@@ -1,14 +1,17 @@
-"""A trained model goes on to another text: `extend_vocab` teaches it new characters, `dynamic_evaluation` lets it learn while it reads.
+"""Adapt a trained model to another text: `extend_vocab` adds characters, `dynamic_evaluation` trains while it reads.
 
-dls = CharDataLoaders.from_text(other, vocab=learn.dls.vocab.extended(other))
-learn = extend_vocab(learn, dls)
-learn.fit_one_cycle(2, 1e-3)
+Train on after `extend_vocab`, as the new characters are not learnt yet:
+
+    dls = CharDataLoaders.from_text(other, vocab=learn.dls.vocab.extended(other))
+    learn = extend_vocab(learn, dls)
+    learn.fit_one_cycle(2, 1e-3)
 """
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from ._utils import modes_restored, unwrap_model
 from .data.loaders import CharDataLoaders
 from .errors import ArchError, DataError, VocabError
 from .learner import CharLearner, char_learner
@@ -19,99 +22,126 @@ __all__ = ["extend_vocab", "dynamic_evaluation"]
 
 def extend_vocab(
     learn: CharLearner,  # a trained learner
-    dls: CharDataLoaders,  # the text to go on with, with `vocab=learn.dls.vocab.extended(text)`
+    dls: CharDataLoaders,  # the text to train on, with `vocab=learn.dls.vocab.extended(text)`
     **kwargs,  # as `char_learner`: lr, metrics, cbs …
-) -> CharLearner:  # a new learner on `dls`; `learn` stays as it is
-    """A learner whose model knows more characters: new rows are the mean of the old, in the embedding and in the read-out.
+) -> CharLearner:  # a new learner on `dls`; `learn` does not change
+    """Make a learner whose model has more characters.
 
-    What is known keeps its index and its scores: the probabilities of old characters shrink by one common factor (in an
-    ensemble, by one for each network). Every weight that has as many rows as the vocabulary is extended. Raises `VocabError`
-    if the vocabulary of `dls` does not begin with the learner's, `ArchError` for a model without embedding and read-out of that size."""
-    old, new = learn.dls.vocab, dls.vocab
-    if list(new)[: len(old)] != list(old):
+    Their rows in the embedding and the output layer are the mean of the others, as in every weight with a row for each
+    character. Known characters keep their indices and scores: their probabilities shrink by a common factor (in an
+    ensemble, by one factor for each member). Raises `VocabError` if the vocabulary of `dls` does not begin with the
+    learner's, `ArchError` for a model without an embedding and output layer of its size."""
+    old_size = len(learn.dls.vocab)
+    if list(dls.vocab)[:old_size] != list(learn.dls.vocab):
         raise VocabError(
-            "the vocabulary of dls does not begin with the learner's; make it with CharDataLoaders.from_text(text, vocab=learn.dls.vocab.extended(text))"
+            "the vocabulary of dls does not begin with the learner's; make it with "
+            "CharDataLoaders.from_text(text, vocab=learn.dls.vocab.extended(text))"
         )
-    cls = learn.arch.name if learn.arch.registered else learn.arch.cls
-    other = char_learner(
-        dls, cls, config=learn.arch_config, loss_func=learn.loss_func, opt_func=learn.opt_func, **kwargs
+    arch = learn.arch.name if learn.arch.registered else learn.arch.cls
+    extended = char_learner(
+        dls, arch, config=learn.arch_config, loss_func=learn.loss_func, opt_func=learn.opt_func, **kwargs
     )
-    want, have = other.model.state_dict(), learn.model.state_dict()
-    got = {k: _longer(v, want[k].shape, len(old)) for k, v in have.items()}
-    if len(new) > len(old) and sum(v.shape != have[k].shape for k, v in got.items()) < 2:
+    weights = learn.model.state_dict()
+    shapes = {name: weight.shape for name, weight in extended.model.state_dict().items()}
+    n_extended = sum(weight.shape != shapes[name] for name, weight in weights.items())
+    if len(dls.vocab) > old_size and n_extended < 2:
         raise ArchError(
-            f"{type(learn.model).__name__} has no embedding and read-out with a row for every character, so that it cannot learn more of them"
+            f"{type(learn.model).__name__} has no embedding and output layer with a row for each character, "
+            "so its vocabulary cannot be extended; derive it from CharModel"
         )
-    other.model.load_state_dict(got)
-    return other
+    weights = {name: _with_rows(weight.detach(), shapes[name], old_size) for name, weight in weights.items()}
+    extended.model.load_state_dict(weights)
+    return extended
 
 
-def _longer(v, shape, n):
-    "`v` with as many rows as the vocabulary, the new ones the mean of the old. (Index 0 is padding, and no part of the mean.)"
-    v = v.detach()
-    if v.shape == shape:
-        return v.clone()
-    if v.shape[1:] != shape[1:] or len(v) != n:
+def _with_rows(weight, shape, old_size):
+    "A copy of `weight` with rows added to reach `shape`, each the mean of the rows of characters."
+    if weight.shape == shape:
+        return weight.clone()
+    if weight.shape[1:] != shape[1:] or len(weight) != old_size:
         raise ArchError(
-            f"a weight of shape {tuple(v.shape)} cannot become {tuple(shape)}: only rows of characters are added"
+            f"a weight of shape {tuple(weight.shape)} cannot become {tuple(shape)}: only rows of characters are added"
         )
-    return torch.cat([v, v[1:].mean(0, keepdim=True).expand(shape[0] - n, *shape[1:])])
+    # row 0 is padding, not a character
+    mean = weight[1:].mean(0, keepdim=True)
+    return torch.cat([weight, mean.expand(shape[0] - old_size, *shape[1:])])
 
 
 def dynamic_evaluation(
     learn: CharLearner,  # a trained learner
     text: str,  # a text of at least two characters
-    lr: float = 1e-4,  # how far a step goes, once its gradient is scaled to size one
-    decay: float = 0.0005,  # the part of the way back to the trained weights that each step also goes
-    segment: int = 20,  # characters read between two steps
-    unk: str = "error",  # characters outside the vocabulary: "error", "skip", or a known character to put in their place
+    lr: float = 1e-4,  # size of a step whose gradient is scaled to one
+    decay: float = 0.0005,  # how far each step moves the weights back towards the trained ones, between 0 and 1
+    segment: int = 20,  # characters between two steps
+    unk: str = "error",  # characters outside the vocabulary: "error", "skip", or a known character to replace them
 ) -> dict[str, float]:  # dynamic_loss in nats, dynamic_bits_per_char
-    """How well a model predicts a text that it learns from while it reads: every character is predicted before it is learnt.
+    """Evaluate a model that is trained on the text while it reads: each character is predicted before it is learnt.
 
-    The text is one stream. After each segment the weights take a step along its gradient, scaled by the root of its mean
-    square, and decay towards what they were (Krause, Kahembwe, Murray & Renals 2018, *Dynamic Evaluation of Neural Sequence
-    Models*). Not to be compared with a loss of fixed weights. The learner's weights are put back.
-    Raises `DataError` for a text too short, `UnknownCharError`, `ArchError` for a model without the step protocol."""
-    model = getattr(learn.model, "module", learn.model)
+    The text is one stream. After each segment, the weights take a step along its gradient, divided by the root of its
+    mean square, and decay towards the trained weights (Krause, Kahembwe, Murray & Renals 2018, *Dynamic Evaluation of
+    Neural Sequence Models*). The loss cannot be compared with one of fixed weights. The weights are restored.
+    Raises `DataError` for a short text, `UnknownCharError`, `ArchError` for a model that is no `CharModel`."""
+    model = unwrap_model(learn.model)
     ids = learn.dls.vocab.encode(text, unk=unk)
     if not hasattr(model, "reading"):
         raise ArchError(f"{type(model).__name__} cannot carry a state; derive it from CharModel")
     if len(ids) < 2:
         raise DataError(f"the text has {len(ids)} characters; a character and its target need 2")
-    ps = [p for p in model.parameters() if p.requires_grad]
-    ids = torch.from_numpy(ids.astype("int64")).to(ps[0].device)
-    first = [p.detach().clone() for p in ps]
-    modes = [m for m in model.modules() if m.training]
-    model.eval()
-    try:
-        with model.reading("every", None):
-            total = _read_and_learn(model, ids, ps, first, lr, decay, segment)
-    finally:
-        with torch.no_grad():
-            torch._foreach_copy_(ps, first)
-        for m in modes:
-            m.training = True
+    optimizer = _DynamicOptimizer([p for p in model.parameters() if p.requires_grad], lr, decay)
+    ids = torch.from_numpy(ids.astype("int64")).to(optimizer.weights[0].device)
+    with modes_restored(model), model.reading("every", None):
+        model.eval()
+        try:
+            total = _total_loss(model, ids, segment, optimizer)
+        finally:
+            optimizer.restore()
     nats = float(total) / (len(ids) - 1)
     return dict(dynamic_loss=nats, dynamic_bits_per_char=to_bits(nats))
 
 
-def _read_and_learn(model, ids, ps, first, lr, decay, segment) -> Tensor:
+def _total_loss(model: nn.Module, ids: Tensor, segment: int, optimizer: "_DynamicOptimizer") -> Tensor:  # (), float64
+    "The sum of the losses of all characters, with a step after each segment."
     total = ids.new_zeros((), dtype=torch.float64)
-    square = [torch.zeros_like(p) for p in ps]
-    for k, a in enumerate(range(0, len(ids) - 1, segment)):
-        x = ids[None, a : a + segment]
-        y = ids[a + 1 : a + segment + 1]
-        out = model(x[:, : len(y)])[0]
-        loss = F.nll_loss(out.float(), y, reduction="sum")
+    for targets, x in zip(ids[1:].split(segment), ids[:-1].split(segment)):
+        log_probs = model(x[None])[0].float()
+        loss = F.nll_loss(log_probs, targets, reduction="sum")
         total += loss.detach().double()
-        grads = torch.autograd.grad(loss / len(y), ps, allow_unused=True)
-        grads = [torch.zeros_like(p) if g is None else g for g, p in zip(grads, ps)]
-        with torch.no_grad():
-            torch._foreach_mul_(square, 0.999)
-            torch._foreach_addcmul_(square, grads, grads, 0.001)
-            scale = torch._foreach_div(square, 1 - 0.999 ** (k + 1))
-            torch._foreach_sqrt_(scale)
-            torch._foreach_add_(scale, 1e-8)
-            torch._foreach_addcdiv_(ps, grads, scale, -lr)
-            torch._foreach_lerp_(ps, first, decay)
+        optimizer.step(loss / len(targets))
     return total
+
+
+class _DynamicOptimizer:
+    "Steps along gradients divided by the root of their mean square, with decay towards the initial weights."
+
+    beta = 0.999
+    eps = 1e-8
+
+    def __init__(self, weights: list[Tensor], lr: float, decay: float):
+        self.weights = weights
+        self.lr = lr
+        self.decay = decay
+        self.initial = [w.detach().clone() for w in weights]
+        self.mean_square = [torch.zeros_like(w) for w in weights]
+        self.n_steps = 0
+
+    def step(self, loss: Tensor):
+        grads = torch.autograd.grad(loss, self.weights, allow_unused=True)
+        grads = [torch.zeros_like(w) if g is None else g for g, w in zip(grads, self.weights)]
+        self.n_steps += 1
+        with torch.no_grad():
+            torch._foreach_mul_(self.mean_square, self.beta)
+            torch._foreach_addcmul_(self.mean_square, grads, grads, 1 - self.beta)
+            torch._foreach_addcdiv_(self.weights, grads, self._root_mean_square(), -self.lr)
+            torch._foreach_lerp_(self.weights, self.initial, self.decay)
+
+    def _root_mean_square(self):
+        "Corrected for the first steps, whose mean begins at zero, as Adam does."
+        root = torch._foreach_div(self.mean_square, 1 - self.beta**self.n_steps)
+        torch._foreach_sqrt_(root)
+        torch._foreach_add_(root, self.eps)
+        return root
+
+    def restore(self):
+        "Copy the initial weights back."
+        with torch.no_grad():
+            torch._foreach_copy_(self.weights, self.initial)

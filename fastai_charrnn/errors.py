@@ -1,15 +1,19 @@
-"""The errors a user can meet. Each is a `ValueError` that says what was found, what is allowed, and what to do.
+"""The errors and the warning of this package. A message says what was wrong, what is allowed, and what to do.
 
-CharRnnError           all of the below; the command line prints it as one line on stderr
-├─ CorpusError         a text that cannot be read or used
-│  └─ DownloadError    a text that cannot be downloaded, or is not the expected one
-├─ VocabError          an invalid vocabulary, or characters outside it (`UnknownCharError`)
-├─ DataError           windows, batches and splits that a text is too short for, or invalid arguments of the data
-├─ ArchError           architectures: unknown, already registered, or not made for the data
-├─ ModelFileError      a model file that is damaged, of another program, or does not fit
-├─ TrainingError       training that cannot go on: the loss is not a finite number
-├─ GenerationError     invalid options of generation, or a model that predicts NaN
-└─ DistribError        processes that cannot train together, or one that is lost
+ValueError
+└─ CharRnnError           base of all below; the command line prints it as one line
+   ├─ CorpusError         a text that cannot be read or used
+   │  └─ DownloadError    a text that cannot be downloaded, or has a wrong checksum
+   ├─ VocabError          an invalid vocabulary, or indices outside it
+   │  └─ UnknownCharError characters outside the vocabulary
+   ├─ DataError           invalid arguments of the data, or a text too short for them
+   ├─ ArchError           an unknown architecture, or one that does not fit the data
+   ├─ ModelFileError      a model file that is missing, damaged or does not fit
+   ├─ TrainingError       a loss that is NaN or infinite
+   ├─ GenerationError     invalid options of generation, or a model that predicts NaN
+   └─ DistribError        processes that cannot train together, or one that is lost
+UserWarning
+└─ CharRnnWarning         something was changed or looks wrong; work continues
 """
 
 __all__ = [
@@ -23,34 +27,35 @@ __all__ = [
     "ModelFileError",
     "TrainingError",
     "GenerationError",
+    "DistribError",
     "CharRnnWarning",
 ]
 
 
 class CharRnnError(ValueError):
-    "Base of every error this package raises for its user to read."
+    "Base of this package's errors."
 
 
 class CorpusError(CharRnnError):
-    "A text that cannot be read or used as a corpus."
+    "A text cannot be read or used as a corpus."
 
 
 class DownloadError(CorpusError):
-    "A corpus that could not be fetched, or whose checksum is wrong."
+    "A corpus cannot be downloaded, or has a wrong checksum."
 
 
 class VocabError(CharRnnError):
-    "An invalid vocabulary, or indices and characters outside it."
+    "A vocabulary is invalid, or indices or characters are outside it."
 
 
 class UnknownCharError(VocabError):
-    "Text with characters that the vocabulary lacks. `chars` holds them, `positions` where each first stands."
+    "A text has characters outside the vocabulary. `chars` holds them, `positions` the first position of each."
 
     def __init__(
         self,
-        message: str,  # what to print
+        message: str,
         chars: tuple[str, ...] = (),  # the unknown characters, in order of appearance
-        positions: tuple[int, ...] = (),  # where each first stands in the text
+        positions: tuple[int, ...] = (),  # the first position of each in the text
     ):
         super().__init__(message)
         self.chars = chars
@@ -61,28 +66,28 @@ class UnknownCharError(VocabError):
 
 
 class DataError(CharRnnError):
-    "Windows, batches or a split that the text is too short for, or invalid arguments of the data."
+    "Arguments of the data are invalid, or the text is too short for its windows, batches or split."
 
 
 class ArchError(CharRnnError):
-    "An architecture that is unknown, already registered, or not made for the data."
+    "An architecture is unknown, already registered, or does not fit the data."
 
 
 class ModelFileError(CharRnnError):
-    "A model file that is missing, damaged, of another program, or does not fit."
+    "A model file is missing, damaged, of another program, or does not fit."
 
 
 class TrainingError(CharRnnError):
-    "Training that cannot go on."
+    "Training cannot continue, as the loss is not a finite number."
 
 
 class GenerationError(CharRnnError):
-    "Invalid options of generation, or a model that cannot generate."
+    "Options of generation are invalid, or a model cannot generate."
 
 
 class DistribError(CharRnnError):
-    "Processes that cannot train together, or of which one is lost."
+    "Processes cannot train together, or one of them is lost."
 
 
 class CharRnnWarning(UserWarning):
-    "Something was changed or looks wrong; the work continues."
+    "Something was changed or looks wrong. Work continues."

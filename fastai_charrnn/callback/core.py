@@ -11,6 +11,7 @@ import math
 
 from fastai.basics import Callback, CancelFitException, DataLoaders, Recorder
 
+from .._utils import unwrap_model
 from ..errors import DataError, TrainingError
 
 __all__ = ["TrainEpochCallback", "FiniteLoss", "StateResetter"]
@@ -96,7 +97,7 @@ class StateResetter(Callback):
     order = -8  # before whatever looks at the model
 
     def _model(self):
-        return getattr(self.model, "module", self.model)  # inside DistributedDataParallel
+        return unwrap_model(self.model)
 
     def _reset(self):
         if hasattr(self._model(), "reset"):

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from fastai.basics import Learner, Tensor, get_random_states, set_random_states
 from fastai.callback.progress import CSVLogger
 
-from .._utils import is_count
+from .._utils import is_count, unwrap_model
 from ..errors import DataError
 from .core import check_has_text
 
@@ -70,7 +70,7 @@ def lr_find(
 @contextmanager
 def _restored(learn):
     "Restore what training changes: weights, optimizer, a carried state, random numbers and the order of training."
-    model = getattr(learn.model, "module", learn.model)
+    model = unwrap_model(learn.model)
     rng = getattr(learn.dls.train, "rng", None)
     weights = deepcopy(model.state_dict())
     state = getattr(model, "state", None)
