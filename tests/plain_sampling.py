@@ -1,6 +1,6 @@
-"""Generation as its definitions say it: one number at a time, in Python's own arithmetic, every window read anew.
+"""Plain definitions of sampling: one number at a time, in Python's own arithmetic, without batches or cached states.
 
-What `filters` and `sampling` do in batches is compared with this.
+Tests compare `generation.filters` and `generation.sampling` with these functions.
 """
 
 import copy
@@ -13,58 +13,65 @@ from oracles import ORACLES
 
 
 def penalize(scores, seen, penalty):
-    return [(s / penalty if s > 0 else s * penalty) if i in seen else s for i, s in enumerate(scores)]
+    return [_penalized(s, penalty) if i in seen else s for i, s in enumerate(scores)]
 
 
-def warm(scores, temperature):
+def _penalized(score, penalty):
+    return score / penalty if score > 0 else score * penalty
+
+
+def divide_by_temperature(scores, temperature):
     return [s / temperature for s in scores]
 
 
 def probs(scores):
-    top = max(scores)
-    parts = [math.exp(s - top) for s in scores]
-    return [p / math.fsum(parts) for p in parts]
+    largest = max(scores)
+    weights = [math.exp(s - largest) for s in scores]
+    total = math.fsum(weights)
+    return [w / total for w in weights]
 
 
 def ranked(scores):
     return sorted(range(len(scores)), key=lambda i: (-scores[i], i))
 
 
-def only(scores, kept):
+def exclude_others(scores, kept):
     return [s if i in kept else -math.inf for i, s in enumerate(scores)]
 
 
 def top_k(scores, k):
-    return only(scores, set(ranked(scores)[:k]))
+    return exclude_others(scores, set(ranked(scores)[:k]))
 
 
 def top_p(scores, p):
-    p_of = probs(scores)
+    all_probs = probs(scores)
     kept = set()
     total = 0.0
     for i in ranked(scores):
         if kept and total >= p:
             break
         kept.add(i)
-        total += p_of[i]
-    return only(scores, kept)
+        total += all_probs[i]
+    return exclude_others(scores, kept)
 
 
 def min_p(scores, p):
-    p_of = probs(scores)
-    return only(scores, {i for i, o in enumerate(p_of) if o >= p * max(p_of)})
+    all_probs = probs(scores)
+    least = p * max(all_probs)
+    return exclude_others(scores, {i for i, v in enumerate(all_probs) if v >= least})
 
 
-def uniforms(seed, read, number=0):
-    "The numbers that the `number`-th continuation of a prompt draws with, of which the model reads the indices `read`."
-    key = hashlib.blake2b(b"".join(i.to_bytes(8, "little") for i in [*read, number]), digest_size=8).digest()
-    stream = np.random.Philox(key=np.array([seed, int.from_bytes(key, "little")], np.uint64))
+def uniforms(seed, ids, number=0):
+    "Random numbers of continuation `number` of a prompt of which the model reads the indices `ids`."
+    data = b"".join(i.to_bytes(8, "little") for i in [*ids, number])
+    key = int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+    stream = np.random.Philox(key=np.array([seed, key], np.uint64))
     while True:
         yield int(stream.random_raw() >> 12) * 2.0**-52
 
 
-def pick(scores, u):
-    "The first whose cumulative probability exceeds `u`."
+def draw(scores, u):
+    "The first index whose cumulative probability exceeds `u`."
     total = 0.0
     for i, p in enumerate(probs(scores)):
         total += p
@@ -73,19 +80,32 @@ def pick(scores, u):
     return max(i for i, s in enumerate(scores) if s > -math.inf)
 
 
-def write(model, arch, prompts, n, temperature, seed=0):
-    "Continuations of encoded prompts (lists of indices) by the sliding window, and the log-probability of each character."
+def choose(scores, temperature, us):
+    "The most likely index at temperature 0, else one drawn with the next number of `us`."
+    if temperature == 0:
+        return ranked(scores)[0]
+    return draw(divide_by_temperature(scores, temperature), next(us))
+
+
+def sample(model, arch, prompts, n, temperature, seed=0):
+    "Continuations of encoded prompts (lists of indices) by a sliding window, and the log-probability of each index."
     model = copy.deepcopy(model).double().eval()
     texts = [list(p) for p in prompts]
-    logs = [[] for _ in prompts]
-    us = [uniforms(seed, p[-model.seq_len :]) for p in prompts]
+    log_probs = [[] for _ in prompts]
+    streams = [uniforms(seed, p[-model.seq_len :]) for p in prompts]
     for _ in range(n):
-        windows = torch.tensor([([0] * model.seq_len + t)[-model.seq_len :] for t in texts])
-        with torch.no_grad():
-            out = ORACLES[arch](model, windows).tolist()
-        for text, log, lp, u in zip(texts, logs, out, us):
-            scores = lp[1:]  # never the padding
-            i = 1 + (ranked(scores)[0] if temperature == 0 else pick(warm(scores, temperature), next(u)))
-            text.append(i)
-            log.append(lp[i])
-    return [t[len(p) :] for t, p in zip(texts, prompts)], logs
+        predictions = _predict(model, arch, texts)
+        for text, row, prediction, us in zip(texts, log_probs, predictions, streams):
+            # index 0, the padding, is never chosen
+            index = 1 + choose(prediction[1:], temperature, us)
+            text.append(index)
+            row.append(prediction[index])
+    return [text[len(p) :] for text, p in zip(texts, prompts)], log_probs
+
+
+def _predict(model, arch, texts):
+    "Log-probabilities of the index after each text, as lists."
+    padding = [0] * model.seq_len
+    windows = torch.tensor([(padding + text)[-model.seq_len :] for text in texts])
+    with torch.no_grad():
+        return ORACLES[arch](model, windows).tolist()

@@ -1,4 +1,4 @@
-"""The beam finds what trying everything finds."""
+"""Beam search finds what an exhaustive search finds."""
 
 import itertools
 
@@ -12,6 +12,7 @@ from fastai_charrnn.errors import GenerationError
 
 
 def build(arch, seed=0):
+    "A small learner over four characters, with weights so large that probabilities differ."
     dls = CharDataLoaders.from_text("abcd" * 20, seq_len=3, bs=16, valid="tail", device="cpu")
     learn = char_learner(dls, arch, n_hid=12, emb_sz=6, seed=seed)
     for p in learn.model.parameters():
@@ -19,77 +20,91 @@ def build(arch, seed=0):
     return learn
 
 
-def everything(learn, prompt, n, stop=None):
-    "Every continuation with its log-probability, by `next_probs`, likeliest first."
+def log_prob(learn, prompt, text):
+    "The log-probability of `text` after `prompt`, from `next_probs`."
+    return sum(np.log(learn.next_probs(prompt + text[:i])[char]) for i, char in enumerate(text))
+
+
+def search_all(learn, prompt, n, stop=None):
+    "Every continuation and its log-probability, most likely first."
     found = {}
     for chars in itertools.product("abcd", repeat=n):
         text = "".join(chars)
         if stop and stop in text:
             text = text[: text.index(stop) + len(stop)]
         if text not in found:
-            found[text] = sum(np.log(learn.next_probs(prompt + text[:i])[c]) for i, c in enumerate(text))
-    return sorted(found.items(), key=lambda o: -o[1])
+            found[text] = log_prob(learn, prompt, text)
+    return sorted(found.items(), key=lambda item: -item[1])
+
+
+def log_probs(texts):
+    return [text.log_prob for text in texts]
 
 
 @pytest.mark.parametrize("arch", ["char3", "loop", "concat", "rnn", "gru", "lstm", CarriedGru])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_wide_enough_it_finds_the_best_of_all(arch, seed):
+def test_a_wide_beam_finds_the_most_likely_texts_of_all(arch, seed):
     learn = build(arch, seed)
     for prompt, n in (("", 3), ("abdca", 4)):
-        want = everything(learn, prompt, n)
-        got = learn.generate(prompt, n, beam=4 ** (n - 1))
-        assert [o.new for o in got] == [t for t, _ in want[: len(got)]] and len(got) == 4 ** (n - 1)
-        assert [o.log_prob for o in got] == pytest.approx([lp for _, lp in want[: len(got)]], abs=1e-4)
-        assert all(o.seed is None and o.text == prompt + o.new for o in got)
+        width = 4 ** (n - 1)
+        expected = search_all(learn, prompt, n)[:width]
+        found = learn.generate(prompt, n, beam=width)
+        assert len(found) == width
+        assert [o.new for o in found] == [text for text, _ in expected]
+        assert log_probs(found) == pytest.approx([lp for _, lp in expected], abs=1e-4)
+        assert all(o.seed is None for o in found)
+        assert all(o.text == prompt + o.new for o in found)
 
 
 @pytest.mark.parametrize("stop", ["b", "ca"])
-def test_texts_that_stopped_compete_with_longer_ones(stop):
+def test_texts_that_have_ended_compete_with_longer_ones(stop):
     learn = build("rnn")
-    want = everything(learn, "ad", 4, stop)
-    got = learn.generate("ad", 4, beam=400, stop=stop)
-    assert [o.new for o in got] == [t for t, _ in want] and [o.log_prob for o in got] == pytest.approx(
-        [lp for _, lp in want], abs=1e-4
-    )
-    assert learn.generate("ad", 4, beam=400, stop=lambda text: text.endswith(stop))[0].new == want[0][0]
+    expected = search_all(learn, "ad", 4, stop)
+    found = learn.generate("ad", 4, beam=400, stop=stop)
+    assert [o.new for o in found] == [text for text, _ in expected]
+    assert log_probs(found) == pytest.approx([lp for _, lp in expected], abs=1e-4)
+    by_function = learn.generate("ad", 4, beam=400, stop=lambda text: text.endswith(stop))
+    assert by_function[0].new == expected[0][0]
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])
-def test_a_narrow_beam_finds_real_texts_with_their_true_probabilities_in_order(k):
+def test_a_narrow_beam_returns_texts_with_their_log_probabilities_in_order(k):
     learn = build("lstm")
-    true = dict(everything(learn, "abd", 5))
-    got = learn.generate("abd", 5, beam=k)
-    assert len({o.new for o in got}) == k and [o.log_prob for o in got] == pytest.approx(
-        [true[o.new] for o in got], abs=1e-4
-    )
-    assert sorted([o.log_prob for o in got], reverse=True) == [o.log_prob for o in got]
-    for o in got:
-        assert o.log_probs.sum() == pytest.approx(learn.score("abd" + o.new).log_probs[3:].sum(), abs=1e-4)
+    expected = dict(search_all(learn, "abd", 5))
+    found = learn.generate("abd", 5, beam=k)
+    assert len({o.new for o in found}) == k
+    assert log_probs(found) == pytest.approx([expected[o.new] for o in found], abs=1e-4)
+    assert log_probs(found) == sorted(log_probs(found), reverse=True)
+    for o in found:
+        scored = learn.score("abd" + o.new).log_probs[3:]
+        assert o.log_probs.sum() == pytest.approx(scored.sum(), abs=1e-4)
 
 
-def test_it_is_the_same_each_time_finds_no_less_than_greedy_and_takes_several_prompts():
+def test_results_are_reproducible_and_do_not_depend_on_other_prompts():
     learn = build("rnn")
-    a = learn.generate(["ab", "d"], 6, beam=3)
-    assert (
-        [o.text for o in a]
-        == [o.text for o in learn.generate(["ab", "d"], 6, beam=3)]
-        == [o.text for p in ("ab", "d") for o in learn.generate(p, 6, beam=3)]
-    )
-    assert (
-        learn.generate("ab", 6, beam=64)[0].log_prob
-        >= learn.score("ab" + learn.predict_next("ab", n=6)[2:]).log_probs[2:].sum() - 1e-4
-    )
+    texts = [o.text for o in learn.generate(["ab", "d"], 6, beam=3)]
+    assert texts == [o.text for o in learn.generate(["ab", "d"], 6, beam=3)]
+    assert texts == [o.text for prompt in ("ab", "d") for o in learn.generate(prompt, 6, beam=3)]
 
 
-def test_fewer_texts_than_beams_are_all_there_are():
-    assert len(build("rnn").generate("a", 1, beam=50)) == 4 and len(build("rnn").generate("a", 0, beam=50)) == 1
+def test_a_beam_finds_a_text_at_least_as_likely_as_the_greedy_one():
+    learn = build("rnn")
+    greedy = learn.score(learn.predict_next("ab", n=6)).log_probs[2:].sum()
+    assert learn.generate("ab", 6, beam=64)[0].log_prob >= greedy - 1e-4
 
 
-def test_a_beam_draws_nothing():
+def test_a_beam_wider_than_the_number_of_texts_returns_all_texts():
+    learn = build("rnn")
+    assert len(learn.generate("a", 1, beam=50)) == 4
+    assert len(learn.generate("a", 0, beam=50)) == 1
+
+
+def test_a_seed_is_an_error_because_a_beam_draws_nothing():
     pytest.raises(GenerationError, build("rnn").generate, "a", 3, beam=2, seed=1)
 
 
-def test_generating_leaves_gradients_as_they_were():
+def test_gradients_and_inference_mode_are_left_unchanged():
     learn = build("rnn")
     learn.generate("a", 3, beam=2)
-    assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    assert torch.is_grad_enabled()
+    assert not torch.is_inference_mode_enabled()
