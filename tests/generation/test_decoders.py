@@ -38,7 +38,7 @@ def test_a_carried_state_reads_prompts_whole_and_one_character_a_step(small):
             for i in ids:
                 h = read(h, i)
             for _ in range(60):
-                want.append(1 + plain.pick(plain.warm(m.log_probs(h)[0, 1:].tolist(), 0.8), next(us)))
+                want.append(1 + plain.draw(plain.divide_by_temperature(m.log_probs(h)[0, 1:].tolist(), 0.8), next(us)))
                 h = read(h, want[-1])
         assert got.new == learn.dls.vocab.decode(want)
         assert learn.score(got.text).log_probs[len(prompt) :] == pytest.approx(got.log_probs, abs=1e-5)
