@@ -55,7 +55,7 @@ bench: .venv/dev-installed ## measure every performance claim and write results/
 	$(BIN)/python benchmarks/run.py
 
 reproduce: setup ## train lesson 6's networks (about 15 minutes), write results/REPRODUCTION.md and the README's table
-	$(BIN)/charrnn reproduce --out results/REPRODUCTION.md
+	$(BIN)/python tools/reproduction.py
 	$(BIN)/python tools/readme.py
 
 readme: setup ## write README.md from nbs/index.ipynb, and its pictures

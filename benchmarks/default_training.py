@@ -17,9 +17,9 @@ from time import perf_counter
 
 import torch
 from figures import Row
+from machine import machine
 
 from fastai_charrnn.all import default_recipe, ngram_baseline, nietzsche, python_reference, read_text
-from fastai_charrnn.recipes.reproduce import machine
 
 _repeats = "Python reference, 300 KB"
 _found: list[list[str]] = []

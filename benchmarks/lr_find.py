@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import torch
 from figures import Row
+from machine import machine
 
 from fastai_charrnn.all import (
     CharDataLoaders,
@@ -27,7 +28,6 @@ from fastai_charrnn.all import (
     read_text,
     valley,
 )
-from fastai_charrnn.recipes.reproduce import machine
 
 GRID = [5e-4 * 2**k for k in range(8)]
 RULES = {"descent": descent, "valley": valley}

@@ -17,12 +17,11 @@ from pathlib import Path
 
 import torch
 
-from fastai_charrnn.recipes.reproduce import machine
-
 here = Path(__file__).parent
-# `figures` is in this folder, `oracles` in the tests'
-sys.path[:0] = [str(here), str(here.parent / "tests")]
+# `figures` is in this folder, `oracles` in tests, `machine` in tools
+sys.path[:0] = [str(here), str(here.parent / "tests"), str(here.parent / "tools")]
 from figures import picture, table  # noqa: E402
+from machine import machine  # noqa: E402
 
 
 def section(name: str, short: bool, pictures: Path) -> str:

@@ -37,4 +37,6 @@ from .models.mullstm import *
 from .models.registry import *
 from .models.rnn import *
 from .recipes.best import *
+from .recipes.default import *
 from .recipes.lesson6 import *
+from .recipes.optimizer import *

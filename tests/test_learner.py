@@ -15,7 +15,7 @@ from fastai.interpret import Interpretation
 
 from fastai_charrnn.all import BitsPerChar, CharDataLoaders, CharNLLLoss, char_learner, to_bits
 from fastai_charrnn.errors import ArchError, CharRnnWarning, DataError, UnknownCharError
-from fastai_charrnn.recipes.reproduce import reference_adam
+from fastai_charrnn.recipes.lesson6 import pytorch_adam
 
 matplotlib.use("Agg")
 
@@ -122,7 +122,7 @@ def test_set_lrs_takes_a_slice_and_works_before_the_first_fit(learn):
 
 
 def test_the_references_adam_is_pytorchs(learn, dls):
-    ours = char_learner(dls, n_hid=16, seed=0, opt_func=reference_adam)
+    ours = char_learner(dls, n_hid=16, seed=0, opt_func=pytorch_adam)
     theirs = char_learner(dls, n_hid=16, seed=0)
     dls.train.seed(0)
     quiet_fit(ours, 1, 1e-2)

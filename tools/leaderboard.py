@@ -22,6 +22,7 @@ from torch import nn
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from machine import machine
 
 from fastai_charrnn.adapt import dynamic_evaluation
 from fastai_charrnn.all import (
@@ -37,7 +38,6 @@ from fastai_charrnn.all import (
 from fastai_charrnn.callback.time_budget import fast_bf16
 from fastai_charrnn.recipes.best import best_recipe, measured_speed
 from fastai_charrnn.recipes.lesson6 import LESSONS, lesson6, lesson_pct, merge_rare
-from fastai_charrnn.recipes.reproduce import machine
 
 root = Path(__file__).parent.parent
 kept, seed = root / "results/leaderboard.json", 42

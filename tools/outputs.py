@@ -135,7 +135,7 @@ def main():
 def _store_all(rels, jobs):
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ.pop("IN_TEST", None)  # what is stored comes from full runs
-    from fastai_charrnn.recipes.reproduce import machine
+    from machine import machine
 
     with ProcessPoolExecutor(jobs) as pool:
         for done in [pool.submit(_store, rel, machine()) for rel in rels]:

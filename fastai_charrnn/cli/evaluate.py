@@ -79,7 +79,8 @@ def reproduce(
     args,  # parsed arguments
 ):
     "Print lesson 6's losses next to ours."
-    from ..recipes.reproduce import RECIPES, report
+    from ..recipes.lesson6 import RECIPES
+    from ..recipes.reproduce import reproduce as train_and_compare
 
     if args.seeds < 1:
         raise CharRnnError(f"--seeds {args.seeds} must be a whole number from 1 up")
@@ -88,10 +89,11 @@ def reproduce(
             f"there is no folder {args.out.parent} to write {args.out.name} to; create it, or pass another --out"
         )
     archs = args.arch or tuple(RECIPES)
-    text = report(read_text(nietzsche()), archs, args.seeds, not args.no_one_cycle, said=_print_progress)
-    print(text)
+    corpus = read_text(nietzsche())
+    found = train_and_compare(corpus, archs, args.seeds, not args.no_one_cycle, progress=_print_progress)
+    print(found)
     if args.out:
-        atomic_write(args.out, text)
+        atomic_write(args.out, f"{found}\n")
 
 
 def _print_progress(line):

@@ -17,7 +17,7 @@ _main_examples = """examples:
   charrnn generate my.safetensors --prompt "It was " -n 200
   charrnn evaluate my.safetensors other.txt
   charrnn info my.safetensors
-  charrnn reproduce --out reproduction.md
+  charrnn reproduce --out losses.txt
 """
 _train_examples = """examples:
   charrnn train my.txt
@@ -45,7 +45,7 @@ _info_examples = """examples:
 """
 _reproduce_examples = """examples:
   charrnn reproduce --arch char3 --seeds 1
-  charrnn reproduce --out reproduction.md
+  charrnn reproduce --out losses.txt
 """
 
 
@@ -241,7 +241,7 @@ def _add_reproduce(parser):
     parser.add_argument("--arch", action="append", choices=archs, help="repeat for more (all four)")
     parser.add_argument("--seeds", type=int, default=3, metavar="INT", help="runs of each schedule (3)")
     parser.add_argument("--no-one-cycle", action="store_true", help="skip the comparison with the one-cycle schedule")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="also write the report to this file")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="also write the table to this file")
 
 
 def _add_model(parser):

@@ -6,7 +6,8 @@ from ..data.loaders import CharDataLoaders
 from ..learner import CharLearner
 from ..models.build import count_parameters
 from ..models.registry import check_takes, get_arch
-from ..recipes.best import BestRecipe, DefaultRecipe, best_recipe, default_recipe
+from ..recipes.best import BestRecipe, best_recipe
+from ..recipes.default import DefaultRecipe, default_recipe
 from .generate import epochs_text
 
 __all__ = ["Plan", "make_plan"]

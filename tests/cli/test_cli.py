@@ -98,9 +98,8 @@ def test_info_prints_json(model_folder):
 @pytest.mark.corpus
 def test_reproduce_prints_and_writes_the_losses_of_lesson_6_and_ours(text, tmp_path):
     done = run("reproduce", "--arch", "char3", "--seeds", 1, "--out", tmp_path / "R.md")
-    assert (tmp_path / "R.md").read_text() == done.stdout.removesuffix("\n")
-    row = re.search(r"\| `char3` \| 2 \| train \| 1.8638 \| ([\d.]+) \| ([\d.]+) \| (-[\d.]+) \|", done.stdout)
+    assert (tmp_path / "R.md").read_text() == done.stdout
+    row = re.search(r"^char3 +2 +train +1.8638 +([\d.]+) +([\d.]+) +(-[\d.]+)$", done.stdout, re.M)
     assert float(row[1]) <= 1.8638 + 0.02
     assert float(row[2]) < 1.8638
-    assert "`'y. T'`" in done.stdout
-    assert "fastai 2" in done.stdout
+    assert "lesson 6 'y. T'" in done.stdout

@@ -4,7 +4,7 @@ import pytest
 
 from fastai_charrnn.cli.parser import make_parser
 from fastai_charrnn.cli.plan import make_plan
-from fastai_charrnn.recipes.best import default_recipe
+from fastai_charrnn.recipes.default import default_recipe
 
 
 def _plan(*options, n_chars=30_000):

@@ -15,7 +15,7 @@ from fastai_charrnn.all import (
     plot_embeddings,
 )
 from fastai_charrnn.models.build import build_model
-from fastai_charrnn.recipes.best import decaying
+from fastai_charrnn.recipes.optimizer import decay_groups
 
 V = 30
 archs = pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_seed_fixes_all_members():
 def test_neither_embeddings_nor_read_outs_of_members_decay():
     m = _model("mullstm", 2)
     names = {id(p): k for k, p in m.named_parameters()}
-    decays, rest = ([names[id(p)] for p in g] for g in decaying(m))
+    decays, rest = ([names[id(p)] for p in g] for g in decay_groups(m))
     assert decays == [f"members.{k}.{o}.0.weight" for k in (0, 1) for o in ("inp", "hid")]
     plain = {f"members.{k}.{o}.weight" for k in (0, 1) for o in ("emb", "out")}
     assert {k for k in rest if "bias" not in k} == plain
