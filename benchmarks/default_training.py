@@ -1,11 +1,13 @@
-"""Claim: what `charrnn train FILE` does by default beats counting n-grams on texts of 30 KB, 300 KB and 3 MB, within two minutes on two cores.
+"""Claim: by default, `charrnn train FILE` beats n-grams on texts of 30 KB, 300 KB and 3 MB within two minutes on two
+cores.
 
-Each text is trained on by `default_recipe`, and its last tenth is the validation part. The texts: the beginning of Nietzsche, of the
-Python language reference, of the standard library's sources in random order, and of the English docstrings of the installed packages.
-Seconds are of making the data, training, validating after every epoch, and counting; importing PyTorch and fastai takes some more.
+`default_recipe` trains on each text, and the last tenth of the text validates. The texts are the beginnings of
+Nietzsche, of the Python language reference, of the standard library's sources in random order, and of the English
+docstrings of the installed packages. Seconds include the data, training, validation after every epoch and the n-grams,
+but not the imports.
 
-There is no promise for 300 KB of the Python reference: 88% of the 50-character strings of its last tenth occur in the rest. Contexts of
-six characters reproduce them, and counting wins.
+There is no promise for 300 KB of the Python reference: 88% of the 50-character strings of its last tenth also occur
+before it. Contexts of six characters reproduce them, and n-grams win.
 """
 
 import ast
@@ -26,7 +28,7 @@ _found: list[list[str]] = []
 
 
 def _sources(folder: str) -> Iterator[str]:
-    "Python sources below one of the interpreter's folders, in a random order that is always the same."
+    "Python sources in one of the interpreter's folders, in a fixed random order."
     paths = sorted(Path(sysconfig.get_path(folder)).rglob("*.py"))
     random.Random(0).shuffle(paths)
     for path in paths:
@@ -34,7 +36,7 @@ def _sources(folder: str) -> Iterator[str]:
             continue
         try:
             yield path.read_text(encoding="utf-8").replace("\0", "")
-        # sources in another encoding, which some tests of the standard library are
+        # some tests of the standard library have another encoding
         except UnicodeDecodeError:
             continue
 
@@ -43,7 +45,7 @@ def _docstrings(source: str) -> str:
     "The docstrings of a source."
     try:
         nodes = ast.walk(ast.parse(source))
-    # sources that are wrong on purpose, as some tests have them
+    # some tests are invalid on purpose
     except (SyntaxError, ValueError):
         return ""
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -52,7 +54,7 @@ def _docstrings(source: str) -> str:
 
 
 def _first(pieces: Iterator[str], size: int) -> str:
-    "The first `size` characters of pieces put together."
+    "The first `size` characters of the joined ASCII pieces."
     text = ""
     for piece in pieces:
         if len(text) >= size:
@@ -65,7 +67,8 @@ def _first(pieces: Iterator[str], size: int) -> str:
 def _texts(short: bool) -> dict[str, str]:
     "The texts by name."
     small, medium, large = (2_000, 3_000, 4_000) if short else (30_000, 300_000, 3_000_000)
-    prose, reference = read_text(nietzsche()), python_reference()
+    prose = read_text(nietzsche())
+    reference = python_reference()
     return {
         "Nietzsche, 30 KB": prose[:small],
         "Python reference, 30 KB": reference[:small],
@@ -77,7 +80,7 @@ def _texts(short: bool) -> dict[str, str]:
 
 
 def measure(short: bool = False) -> list[Row]:
-    "One training a text."
+    "Train once on each text."
     _found.clear()
     rows = []
     for name, text in _texts(short).items():
@@ -85,31 +88,30 @@ def measure(short: bool = False) -> list[Row]:
         if short:
             recipe = recipe.but(epochs=1, n_hid=16)
         start = perf_counter()
-        dls = recipe.dls(text, device="cpu")
-        learn = recipe.learner(dls)
-        with learn.no_bar(), learn.no_logging():
-            recipe.fit(learn)
-        loss = learn.training_log.rows[-1]["valid_loss"]
-        counting = ngram_baseline(dls).best.nats
+        loss, counting = _losses(recipe, text)
         seconds = perf_counter() - start
+        must = None if name == _repeats else 1.0
         rows += [
-            Row(
-                f"{name}: loss of n-grams / loss of the network",
-                [counting / loss],
-                "{:.3f}",
-                must=None if name == _repeats else 1.0,
-            ),
+            Row(f"{name}: loss of n-grams / loss of the network", [counting / loss], "{:.3f}", must=must),
             Row(f"{name}: training and counting", [seconds], "{:.0f}", " s", must=120, at_most=True),
         ]
-        verdict = "the network" if loss < counting else "counting"
-        _found.append(
-            [name, f"{len(text):,}", str(recipe), f"{seconds:.0f}", f"{loss:.4f}", f"{counting:.4f}", verdict]
-        )
+        better = "the network" if loss < counting else "counting"
+        cells = [name, f"{len(text):,}", str(recipe), f"{seconds:.0f}", f"{loss:.4f}", f"{counting:.4f}", better]
+        _found.append(cells)
     return rows
 
 
+def _losses(recipe, text):
+    "The validation losses of the network and of n-grams."
+    dls = recipe.dls(text, device="cpu")
+    learn = recipe.learner(dls)
+    with learn.no_bar(), learn.no_logging():
+        recipe.fit(learn)
+    return learn.training_log.rows[-1]["valid_loss"], ngram_baseline(dls).best.nats
+
+
 def more(folder: Path) -> str:
-    "The trainings one by one."
+    "A table of the trainings."
     head = ["text", "characters", "recipe", "seconds", "loss in nats", "n-grams", "better"]
-    lines = [f"| {' | '.join(o)} |" for o in (head, ["---"] * len(head), *_found)]
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *_found)]
     return "\n".join([f"Measured on: {machine()}, PyTorch's threads: {torch.get_num_threads()}.\n", *lines])

@@ -1,8 +1,9 @@
-"""Claim: two processes of one thread each train an `lstm` nearly twice as fast as one; an `rnn` gains less.
+"""Claim: two processes with one thread each train an `lstm` nearly twice as fast as one process; an `rnn` gains less.
 
-Each epoch is `learn.fit` over 60,000 characters of the corpus, windows of 8, gradients summed over gloo; one process takes batches of 512,
-two take 256 each, so that both do the same steps. Windows of a batch that begin alike share products where gradients are by hand (`rnn`, `loop`, `concat`,
-`char3`), and those of half a batch share less: half of it takes 0.6 of its time. Started by torchrun and `python`; the starts are not counted. Two free cores are needed.
+Each epoch is `learn.fit` over 60,000 characters of the corpus in windows of 8, and gradients are summed over gloo. One
+process uses batches of 512, each of two processes 256, so both do the same steps. Where gradients are written by hand
+(`rnn`, `loop`, `concat`, `char3`), windows of a batch that begin alike share products. Half a batch shares less and
+takes 0.6 of the time of a whole one. The start of the processes is not counted. Two idle cores are needed.
 """
 
 import json
@@ -22,11 +23,11 @@ _archs = "lstm", "rnn"
 
 
 def _epochs(arch, size, rounds, out):
-    "What each process does: epochs, timed; the first writes."
+    "Time epochs in each process. The first process writes the characters a second to the file `out`."
     world = int(os.environ.get("WORLD_SIZE", 1))
-    dls = CharDataLoaders.from_text(
-        read_text(nietzsche())[:size], bs=512 // world, val_bs=2048 // world, valid="tail", valid_pct=0.1, device="cpu"
-    )
+    text = read_text(nietzsche())[:size]
+    batch_sizes = dict(bs=512 // world, val_bs=2048 // world)
+    dls = CharDataLoaders.from_text(text, valid="tail", valid_pct=0.1, device="cpu", **batch_sizes)
     learn = char_learner(dls, arch, seed=0)
     seconds = []
     with learn.no_bar(), learn.no_logging(), learn.distrib_ctx():
@@ -39,31 +40,28 @@ def _epochs(arch, size, rounds, out):
 
 
 def _rates(world, arch, size, rounds):
-    "Training characters a second, one a round."
-    with tempfile.TemporaryDirectory() as tmp, socket.socket() as s:
+    "Training characters a second of `world` processes, one figure a round."
+    python_path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    env = os.environ | dict(OMP_NUM_THREADS="1", PYTHONPATH=python_path)
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "rates"
+        command = [*_launcher(world), __file__, arch, str(size), str(rounds), out]
+        subprocess.run(command, env=env, check=True, capture_output=True)
+        return json.loads(out.read_text())
+
+
+def _launcher(world):
+    "The beginning of the command that starts `world` processes."
+    if world == 1:
+        return [sys.executable]
+    options = ["--nproc-per-node", str(world), "--master-port", str(_free_port())]
+    return [sys.executable, "-m", "torch.distributed.run", *options]
+
+
+def _free_port():
+    with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-        s.close()
-        if world == 1:
-            start = [sys.executable]
-        else:
-            start = [
-                sys.executable,
-                "-m",
-                "torch.distributed.run",
-                "--nproc-per-node",
-                str(world),
-                "--master-port",
-                str(port),
-            ]
-        folder = Path(__file__).parent
-        env = os.environ | dict(
-            OMP_NUM_THREADS="1", PYTHONPATH=os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
-        )
-        subprocess.run(
-            [*start, __file__, arch, str(size), str(rounds), f"{tmp}/rates"], env=env, check=True, capture_output=True
-        )
-        return json.loads((Path(tmp) / "rates").read_text())
+        return s.getsockname()[1]
 
 
 def measure(short: bool = False) -> list[Row]:
@@ -72,7 +70,8 @@ def measure(short: bool = False) -> list[Row]:
     size = 5_000 if short else 60_000
     turns = 1 if short else 3
     for arch in _archs[:1] if short else _archs:
-        one, two = [], []
+        one = []
+        two = []
         for _ in range(turns):
             one += _rates(1, arch, size, 1 if short else 3)
             two += _rates(2, arch, size, 1 if short else 3)

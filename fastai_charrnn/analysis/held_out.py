@@ -1,7 +1,7 @@
 """Evaluate a model on the part of its own text that it was not trained on.
 
 learn = char_learner(CharDataLoaders.from_text(text))
-spans = held_out(learn, text)              # [(540803, 600893)], or None for another text
+spans = held_out(learn, text)              # [(540803, 600893)] for Nietzsche, None for another text
 evaluate_spans(learn, text, spans)
 """
 
@@ -17,9 +17,9 @@ __all__ = ["is_trained_text", "held_out", "evaluate_spans"]
 def is_trained_text(
     learn: CharLearner,  # a learner, trained or loaded
     text: str,  # any text
-    unk: str = "error",  # characters outside the vocabulary: "error", "skip", or a known character to put in their place
+    unk: str = "error",  # as `CharVocab.encode`: "error", "skip", or a replacement character
 ) -> bool:
-    "Whether `text` is the one that the data of `learn` was made from, its validation part included."
+    "Whether the data of `learn` was made from `text`. The validation part is included."
     digest = learn.dls.train_ds.info.get("digest")
     if digest is None:
         return False
@@ -33,26 +33,37 @@ def is_trained_text(
 def held_out(
     learn: CharLearner,  # a learner, trained or loaded
     text: str,  # any text
-    unk: str = "error",  # as above
-) -> list[tuple[int, int]] | None:  # (begin, end) of each stretch that validated; None if there are none
-    'The stretches of the text that validated, if it is that of `learn`, split by "tail" or "blocks".'
+    unk: str = "error",  # as `is_trained_text`
+) -> list[tuple[int, int]] | None:  # (begin, end) of each span
+    """The spans of a text on which `learn` validates.
+
+    None if the data of `learn` was made from another text, or if its split is not "tail" or "blocks"."""
     spans = learn.dls.train_ds.info.get("spans")
     if not spans or not is_trained_text(learn, text, unk):
         return None
-    return [(int(a), int(b)) for a, b in spans[1]]
+    return [(int(begin), int(end)) for begin, end in spans[1]]
 
 
 def evaluate_spans(
     learn: CharLearner,  # a learner, trained or loaded
-    text: str,  # a text
-    spans: Sequence[tuple[int, int]],  # (begin, end) of stretches of it
+    text: str,  # any text
+    spans: Sequence[tuple[int, int]],  # (begin, end) of parts of it
     **kwargs,  # as `CharLearner.evaluate`: unk, by, bs
-) -> dict[str, float]:  # the loss in nats and the metrics, means over the characters predicted
-    "`learn.evaluate` of some stretches of a text, each read by itself. Raises `DataError` if all are too short."
-    windows = (kwargs.get("by") or learn.dls.mode) == "windows"
-    # a window predicts the character after it; else the character before the stretch predicts its first
-    lost, lead = (learn.dls.seq_len, 0) if windows else (0, 1)
-    long_enough = [(a, b) for a, b in spans if b - a > lost] or spans[:1]
-    weights = [b - max(a - lead, 0) - max(lost, lead) for a, b in long_enough]
-    found = [learn.evaluate(text[max(a - lead, 0) : b], **kwargs) for a, b in long_enough]
-    return {k: sum(w * o[k] for w, o in zip(weights, found)) / sum(weights) for k in found[0]}
+) -> dict[str, float]:  # the loss in nats and the metrics
+    """Call `learn.evaluate` for each span and average over the predicted characters.
+
+    Raises `DataError` if all spans are too short."""
+    mode = kwargs.get("by") or learn.dls.mode
+    # In windows, the first seq_len characters of a span are not predicted.
+    # In chunks and streams, the character before a span is read too, so that the first of the span is predicted.
+    n_lost, n_before = (learn.dls.seq_len, 0) if mode == "windows" else (0, 1)
+    spans = [(begin, end) for begin, end in spans if end - begin > n_lost] or spans[:1]
+    total = {}
+    n_total = 0
+    for begin, end in spans:
+        begin = max(begin - n_before, 0)
+        n_predicted = end - begin - max(n_lost, n_before)
+        values = learn.evaluate(text[begin:end], **kwargs)
+        total = {name: total.get(name, 0.0) + n_predicted * value for name, value in values.items()}
+        n_total += n_predicted
+    return {name: value / n_total for name, value in total.items()}

@@ -1,11 +1,13 @@
-"""What counting alone achieves: `ngram_baseline`, the number to print beside a model's validation loss.
+"""The loss of n-gram counts on the validation part: `ngram_baseline`, to compare with a model's validation loss.
 
-Interpolated Witten-Bell n-grams (Witten & Bell 1991, method C): with c(x) how often context x was seen, c(x, a) how
-often character a followed it, t(x) how many distinct characters did, and x' the context without its first character,
+Interpolated Witten-Bell n-grams (Witten & Bell 1991, method C). c(x) is the number of times context x occurs, c(x, a)
+the number of times character a follows it, t(x) the number of distinct characters that follow it, and x' is x without
+its first character:
 
     P(a | x) = (c(x, a) + t(x) P(a | x')) / (c(x) + t(x)),
 
-down to 1/(V-1) for every character, padding left out. NumPy only: n-grams are numbered by sorting, not kept in dicts.
+down to 1/(V-1) for every character but the padding. NumPy sorts the n-grams to number them, which is faster than
+dictionaries.
 """
 
 from dataclasses import dataclass
@@ -23,16 +25,16 @@ __all__ = ["ngram_baseline", "NgramBaseline", "NgramScore"]
 
 
 class NgramScore(NamedTuple):
-    "How well contexts of up to `context` characters predict."
+    "The loss of n-grams with contexts of up to `context` characters."
 
     context: int  # longest context, in characters
-    nats: float  # mean negative log-likelihood a character, as a validation loss
-    bits: float  # bits per char
+    nats: float  # mean negative log-likelihood per character, like a validation loss
+    bits: float  # bits per character
 
 
 @dataclass(frozen=True)
 class NgramBaseline:
-    "The scores for each longest context; prints as a table with the best marked."
+    "The scores for each longest context. Prints as a table with the best marked."
 
     scores: tuple[NgramScore, ...]
     n_train: int  # characters counted
@@ -41,65 +43,53 @@ class NgramBaseline:
     @property
     def best(self) -> NgramScore:
         "The score with the smallest loss."
-        return min(self.scores, key=lambda s: s.nats)
+        return min(self.scores, key=lambda score: score.nats)
 
     def __repr__(self) -> str:
-        rows = [
-            f"{s.context:>7} {s.nats:>8.4f} {s.bits:>13.4f}{'  best' if s is self.best else ''}" for s in self.scores
+        lines = [
+            f"character n-grams: {self.n_train:,} characters counted, {self.n_valid:,} scored",
+            "context     nats bits_per_char",
         ]
-        return "\n".join(
-            [
-                f"character n-grams: {self.n_train:,} characters counted, {self.n_valid:,} scored",
-                "context     nats bits_per_char",
-                *rows,
-            ]
-        )
+        for score in self.scores:
+            mark = "  best" if score is self.best else ""
+            lines.append(f"{score.context:>7} {score.nats:>8.4f} {score.bits:>13.4f}{mark}")
+        return "\n".join(lines)
 
 
 def ngram_baseline(
     dls: CharDataLoaders,  # the text and its split
-    max_context: int = 6,  # longest context to try, in characters
-    max_chars: int | None = None,  # count at most the last so many training characters of a "tail" split; None: all
+    max_context: int = 6,  # longest context, in characters
+    max_chars: int | None = None,  # count at most the last `max_chars` of a "tail" split's training part; None: all
 ) -> NgramBaseline:  # a score for each longest context from 1 to `max_context`
-    """Character n-grams counted on the training part of `dls` and scored on its validation part.
+    """Count character n-grams in the training part of `dls` and score them on its validation part.
 
-    Where the split is by stretches of text ("tail", "blocks"), every character of a stretch counts, as do the contexts
-    that lie inside it; else the parts are the targets of the windows. Counting takes about 110 bytes of memory a character.
-    Raises `DataError` for `dls` without text."""
+    For a split into spans of text ("tail", "blocks"), all characters of the training spans are counted, with the
+    contexts inside their span. For other splits, the targets of the windows are counted and scored. Counting needs
+    about 110 bytes of memory per character. Raises `DataError` for `dls` without text."""
     if int(max_context) != max_context or max_context < 1:
-        raise DataError(f"max_context={max_context} is not a whole number from 1 up")
+        raise DataError(f"max_context={max_context} must be a whole number from 1 up")
     if isinstance(dls.train_ds.ids, MappedIds):
         raise DataError(
-            f"n-grams are counted in memory, and the text of these dls stays on disk ({dls.train_ds.ids.path}); pass dls made with mmap=False, or of a part of it"
+            f"n-grams are counted in memory, but the text of these dls is on disk ({dls.train_ds.ids.path}); "
+            "pass dls made with mmap=False, or dls of a part of the text"
         )
     if max_chars is not None and not is_count(max_chars):
         raise DataError(f"max_chars={max_chars!r} must be None or a whole number from 1 up")
-    skip = _skipped(dls, max_chars)
-    ids = dls.train_ds.ids.data.cpu().numpy()[skip:].astype(np.int64)
-    V = len(dls.vocab)
+    skip = _n_skipped(dls, max_chars)
     train, depth, valid = _positions(dls, skip)
     if not len(train) or not len(valid):
         raise DataError(
-            "these dls hold no text to count or none to score, as after load_learner or load_model; pass dls made from a text"
+            "these dls hold no text to count or none to score, as after load_learner or load_model; "
+            "pass dls made from a text"
         )
-    # gram[i] numbers the k+1 characters that end at i
-    scores = []
-    p = np.full(len(ids), 1 / max(V - 1, 1))
-    context = np.zeros_like(ids)
-    gram = ids
-    for k in range(max_context + 1):
-        p = _witten_bell(p, gram, context, train[depth >= k])
-        if k:
-            scores.append(NgramScore(k, nats := float(-np.log(p[valid]).mean()), to_bits(nats)))
-        if k == max_context:
-            break
-        context = np.concatenate([[0], gram[:-1]])
-        gram = np.unique(context * V + ids, return_inverse=True)[1]
-    return NgramBaseline(tuple(scores), len(train), len(valid))
+    ids = dls.train_ds.ids.data.cpu().numpy()[skip:].astype(np.int64)
+    losses = _losses(ids, len(dls.vocab), max_context, (train, depth, valid))
+    scores = tuple(NgramScore(k, nats, to_bits(nats)) for k, nats in enumerate(losses) if k)
+    return NgramBaseline(scores, len(train), len(valid))
 
 
-def _skipped(dls, max_chars):
-    "How many characters at the beginning of the text are not looked at."
+def _n_skipped(dls, max_chars):
+    "The number of characters at the beginning of the text that are not counted."
     spans = dls.train_ds.info.get("spans")
     if max_chars is None or spans is None or len(spans[0]) > 1:
         return 0
@@ -108,22 +98,40 @@ def _skipped(dls, max_chars):
 
 
 def _positions(dls, skip):
-    "Which characters are counted, how many of their own part precede each, and which are scored; without the first `skip`."
+    """The positions counted, the number of characters before each in its span, and the positions scored.
+
+    Positions start after the first `skip` characters."""
     spans = dls.train_ds.info.get("spans")
     if spans is None or not len(dls.train_ds.ids):
         train, valid = (ds.items.to_numpy() + ds.seq_len for ds in (dls.train_ds, dls.valid_ds))
         return train, train, valid
-    counted, scored = ([(max(a - skip, 0), b - skip) for a, b in part] for part in spans)
-    train, valid = (np.concatenate([np.arange(a, b) for a, b in part]) for part in (counted, scored))
-    return train, np.concatenate([np.arange(b - a) for a, b in counted]), valid
+    counted, scored = ([(max(begin - skip, 0), end - skip) for begin, end in part] for part in spans)
+    train, valid = (np.concatenate([np.arange(begin, end) for begin, end in part]) for part in (counted, scored))
+    depth = np.concatenate([np.arange(end - begin) for begin, end in counted])
+    return train, depth, valid
 
 
-def _witten_bell(p, gram, context, train):
-    "The probability of each character of the text given its context, from that given the context one shorter."
-    n_gram = np.bincount(gram[train], minlength=gram.max() + 1)
-    n_context = np.bincount(context[train], minlength=context.max() + 1)
-    of = np.zeros(len(n_gram), np.int64)
-    of[gram] = context  # every n-gram has one context
-    kinds = np.bincount(of[n_gram > 0], minlength=len(n_context))[context]
-    total = n_context[context] + kinds
-    return np.where(total > 0, (n_gram[gram] + kinds * p) / np.maximum(total, 1), p)
+def _losses(ids, n_vocab, max_context, positions):
+    "The mean loss in nats for each longest context from 0 to `max_context`."
+    train, depth, valid = positions
+    probs = np.full(len(ids), 1 / max(n_vocab - 1, 1))
+    # gram[i] is the number of the k+1 characters that end at i, context[i] that of the k characters before i
+    context = np.zeros_like(ids)
+    gram = ids
+    for k in range(max_context + 1):
+        probs = _witten_bell(probs, gram, context, train[depth >= k])
+        yield float(-np.log(probs[valid]).mean())
+        if k < max_context:
+            context = np.concatenate([[0], gram[:-1]])
+            gram = np.unique(context * n_vocab + ids, return_inverse=True)[1]
+
+
+def _witten_bell(shorter, gram, context, train):
+    "P(a | x) at every position, from P(a | x') in `shorter`. Names as in the module docstring."
+    c_xa = np.bincount(gram[train], minlength=gram.max() + 1)
+    c_x = np.bincount(context[train], minlength=context.max() + 1)
+    context_of_gram = np.zeros(len(c_xa), np.int64)
+    context_of_gram[gram] = context
+    t_x = np.bincount(context_of_gram[c_xa > 0], minlength=len(c_x))[context]
+    total = c_x[context] + t_x
+    return np.where(total > 0, (c_xa[gram] + t_x * shorter) / np.maximum(total, 1), shorter)

@@ -1,15 +1,15 @@
-"""Pictures: an architecture drawn from its step, the map of its embedding, and numbers over the characters of a text.
+"""Plots: an architecture's step, its embeddings, next-character probabilities, and values over a text.
 
-    plot_arch("concat")                      # what one step does, unrolled over a window
+    plot_arch("concat")                      # one step, unrolled over a window
     plot_embeddings(learn)                   # which characters have similar embeddings
-    plot_next(learn, "for thos")             # how likely each character is to come next
+    plot_next(learn, "for thos")             # the most likely next characters
     plot_over_text(values, "Doug saw Jane")  # gates, hidden units, surprise: a row each, a column a character
 
-Each draws into the axes it is given, or into new ones, and returns them. matplotlib is imported when something is drawn.
+Each draws into the given axes, or into new ones, and returns them. matplotlib is imported when the first is drawn.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from fastai.basics import Learner
@@ -23,83 +23,111 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_arch", "plot_embeddings", "plot_next", "plot_over_text", "DRAWN"]
 
-DRAWN = ("char3", "loop", "concat", "rnn")  # what `plot_arch` can draw
 _green = "#2e7d32"
 _blue = "#1565c0"
 _red = "#c62828"
 _grey = "#6b6b6b"
+# a character belongs to the first kind whose test it passes
 _kinds = (
     ("lower case", str.islower, _blue),
     ("upper case", str.isupper, _red),
     ("digits", str.isdigit, _green),
     ("other", lambda c: True, _grey),
 )
-_parts = dict(  # what joins state and character, then the names beside the three arrows: from the character, from the state, to the new state
-    char3=("+", "E, I, relu", "", "H, tanh"),
-    loop=("+", "E, I, relu", "", "H, tanh"),
-    concat=("h | E[c]", "E", "", "I, H, tanh"),
-    rnn=("+", "E, U", "W", "tanh"),
+
+
+class _Drawing(NamedTuple):
+    "The labels of an architecture's drawing."
+
+    join: str  # what joins state and character
+    from_char: str  # at the arrow from the character
+    from_state: str  # at the arrow from the state
+    to_state: str  # at the arrow to the new state
+    formula: str
+
+    @property
+    def state_colour(self) -> str:
+        return _blue if self.from_state else _grey
+
+
+_drawings = dict(
+    char3=_Drawing("+", "E, I, relu", "", "H, tanh", "h ← tanh(H(h + relu(I(E[c]))))"),
+    loop=_Drawing("+", "E, I, relu", "", "H, tanh", "h ← tanh(H(h + relu(I(E[c]))))"),
+    concat=_Drawing("h | E[c]", "E", "", "I, H, tanh", "h ← tanh(H(relu(I([h ; E[c]]))))"),
+    rnn=_Drawing("+", "E, U", "W", "tanh", "h ← tanh(W h + U E[c] + b)"),
 )
-_formulas = dict(
-    char3="h ← tanh(H(h + relu(I(E[c]))))",
-    loop="h ← tanh(H(h + relu(I(E[c]))))",
-    concat="h ← tanh(H(relu(I([h ; E[c]]))))",
-    rnn="h ← tanh(W h + U E[c] + b)",
-)
+DRAWN = tuple(_drawings)  # what `plot_arch` can draw
+# distance between two steps, and heights of character, join and state
+_width = 2.9
+_char_y, _join_y, _state_y = 0, 1.2, 2.4
 
 
 def plot_arch(
     arch: str,  # one of `DRAWN`
     n: int = 3,  # characters to unroll it over
-    rolled: bool = False,  # draw one step with an arrow back, instead of n steps
-    ax: "Axes|None" = None,  # where to; None: new axes
+    rolled: bool = False,  # draw one step with an arrow back, instead of `n` steps
+    ax: "Axes|None" = None,  # where to draw; None: new axes
 ) -> "Axes":
-    """Draw how an architecture reads a window: characters below, states above, arrows of one colour for what is the same matrix.
+    """Draw how an architecture reads a window: characters at the bottom, states at the top, one colour for each matrix.
 
-    Raises `ArchError` for an architecture without a drawing, `DataError` for less than one character."""
-    if arch not in DRAWN:
+    Raises `ArchError` for an architecture without a drawing, `DataError` if `n` is below 1."""
+    if arch not in _drawings:
         raise ArchError(f"{arch!r} has no drawing; plot_arch draws {', '.join(DRAWN)}")
     if n < 1:
         raise DataError(f"n={n} characters cannot be drawn; pass a whole number from 1 up")
-    n, wide = 1 if rolled else n, 2.9
-    ax = _axes(ax, (1.1 * (wide * n + 2), 3.6))
-    join, from_char, from_state, to_state = _parts[arch]
-    half = 0.35 if join == "+" else 0.85
-    if not rolled:
-        _node(ax, (-wide + 0.6, 2.4), "0", _blue)
+    drawing = _drawings[arch]
+    n = 1 if rolled else n
+    ax = _axes(ax, (1.1 * (_width * n + 2), 3.6))
     for t in range(n):
-        x = wide * t
-        name = "t" if rolled else str(t + 1)
-        _node(ax, (x, 0), f"$c_{name}$", _green, square=True)
-        _node(ax, (x, 1.2), join, _grey, square=join != "+", half=half)
-        _node(ax, (x, 2.4), f"$h_{name}$", _blue)
-        _arrow(ax, (x, 0.37), (x, 0.83), from_char, _green)
-        _arrow(ax, (x, 1.57), (x, 2.03), to_state, _blue)
-        if not rolled:
-            _arrow(
-                ax,
-                (x - wide + (0.35 if t else 0.95), 2.25),
-                (x - half - 0.02, 1.35),
-                from_state,
-                _blue if from_state else _grey,
-            )
-    x = wide * (n - 1)
+        _draw_step(ax, drawing, _width * t, "t" if rolled else str(t + 1))
     if rolled:
-        ax.annotate(
-            "",
-            (-half - 0.03, 1.25),
-            (-0.38, 2.45),
-            arrowprops=dict(arrowstyle="->", color=_blue if from_state else _grey, lw=2, connectionstyle="arc3,rad=.9"),
-        )
-        ax.text(-1.3, 2.5, "for every character", color=_grey, ha="right", fontsize=9)
-    _arrow(ax, (x + 0.38, 2.4), (x + 1.35, 2.4), "", _red)
-    ax.text(x + 0.85, 2.48, "O", color=_red, ha="center", va="bottom", fontsize=10)
-    _node(ax, (x + 1.8, 2.4), "next", _red, square=True, half=0.4)
-    ax.set(
-        xlim=(-3.2 if rolled else -wide, x + 2.4), ylim=(-0.5, 3), aspect="equal", title=f"{arch}: {_formulas[arch]}"
-    )
+        _draw_arrow_back(ax, drawing)
+    else:
+        _draw_states_before(ax, drawing, n)
+    last_x = _width * (n - 1)
+    _draw_output(ax, last_x)
+    left = -3.2 if rolled else -_width
+    ax.set(xlim=(left, last_x + 2.4), ylim=(-0.5, 3), aspect="equal", title=f"{arch}: {drawing.formula}")
     ax.axis("off")
     return ax
+
+
+def _half_width(drawing):
+    "Half the width of the node that joins state and character."
+    return 0.35 if drawing.join == "+" else 0.85
+
+
+def _draw_step(ax, drawing, x, name):
+    "A character, its join with the state, and the new state."
+    _node(ax, (x, _char_y), f"$c_{name}$", _green, square=True)
+    _node(ax, (x, _join_y), drawing.join, _grey, square=drawing.join != "+", half=_half_width(drawing))
+    _node(ax, (x, _state_y), f"$h_{name}$", _blue)
+    _arrow(ax, (x, 0.37), (x, 0.83), drawing.from_char, _green)
+    _arrow(ax, (x, 1.57), (x, 2.03), drawing.to_state, _blue)
+
+
+def _draw_states_before(ax, drawing, n):
+    "The state of zeros, and an arrow from the state before to each of `n` joins."
+    _node(ax, (-_width + 0.6, _state_y), "0", _blue)
+    for t in range(n):
+        x = _width * t
+        begin = x - _width + (0.35 if t else 0.95)
+        end = x - _half_width(drawing) - 0.02
+        _arrow(ax, (begin, 2.25), (end, 1.35), drawing.from_state, drawing.state_colour)
+
+
+def _draw_arrow_back(ax, drawing):
+    "An arrow from the state back to the join."
+    style = dict(arrowstyle="->", color=drawing.state_colour, lw=2, connectionstyle="arc3,rad=.9")
+    ax.annotate("", (-_half_width(drawing) - 0.03, 1.25), (-0.38, 2.45), arrowprops=style)
+    ax.text(-1.3, 2.5, "for every character", color=_grey, ha="right", fontsize=9)
+
+
+def _draw_output(ax, x):
+    "An arrow from the last state to the next character."
+    _arrow(ax, (x + 0.38, _state_y), (x + 1.35, _state_y), "", _red)
+    ax.text(x + 0.85, 2.48, "O", color=_red, ha="center", va="bottom", fontsize=10)
+    _node(ax, (x + 1.8, _state_y), "next", _red, square=True, half=0.4)
 
 
 def _node(ax, at, text, colour, square=False, half=0.35):
@@ -115,70 +143,69 @@ def _node(ax, at, text, colour, square=False, half=0.35):
     ax.text(x, y, text, ha="center", va="center", color=colour, fontsize=11)
 
 
-def _arrow(ax, a, b, name, colour):
-    ax.annotate("", b, a, arrowprops=dict(arrowstyle="->", color=colour, lw=2, shrinkA=0, shrinkB=0))
-    up = a[0] == b[0]
-    ax.text(
-        (a[0] + b[0]) / 2 + 0.1,
-        (a[1] + b[1]) / 2 + (0 if up else 0.12),
-        name,
-        color=colour,
-        ha="left",
-        va="center" if up else "bottom",
-        fontsize=9,
-    )
+def _arrow(ax, begin, end, name, colour):
+    style = dict(arrowstyle="->", color=colour, lw=2, shrinkA=0, shrinkB=0)
+    ax.annotate("", end, begin, arrowprops=style)
+    vertical = begin[0] == end[0]
+    x = (begin[0] + end[0]) / 2 + 0.1
+    y = (begin[1] + end[1]) / 2 + (0 if vertical else 0.12)
+    ax.text(x, y, name, color=colour, ha="left", va="center" if vertical else "bottom", fontsize=9)
+
+
+# a trained model
 
 
 def plot_embeddings(
-    learn: Learner,  # a learner whose model has an embedding `emb` and whose `dls` have a character vocabulary
-    chars: str | None = None,  # which characters to show; None: all but the padding and the line end
-    ax: "Axes|None" = None,  # where to; None: new axes
+    learn: Learner,  # a learner whose model has an embedding `emb`
+    chars: str | None = None,  # characters to show; None: all except padding and line end
+    ax: "Axes|None" = None,  # where to draw; None: new axes
 ) -> "Axes":
-    """Draw the characters where the two main directions of their embeddings put them (principal components).
+    """Draw characters at the first two principal components of their embeddings.
 
-    Raises `UnknownCharError` for characters outside the vocabulary, `DataError` for fewer than three."""
+    Characters that are close have similar embeddings for the model. Raises `UnknownCharError` for characters outside
+    the vocabulary, `DataError` for fewer than three."""
     vocab = learn.dls.vocab
     chars = "".join(c for c in vocab.itos[1:] if c != "\n") if chars is None else chars
     if len(chars) < 3:
         raise DataError(f"{len(chars)} characters make no map; pass at least three")
     weight = learn.model.emb.weight.detach().float().cpu().numpy()[vocab.encode(chars)]  # (len(chars), emb_sz)
-    centred = weight - weight.mean(0)
-    u, s, _ = np.linalg.svd(centred, full_matrices=False)
-    x, y = (u * s)[:, :2].T
+    points, explained = _principal_components(weight)
     ax = _axes(ax, (8, 6))
-    ax.scatter(x, y, s=0)  # so that the limits are found
-    left = set(range(len(chars)))
-    for kind, of, colour in _kinds:
-        mine = [i for i in sorted(left) if of(chars[i])]
-        left -= set(mine)
-        for i in mine:
-            ax.text(x[i], y[i], _shown(chars[i]), color=colour, ha="center", va="center", fontsize=12, parse_math=False)
-        if mine:
-            ax.plot([], [], "s", color=colour, label=kind)
+    # matplotlib does not adapt the limits to texts
+    ax.scatter(*points.T, s=0)
+    colours = {name: colour for name, _, colour in _kinds}
+    kinds = [next(name for name, test, _ in _kinds if test(c)) for c in chars]
+    for c, kind, (x, y) in zip(chars, kinds, points):
+        ax.text(x, y, _visible(c), color=colours[kind], ha="center", va="center", fontsize=12, parse_math=False)
+    for kind in (kind for kind in colours if kind in kinds):
+        ax.plot([], [], "s", color=colours[kind], label=kind)
     ax.legend(fontsize=8)
-    ax.set(
-        xticks=[],
-        yticks=[],
-        title=f"embedding of {len(chars)} characters: {(s[:2] ** 2).sum() / (s**2).sum():.0%} of the variance",
-    )
+    ax.set(xticks=[], yticks=[], title=f"embedding of {len(chars)} characters: {explained:.0%} of the variance")
     return ax
 
 
-def plot_next(
-    learn: Learner,  # a learner whose `dls` has a character vocabulary
-    prompt: str,  # what comes before
-    top: int | None = 10,  # how many characters to show; None: all
-    ax: "Axes|None" = None,  # where to; None: new axes
-) -> "Axes":
-    """Draw how likely the `top` likeliest characters are to follow `prompt`, a bar each, the likeliest on top.
+def _principal_components(rows):
+    "The first two principal components of rows, and the fraction of the variance that they explain."
+    u, s, _ = np.linalg.svd(rows - rows.mean(0), full_matrices=False)
+    return (u * s)[:, :2], (s[:2] ** 2).sum() / (s**2).sum()
 
-    Raises `UnknownCharError` for characters outside the vocabulary, `GenerationError` for an impossible `top`."""
+
+def plot_next(
+    learn: Learner,  # a learner whose `dls` have a character vocabulary
+    prompt: str,  # the text before
+    top: int | None = 10,  # number of characters to show; None: all
+    ax: "Axes|None" = None,  # where to draw; None: new axes
+) -> "Axes":
+    """Draw the probabilities of the `top` most likely characters after `prompt` as bars, the most likely at the top.
+
+    Raises `UnknownCharError` for characters outside the vocabulary, `GenerationError` for an invalid `top`."""
     probs = next_probs(learn, prompt, top)
     ax = _axes(ax, (4, 0.28 * len(probs) + 0.9))
     ax.barh(range(len(probs)), list(probs.values()), color=_blue)
-    ax.set_yticks(range(len(probs)), [_shown(c) for c in probs], fontfamily="monospace", parse_math=False)
+    ax.set_yticks(range(len(probs)), [_visible(c) for c in probs], fontfamily="monospace", parse_math=False)
     ax.set(xlim=(0, 1), ylim=(len(probs) - 0.4, -0.6), xlabel="probability")
-    ax.set_title(f"after {prompt if len(prompt) <= 30 else '…' + prompt[-29:]!r}", parse_math=False)
+    end = prompt if len(prompt) <= 30 else "…" + prompt[-29:]
+    ax.set_title(f"after {end!r}", parse_math=False)
     return ax
 
 
@@ -186,28 +213,29 @@ def plot_over_text(
     values: np.ndarray | Tensor | Sequence,  # (n_rows, len(text)), or (len(text),) for one row
     text: str,  # the characters of the columns
     labels: Sequence[str] | None = None,  # names of the rows
-    vmin: float | None = 0.0,  # what the lightest colour stands for; None: the smallest value
-    vmax: float | None = 1.0,  # what the darkest stands for; None: the largest
-    cmap: str = "Blues",  # colours, by matplotlib's name
-    ax: "Axes|None" = None,  # where to; None: new axes
+    vmin: float | None = 0.0,  # value of the lightest colour; None: the smallest value
+    vmax: float | None = 1.0,  # value of the darkest colour; None: the largest value
+    cmap: str = "Blues",  # a matplotlib colour map
+    ax: "Axes|None" = None,  # where to draw; None: new axes
 ) -> "Axes":
-    "Draw numbers as colours, a row each and a column a character of `text`. Raises `DataError` if the columns are not as many as the characters."
-    values = np.atleast_2d(
-        values.detach().float().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values, dtype=float)
-    )
+    """Draw numbers as colours: a row for each row of `values`, a column for each character of `text`.
+
+    Raises `DataError` if the shape does not fit the text or the labels."""
+    values = values.detach().float().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values, dtype=float)
+    values = np.atleast_2d(values)
     if values.ndim != 2 or values.shape[1] != len(text):
         raise DataError(f"values of shape {values.shape} do not fit {len(text)} characters; pass (rows, {len(text)})")
     if labels is not None and len(labels) != len(values):
-        raise DataError(f"{len(labels)} labels for {len(values)} rows; pass one a row")
+        raise DataError(f"{len(labels)} labels for {len(values)} rows; pass one label per row")
     ax = _axes(ax, (max(0.28 * len(text), 3) + 1.2, 0.3 * len(values) + 0.7))
     ax.imshow(values, aspect="auto", cmap=cmap, vmin=vmin, vmax=vmax)
-    ax.set_xticks(range(len(text)), [_shown(c) for c in text], fontfamily="monospace", parse_math=False)
+    ax.set_xticks(range(len(text)), [_visible(c) for c in text], fontfamily="monospace", parse_math=False)
     ax.set_yticks(range(len(values)), labels if labels is not None else [""] * len(values))
     ax.tick_params(length=0)
     return ax
 
 
-def _shown(c):
+def _visible(c):
     "A character as something that can be seen."
     return {" ": "␣", "\n": "⏎"}.get(c) or (c if c.isprintable() else repr(c)[1:-1])
 

@@ -1,4 +1,4 @@
-"""The pictures: they draw what they are given, into the axes they are given, and refuse what does not fit."""
+"""Plots draw the given values into the given axes, and raise errors for values that do not fit."""
 
 import matplotlib
 
@@ -27,17 +27,20 @@ def _texts(ax):
 def test_an_unrolled_drawing_has_every_character_and_state(arch, n):
     texts = _texts(plot_arch(arch, n=n))
     for k in range(1, n + 1):
-        assert f"$c_{k}$" in texts and f"$h_{k}$" in texts
-    assert texts.count("0") == texts.count("next") == 1 and f"$c_{n + 1}$" not in texts
+        assert f"$c_{k}$" in texts
+        assert f"$h_{k}$" in texts
+    assert f"$c_{n + 1}$" not in texts
+    assert texts.count("0") == texts.count("next") == 1
 
 
 @pytest.mark.parametrize("arch", DRAWN)
-def test_a_rolled_drawing_has_one_step_and_no_start(arch):
+def test_a_rolled_drawing_has_one_step_and_no_initial_state(arch):
     texts = _texts(plot_arch(arch, n=5, rolled=True))
-    assert texts.count("$c_t$") == texts.count("$h_t$") == 1 and "0" not in texts
+    assert texts.count("$c_t$") == texts.count("$h_t$") == 1
+    assert "0" not in texts
 
 
-def test_drawings_go_where_they_are_told(trained):
+def test_plots_draw_into_the_given_axes(trained):
     for draw in (
         lambda ax: plot_arch("loop", ax=ax),
         lambda ax: plot_embeddings(trained, ax=ax),
@@ -45,32 +48,34 @@ def test_drawings_go_where_they_are_told(trained):
         lambda ax: plot_over_text([0, 1], "ab", ax=ax),
     ):
         ax = plt.subplots()[1]
-        assert draw(ax) is ax and len(plt.get_fignums()) == 1
+        assert draw(ax) is ax
+        assert len(plt.get_fignums()) == 1
         ax.figure.canvas.draw()
         plt.close("all")
     assert plot_over_text([0, 1], "ab") is plt.gca()
 
 
-def test_what_has_no_drawing_is_refused():
+def test_an_architecture_without_a_drawing_is_an_error():
     with pytest.raises(ArchError, match="'lstm' has no drawing; plot_arch draws char3, loop, concat, rnn"):
         plot_arch("lstm")
     with pytest.raises(DataError, match="n=0 characters cannot be drawn"):
         plot_arch("loop", n=0)
 
 
-def test_the_map_shows_each_character_once_where_its_embedding_lies(trained):
+def test_each_character_is_shown_once_at_its_principal_components(trained):
     chars = "aeiou tn_"
     ax = plot_embeddings(trained, chars)
     shown = {t.get_text().replace("␣", " "): np.array(t.get_position()) for t in ax.texts}
     assert sorted(shown) == sorted(chars)
-    weight = trained.model.emb.weight.detach()[torch.from_numpy(trained.dls.vocab.encode(chars).astype(np.int64))]
-    projected = weight - weight.mean(0)
-    values = torch.linalg.svdvals(projected)[:2]
-    at = np.stack([shown[c] for c in chars])
-    assert np.allclose(np.linalg.norm(at, axis=0), values, rtol=1e-4) and np.allclose(at.mean(0), 0, atol=1e-5)
+    ids = torch.from_numpy(trained.dls.vocab.encode(chars).astype(np.int64))
+    weight = trained.model.emb.weight.detach()[ids]
+    singular_values = torch.linalg.svdvals(weight - weight.mean(0))[:2]
+    positions = np.stack([shown[c] for c in chars])
+    assert np.allclose(np.linalg.norm(positions, axis=0), singular_values, rtol=1e-4)
+    assert np.allclose(positions.mean(0), 0, atol=1e-5)
 
 
-def test_all_characters_but_padding_and_line_end_are_shown_unless_chosen(trained):
+def test_all_characters_except_padding_and_line_end_are_shown_by_default(trained):
     assert len(plot_embeddings(trained).texts) == len(trained.dls.vocab) - 1 - ("\n" in trained.dls.vocab)
     with pytest.raises(UnknownCharError):
         plot_embeddings(trained, "ab漢")
@@ -78,30 +83,29 @@ def test_all_characters_but_padding_and_line_end_are_shown_unless_chosen(trained
         plot_embeddings(trained, "ab")
 
 
-def test_bars_are_the_probabilities_of_what_comes_next_the_likeliest_on_top(trained):
+def test_bars_are_the_probabilities_of_the_next_characters_from_the_top(trained):
     ax = plot_next(trained, "the __", top=5)
     probs = trained.next_probs("the __", top=5)
-    assert [b.get_width() for b in ax.patches] == list(probs.values()) and [
-        t.get_text() for t in ax.get_yticklabels()
-    ] == [{" ": "␣", "\n": "⏎"}.get(c, c) for c in probs]
+    assert [bar.get_width() for bar in ax.patches] == list(probs.values())
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names == [{" ": "␣", "\n": "⏎"}.get(c, c) for c in probs]
     low, high = ax.get_ylim()
-    assert low > high and ax.get_title() == "after 'the __'"
+    assert low > high
+    assert ax.get_title() == "after 'the __'"
     ax.figure.canvas.draw()
 
 
-def test_bars_of_all_characters_have_a_name_each_and_long_prompts_are_cut(trained):
+def test_every_bar_has_a_visible_name_and_long_prompts_are_cut(trained):
     ax = plot_next(trained, "x" * 100, top=None)
     names = [t.get_text() for t in ax.get_yticklabels()]
-    assert (
-        len(names) == len(set(names)) == len(trained.dls.vocab)
-        and r"\x00" in names
-        and all(o.isprintable() for o in names)
-    )
+    assert len(names) == len(set(names)) == len(trained.dls.vocab)
+    assert r"\x00" in names
+    assert all(name.isprintable() for name in names)
     assert ax.get_title() == f"after '…{'x' * 29}'"
     ax.figure.canvas.draw()
 
 
-def test_bars_that_cannot_be_drawn_are_refused_before_there_are_axes(trained):
+def test_invalid_arguments_are_errors_before_axes_are_made(trained):
     with pytest.raises(UnknownCharError, match="at position 4"):
         plot_next(trained, "the 漢")
     for top in (0, -1, 2.5):
@@ -115,16 +119,15 @@ def test_bars_that_cannot_be_drawn_are_refused_before_there_are_axes(trained):
 @pytest.mark.parametrize(
     "values", [np.arange(6.0).reshape(2, 3), torch.arange(6.0).reshape(2, 3).requires_grad_(), [[0, 1, 2], [3, 4, 5]]]
 )
-def test_numbers_stand_over_their_characters(values):
+def test_values_are_drawn_over_their_characters(values):
     ax = plot_over_text(values, "a $", ["one", "two"], vmax=5)
     assert ax.images[0].get_array().tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert [t.get_text() for t in ax.get_xticklabels()] == ["a", "␣", "$"] and [
-        t.get_text() for t in ax.get_yticklabels()
-    ] == ["one", "two"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "␣", "$"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["one", "two"]
     ax.figure.canvas.draw()
 
 
-def test_numbers_that_do_not_fit_are_refused():
+def test_values_that_do_not_fit_the_text_or_the_labels_are_errors():
     with pytest.raises(DataError, match=r"\(1, 2\) do not fit 3 characters; pass \(rows, 3\)"):
         plot_over_text([1, 2], "abc")
     with pytest.raises(DataError, match="1 labels for 2 rows"):

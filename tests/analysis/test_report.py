@@ -1,4 +1,4 @@
-"""The report counts what a slow look at the texts counts."""
+"""The report of samples agrees with slow, plain counting."""
 
 import math
 
@@ -23,22 +23,27 @@ def plain_longest(texts, corpus):
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.text("abc ", max_size=30), min_size=1, max_size=3), st.text("abc ", min_size=1, max_size=60))
 def test_the_longest_copy_is_the_longest(texts, corpus):
-    r = sample_report(texts, corpus=corpus)
-    assert len(r.copied) == len(plain_longest(texts, corpus)) and any(r.copied in t for t in texts)
-    assert r.copied_at == (corpus.find(r.copied) if r.copied else -1)
+    report = sample_report(texts, corpus=corpus)
+    assert len(report.copied) == len(plain_longest(texts, corpus))
+    assert any(report.copied in text for text in texts)
+    assert report.copied_at == (corpus.find(report.copied) if report.copied else -1)
 
 
 def test_a_copy_is_found_across_the_pieces_of_a_long_corpus(monkeypatch, small):
-    want = sample_report(["@@" + small[4000:4300] + "@"], corpus=small)
-    monkeypatch.setattr("fastai_charrnn.analysis.report._piece", 1000)
-    got = sample_report(["@@" + small[4000:4300] + "@"], corpus=small)
-    assert got == want and got.copied == small[4000:4300] and got.copied_at == 4000
+    text = "@@" + small[4000:4300] + "@"
+    in_one_piece = sample_report([text], corpus=small)
+    monkeypatch.setattr("fastai_charrnn.analysis.report._piece_size", 1000)
+    in_pieces = sample_report([text], corpus=small)
+    assert in_pieces == in_one_piece
+    assert in_pieces.copied == small[4000:4300]
+    assert in_pieces.copied_at == 4000
 
 
-def test_a_chance_equality_of_hashes_is_no_copy(monkeypatch, small):
+def test_passages_with_equal_hashes_are_compared(monkeypatch, small):
+    # the worst hash function
     monkeypatch.setattr(
         "fastai_charrnn.analysis.report._hashes", lambda text, k: np.full(len(text) - k + 1, 7, np.uint64)
-    )  # the worst hash there is
+    )
     assert sample_report(["xyzthe valu"], corpus=small[:500]).copied == plain_longest(["xyzthe valu"], small[:500])
 
 
@@ -61,37 +66,39 @@ def test_a_loop_is_three_equal_passages_at_the_end(text, period):
 
 
 def test_distinct_n_grams_and_loop_rate_are_counted_over_all_texts():
-    r = sample_report(["abab", "the " * 10, "abc"], corpus="abc")
     texts = ["abab", "the " * 10, "abc"]
+    report = sample_report(texts, corpus="abc")
     for k in (1, 2, 3, 4):
         grams = [t[i : i + k] for t in texts for i in range(len(t) - k + 1)]
-        assert r.distinct[k - 1] == len(set(grams)) / len(grams)
-    assert r.loop_rate == pytest.approx(1 / 3) and (r.texts, r.chars) == (3, 47)
+        assert report.distinct[k - 1] == len(set(grams)) / len(grams)
+    assert report.loop_rate == pytest.approx(1 / 3)
+    assert (report.texts, report.chars) == (3, 47)
 
 
-def test_words_are_known_whatever_their_case_and_only_whole_ones_count(monkeypatch):
+def test_case_is_ignored_and_only_whole_words_count(monkeypatch):
     corpus = "The cat sat on the mat. Über alles"
-    for piece in (2**22, 5):
-        monkeypatch.setattr("fastai_charrnn.analysis.report._piece", piece)
-        r = sample_report(["Cat THE dog über all", "mat zzz."], corpus=corpus)
-        assert r.words == 6 and r.known_words == pytest.approx(4 / 6)  # "all" is cut off
-    assert sample_report([ScoredText("the c", "at sat on")], corpus=corpus).words == 1  # "at" was begun by the prompt
+    for size in (2**22, 5):
+        monkeypatch.setattr("fastai_charrnn.analysis.report._piece_size", size)
+        report = sample_report(["Cat THE dog über all", "mat zzz."], corpus=corpus)
+        # "all" may be cut off
+        assert report.words == 6
+        assert report.known_words == pytest.approx(4 / 6)
+    # "at" begins in the prompt, "on" may be cut off
+    assert sample_report([ScoredText("the c", "at sat on")], corpus=corpus).words == 1
     assert math.isnan(sample_report(["..."], corpus=corpus).known_words)
 
 
-def test_a_learner_brings_its_corpus_in_memory_or_on_disk_and_copies_are_sought_where_it_trains(small, tmp_path):
+def test_the_corpus_is_the_learners_text_and_copies_are_of_its_training_part(small, tmp_path):
     (tmp_path / "t.txt").write_text(small, encoding="utf-8")
     learn = char_learner(CharDataLoaders.from_text(small, bs=256, valid="tail", device="cpu"), n_hid=8)
     end = len(small) * 9 // 10
     texts = [small[end - 30 : end + 500], small[100:160]]
-    r = sample_report(texts, learn)
-    assert (
-        len(r.copied) < 100
-        and r.copied == small[100:160]
-        and r == sample_report(texts, learn) != sample_report(texts, corpus=small)
-    )
+    report = sample_report(texts, learn)
+    assert report.copied == small[100:160]
+    assert report == sample_report(texts, learn)
+    assert report != sample_report(texts, corpus=small)
     learn.dls.train_ds.ids = _mapped(learn, tmp_path)
-    assert sample_report(texts, learn) == r
+    assert sample_report(texts, learn) == report
 
 
 def _mapped(learn, tmp_path):
@@ -101,22 +108,23 @@ def _mapped(learn, tmp_path):
     return MappedIds(tmp_path / "ids.npy")
 
 
-def test_it_takes_what_generate_gives_and_prints_as_a_table(trained):
-    r = sample_report(trained.generate(["the valu", "a"], 200, seed=1, num=3), trained)
-    assert (
-        r.texts == 6 and r.chars == 1200 and "longest copy" in repr(r) and 0 < r.known_words <= 1 and len(r.copied) > 4
-    )
+def test_results_of_generate_are_reported_as_a_table(trained):
+    report = sample_report(trained.generate(["the valu", "a"], 200, seed=1, num=3), trained)
+    assert (report.texts, report.chars) == (6, 1200)
+    assert "longest copy" in repr(report)
+    assert 0 < report.known_words <= 1
+    assert len(report.copied) > 4
     assert sample_report(trained.generate("the", 90, seed=1), trained).texts == 1
 
 
-def test_without_texts_or_a_corpus_it_says_what_to_pass(trained, tmp_path):
+def test_a_missing_text_or_corpus_is_an_error_that_says_what_to_pass(trained, tmp_path):
     loaded = load_model(save_model(trained, tmp_path / "m"))
-    for args, says in (
+    for args, message in (
         (([], trained), "no texts"),
         ((["a"],), "pass corpus="),
         ((["a"], None, ""), "corpus=''"),
         (([3], trained), "not int"),
-        ((["a"], loaded), "a loaded model carries none"),
+        ((["a"], loaded), "a loaded model has none"),
     ):
-        with pytest.raises(GenerationError, match=says):
+        with pytest.raises(GenerationError, match=message):
             sample_report(*args)
