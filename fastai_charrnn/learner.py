@@ -20,7 +20,7 @@ from fastai.basics import Adam, Callback, L, Learner, PrettyString, delegates, e
 from ._utils import is_count, unwrap_model
 from .callback.core import FiniteLoss, StateResetter
 from .callback.dispatch import may_handle
-from .callback.distributed import detach_distributed, distrib_ctx, to_distributed
+from .callback.distributed import detach_distributed, distrib_ctx, load, to_distributed
 from .callback.fp16 import to_bf16, to_fp16
 from .callback.lr_find import lr_find
 from .callback.mid_fit import validating_in_fit
@@ -57,6 +57,7 @@ class CharLearner(Learner):
     distrib_ctx = distrib_ctx
     to_distributed = to_distributed
     detach_distributed = detach_distributed
+    load = load
     to_bf16 = to_bf16
     to_fp16 = to_fp16
 

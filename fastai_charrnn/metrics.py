@@ -1,6 +1,6 @@
-"""How well a model predicts: the loss, bits per character, and both for a batch of log-probabilities.
+"""Loss and metrics: `CharNLLLoss`, accuracy and bits per character, averaged over characters.
 
-One nat is 1/ln 2 = 1.4427 bits; losses are in nats, as everywhere in PyTorch.
+Losses are in nats, as in PyTorch. One nat is 1 / ln 2 = 1.4427 bits.
 """
 
 import math
@@ -16,16 +16,16 @@ __all__ = ["CharNLLLoss", "CharLoss", "CharAccuracy", "BitsPerChar", "SmoothLoss
 
 def to_bits(
     nats: float,  # a loss in nats
-) -> float:  # the same in bits
-    "Bits per character of a loss in nats."
+) -> float:  # bits
+    "Convert a loss in nats to bits per character."
     return nats / math.log(2)
 
 
 class CharNLLLoss:
-    """Negative log-likelihood, in nats, of log-probabilities (…, vocab) against indices (…).
+    """Negative log-likelihood, in nats, of log-probabilities (…, vocab) and target indices (…).
 
-    What fastai asks of a loss: `activation` gives probabilities, `decodes` the likeliest index, `reduction` is
-    "mean", "sum" or "none" (then one loss an index, flattened)."""
+    It has what fastai expects of a loss: `activation` returns probabilities, `decodes` the most likely index, and
+    `reduction` is "mean", "sum" or "none" (one loss for each target, flattened)."""
 
     def __init__(
         self,
@@ -37,19 +37,20 @@ class CharNLLLoss:
         return F.nll_loss(inp.reshape(-1, inp.shape[-1]), targ.reshape(-1), reduction=self.reduction)
 
     def activation(self, x: Tensor) -> Tensor:
-        "Probabilities of log-probabilities."
+        "Convert log-probabilities to probabilities."
         return x.exp()
 
     def decodes(self, x: Tensor) -> Tensor:
-        "The likeliest index."
+        "Return the most likely index."
         return x.argmax(dim=-1)
 
     def __repr__(self) -> str:
         return f"CharNLLLoss(reduction={self.reduction!r})"
 
 
+# fastai's `AvgLoss` weights batches by rows, and the rows of the last batch of streams have fewer characters.
 class CharLoss(AvgLoss):
-    "The mean of the loss; each character counts once, whatever the batches. (fastai's counts rows, and streams end in shorter ones.)"
+    "Mean loss over characters. Each character counts once, whatever the batch size. Base class of the other metrics."
 
     def accumulate(self, learn):
         "Add a batch."
@@ -57,12 +58,12 @@ class CharLoss(AvgLoss):
         self.count += learn.y.numel()
 
     def total_of(self, learn) -> Tensor:  # ()
-        "The sum over the characters of a batch."
+        "Return the sum over the characters of the current batch."
         return learn.loss.mean() * learn.y.numel()
 
 
 class CharAccuracy(CharLoss):
-    "The part of the characters that are the likeliest; each counts once, whatever the batches."
+    "Part of the characters that the model predicts as most likely, from 0 to 1."
 
     def total_of(self, learn):
         return (learn.pred.argmax(-1) == learn.y).sum().float()
@@ -73,12 +74,13 @@ class CharAccuracy(CharLoss):
 
 
 class BitsPerChar(CharLoss):
-    "Bits per predicted character, whatever loss trains; each character counts once, whatever the batches."
+    "Mean negative log-likelihood of the characters in bits, whatever the loss function."
 
     def total_of(self, learn):
         y = learn.y.reshape(-1)
         with torch.no_grad():
-            return F.nll_loss(learn.pred.reshape(len(y), -1).float().log_softmax(-1), y, reduction="sum")
+            log_probs = learn.pred.reshape(len(y), -1).float().log_softmax(-1)
+            return F.nll_loss(log_probs, y, reduction="sum")
 
     @property
     def value(self):
@@ -89,10 +91,12 @@ class BitsPerChar(CharLoss):
         return "bits_per_char"
 
 
+# fastai's `AvgSmoothLoss` copies each loss to the CPU, so every batch waits for the GPU, and gathers it from all ranks
+# although `ShardedTrainer` has summed it already.
 class SmoothLoss(AvgSmoothLoss):
-    "fastai's smoothed training loss, kept where the loss is computed, so that no batch waits until the device has told a number."
+    "fastai's smoothed training loss, computed on the device of the loss."
 
     def accumulate(self, learn):
         self.count += 1
-        loss = to_detach(learn.loss.mean(), cpu=False, gather=False)  # of several processes it is the mean already
+        loss = to_detach(learn.loss.mean(), cpu=False, gather=False)
         self.val = torch.lerp(loss, self.val.to(loss.device), self.beta)

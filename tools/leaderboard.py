@@ -35,7 +35,7 @@ from fastai_charrnn.all import (
     python_reference,
     read_text,
 )
-from fastai_charrnn.callback.time_budget import fast_bf16
+from fastai_charrnn.callback.fp16 import fast_bf16
 from fastai_charrnn.recipes.best import best_recipe, measured_speed
 from fastai_charrnn.recipes.lesson6 import LESSONS, lesson6, lesson_pct, merge_rare
 

@@ -1,10 +1,10 @@
-"""Callbacks of every `CharLearner`, and what the package's callbacks share.
+"""Base class and standard callbacks: every `CharLearner` has `FiniteLoss` and `StateResetter`.
 
-    TrainEpochCallback    calls `trained_epoch` after each epoch of a fit
-    FiniteLoss          stops training where the loss is not a finite number
-    StateResetter          resets the state of a stateful model
+    TrainEpochCallback    base class: calls `trained_epoch` after each trained epoch
+    FiniteLoss            stops training when the loss is NaN or infinite
+    StateResetter         resets the state of a stateful model
 
-fastai calls `after_epoch` under `validate`, `get_preds` and `lr_find` too.
+fastai calls `after_epoch` under `validate`, `get_preds` and `lr_find` too, and `trained_epoch` is not called there.
 """
 
 import math
@@ -20,7 +20,7 @@ __all__ = ["TrainEpochCallback", "FiniteLoss", "StateResetter"]
 def check_has_text(
     dls: DataLoaders,  # those of a learner
 ):
-    "Raise `DataError` if `dls` hold nothing to train on, as those of a loaded model."
+    "Raise `DataError` if `dls` hold no training data, as those of a loaded model."
     if not len(dls.train):
         raise DataError(
             "these dls hold no text to train on; set learn.dls, or pass load_model(path, dls=…), "
@@ -29,7 +29,7 @@ def check_has_text(
 
 
 class TrainEpochCallback(Callback):
-    "Calls `trained_epoch` after every epoch of a fit, and after no other."
+    "Calls `trained_epoch` after every epoch of a fit, and not under `validate`, `get_preds` and `lr_find`."
 
     trained = False
 
@@ -44,16 +44,16 @@ class TrainEpochCallback(Callback):
             self.trained_epoch()
 
     def trained_epoch(self):
-        "What to do; for subclasses."
+        "Act after a trained epoch. Subclasses define it."
         raise NotImplementedError(f"{type(self).__name__} needs a method trained_epoch()")
 
 
 class FiniteLoss(Callback):
-    """Stop training at the first loss that is NaN or infinite, before the optimizer steps on it.
+    """Stop training at the first loss that is NaN or infinite, before the optimizer uses it.
 
-    The fit ends as if cancelled, and `CharLearner.fit` then raises `error`, a `TrainingError` with the step and its
-    learning rate. On a GPU the loss is looked at every 50 steps, as reading it makes the host wait. Does nothing
-    under `lr_find`, which looks for the rate where training diverges."""
+    It cancels the fit, and `CharLearner.fit` then raises `error`, a `TrainingError` with the step and its learning rate.
+    On a GPU it reads the loss every 50 steps, because reading it makes the CPU wait. It does nothing under `lr_find`,
+    whose purpose is to find rates that diverge."""
 
     order = Recorder.order + 10
     gpu_steps = 50
@@ -69,52 +69,44 @@ class FiniteLoss(Callback):
             self._check()
 
     def before_validate(self):
-        fits = self.learn.training_now and not hasattr(self.learn, "lr_finder")
-        if fits and getattr(self.learn, "loss", None) is not None:
+        in_fit = self.learn.training_now and not hasattr(self.learn, "lr_finder")
+        if in_fit and getattr(self.learn, "loss", None) is not None:
             self._check()
 
     def _check(self):
-        "Cancel the fit if the loss at hand is not a finite number."
+        "Cancel the fit if the current loss is not a finite number."
         loss = float(self.loss.detach().mean())
         if math.isfinite(loss):
             return
-        rate = self.opt.hypers[-1]["lr"]
-        way = "train with a lower learning rate, such as lr_find suggests"
-        if self.train_iter == 0 and not all(p.isfinite().all() for p in self.model.parameters()):
-            way = "the weights hold NaN or infinity from before: make a new learner, or load a saved model"
+        lr = self.opt.hypers[-1]["lr"]
         self.error = TrainingError(
             f"the loss is {loss} at step {self.train_iter + 1} (epoch {self.epoch}, "
-            f"learning rate {rate:.3g}), so training stopped; {way}"
+            f"learning rate {lr:.3g}), so training stopped; {self._advice()}"
         )
         raise CancelFitException
 
+    def _advice(self):
+        if self.train_iter == 0 and not all(p.isfinite().all() for p in self.model.parameters()):
+            return "the weights were NaN or infinite before training: make a new learner, or load a saved model"
+        return "train with a lower learning rate, for example the one that lr_find suggests"
 
+
+# fastai's `ModelResetter` needs a model with a method `reset`, and does not look inside `DistributedDataParallel`.
 class StateResetter(Callback):
-    """Reset the state of a stateful model before an epoch, validation or prediction; restore it after a validation.
+    "Call `model.reset()`, if there is one, before training, validation and prediction, and after a fit."
 
-    fastai's `ModelResetter` does the first part for its own models. Calls `model.reset()`, if there is one."""
-
-    order = -8  # before whatever looks at the model
-
-    def _model(self):
-        return unwrap_model(self.model)
+    order = -8  # before all callbacks that use the model
 
     def _reset(self):
-        if hasattr(self._model(), "reset"):
-            self._model().reset()
+        model = unwrap_model(self.model)
+        if hasattr(model, "reset"):
+            model.reset()
 
     def before_train(self):
         self._reset()
 
     def before_validate(self):
-        self.kept = getattr(self._model(), "state", None)
         self._reset()
-
-    def after_validate(self):
-        self._reset()
-        if self.kept is not None:
-            self._model().state = self.kept
-            self.kept = None
 
     def after_fit(self):
         self._reset()

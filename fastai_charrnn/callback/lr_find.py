@@ -1,11 +1,11 @@
-"""`lr_find` suggests a learning rate for `fit_one_cycle`, by the rule `descent`.
+"""Learning-rate finder: `lr_find` suggests a rate for `fit_one_cycle`, by the rule `descent`.
 
     lrs = learn.lr_find()
     learn.fit_one_cycle(4, lrs.descent)
 
-`lr_find` raises the rate from tiny to huge, one batch at a time, and looks at the smoothed loss. That loss stays flat, falls
-and rises again. `descent` is the rate at which most of the fall is done: fast, and still well below the rates that diverge.
-results/BENCHMARKS.md compares this rate with those of a grid: `python benchmarks/run.py lr_find`.
+`lr_find` raises the rate from tiny to huge, one batch at a time, and records the smoothed loss, which stays flat, falls
+and rises again. `descent` is the rate at which 70% of the fall is done. Training is fast there, and the rates that
+diverge are far. results/BENCHMARKS.md compares it with a grid of rates: `python benchmarks/run.py lr_find`.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,16 +25,17 @@ __all__ = ["lr_find", "descent"]
 
 def descent(
     lrs: Tensor,  # the learning rates tried, rising
-    losses: Tensor,  # the smoothed loss at each
-    num_it: int,  # how many rates were to be tried; not used
-    share: float = 0.7,  # the part of the fall, from the first loss to the lowest
+    losses: Tensor,  # the smoothed loss at each rate
+    num_it: int,  # not used; fastai passes it to every rule
+    share: float = 0.7,  # part of the fall, from the first loss to the lowest
 ) -> tuple[float, tuple[float, float]]:  # the suggested rate, and its point in the plot
-    """Suggest the first learning rate at which 70% of the fall of the loss is done. A function for `lr_find(suggest_funcs=…)`.
+    """Suggest the first learning rate at which `share` of the fall of the loss is done.
 
-    Raises `DataError` if there is no loss to look at."""
+    A rule for `lr_find(suggest_funcs=…)`. Raises `DataError` if there are no losses."""
     if not len(losses):
         raise DataError(
-            "lr_find has no losses to suggest a rate from: training diverged at once; pass a smaller start_lr or a larger num_it"
+            "lr_find has no losses to suggest a rate from, because training diverged at once; "
+            "pass a smaller start_lr or a larger num_it"
         )
     lowest = int(losses.argmin())
     goal = losses[0] - share * (losses[0] - losses[lowest])
@@ -46,56 +47,60 @@ def descent(
 
 def lr_find(
     self,  # a `CharLearner`
-    start_lr: float = 1e-5,  # the first learning rate; fastai starts at 1e-7
-    end_lr: float = 1,  # the last; fastai ends at 10
+    start_lr: float = 1e-5,  # first learning rate; fastai starts at 1e-7
+    end_lr: float = 1,  # last learning rate; fastai ends at 10
     num_it: int = 100,  # batches to train on, one for each rate
-    stop_div: bool = True,  # whether to stop once the loss is four times its lowest value
-    show_plot: bool = True,  # whether to plot the loss over the rate, with the suggestions
-    suggest_funcs: Callable
-    | Sequence[Callable]
-    | None = descent,  # `descent`, fastai's valley, slide, minimum and steep, or your own
-) -> tuple | None:  # a named tuple with a rate for each function, under its name
+    stop_div: bool = True,  # whether to stop when the loss is four times its lowest value
+    show_plot: bool = True,  # whether to plot the loss and the suggestions
+    suggest_funcs: Callable | Sequence[Callable] | None = descent,  # rules: `descent`, fastai's, or your own
+) -> tuple | None:  # a named tuple with one rate for each rule, under the name of the rule
     """Try learning rates in a mock training and suggest one: `learn.fit_one_cycle(4, learn.lr_find().descent)`.
 
-    As fastai's, with another default suggestion and a narrower range, in which steps from rate to rate are half as large.
-    Weights, optimizer, random state and the order of training are restored, and no file is left.
-    Raises `DataError` where there is no text to train on, or for a `num_it` that is not a whole number from 1 up."""
+    As fastai's `lr_find`, with another default rule and a narrower range, whose steps are half as large. fastai's rules
+    are valley, slide, minimum and steep. Weights, optimizer, random state and order of training are restored, and no
+    file is left. Raises `DataError` if there is no text to train on, or if `num_it` is not a whole number from 1 up."""
     check_has_text(self.dls)
     if not is_count(num_it):
-        raise DataError(f"num_it={num_it!r} is not a whole number from 1 up")
+        raise DataError(f"num_it must be a whole number from 1 up, got {num_it!r}")
     with _restored(self), _no_files(self):
         return Learner.lr_find(self, start_lr, end_lr, num_it, stop_div, show_plot, suggest_funcs)
 
 
+# fastai restores weights and optimizer only, and nothing after an error.
 @contextmanager
 def _restored(learn):
-    "Restore what training changes: weights, optimizer, a carried state, random numbers and the order of training."
+    "Restore what training changes: weights, optimizer, state of the model, random numbers and order of training."
     model = unwrap_model(learn.model)
     rng = getattr(learn.dls.train, "rng", None)
     weights = deepcopy(model.state_dict())
     state = getattr(model, "state", None)
-    opt = deepcopy(learn.opt.state_dict()) if learn.opt is not None else None
+    opt_state = deepcopy(learn.opt.state_dict()) if learn.opt is not None else None
     order = rng and rng.getstate()
-    drawn = get_random_states()
+    random_states = get_random_states()
     try:
         yield
     finally:
         model.load_state_dict(weights)
         if state is not None:
             model.state = state
-        if opt is None:
-            learn.opt = None
-        else:
-            learn.opt.load_state_dict(opt)
+        _restore_optimizer(learn, opt_state)
         if rng:
             learn.dls.train.rng.setstate(order)
-        set_random_states(**drawn)
+        set_random_states(**random_states)
+
+
+def _restore_optimizer(learn, opt_state):
+    if opt_state is None:
+        learn.opt = None
+    else:
+        learn.opt.load_state_dict(opt_state)
 
 
 @contextmanager
 def _no_files(learn):
     "Keep fastai's temporary file out of the learner's folder, and `CSVLogger` from writing."
-    cbs, model_dir = learn.cbs, learn.model_dir
+    cbs = learn.cbs
+    model_dir = learn.model_dir
     learn.cbs = cbs.filter(lambda cb: not isinstance(cb, CSVLogger))
     with TemporaryDirectory() as folder:
         learn.model_dir = folder

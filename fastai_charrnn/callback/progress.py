@@ -1,17 +1,32 @@
-"""A bar for a whole run: all epochs in one line, with the time left until the last."""
+"""Progress bars: `RunProgress` for all epochs of a fit, `ClockProgress` for a fit with a time budget.
 
+fastai's `ProgressCallback` has one bar for each epoch, which shows the time left until the end of the epoch.
+"""
+
+import math
 import shutil
 
+from fastai.basics import Callback
 from fastai.callback.progress import ProgressCallback
-from fastprogress.fastprogress import progress_bar
+from fastprogress.fastprogress import master_bar, progress_bar
 
 __all__ = ["RunProgress"]
 
 
-class RunProgress(ProgressCallback):
-    """One bar over all steps of a fit; each epoch's numbers are printed above it.
+class _OneBar(ProgressCallback):
+    "fastai's callback without the bar that it begins and ends with each pass over the data."
 
-    fastai's own bar counts the steps of an epoch, so that its time left is that of the epoch."""
+    def before_epoch(self):
+        "Keep the bar."
+
+    before_train = before_epoch
+    before_validate = before_epoch
+    after_train = before_epoch
+    after_validate = before_epoch
+
+
+class RunProgress(_OneBar):
+    "One bar over all steps of a fit, with the time left until its end. The numbers of each epoch are printed above it."
 
     name = "progress"
 
@@ -33,15 +48,52 @@ class RunProgress(ProgressCallback):
         self.learn.logger = self.old_logger
 
     def _write(self, row):
-        "Print a row of numbers in place of the bar, which the next batch draws anew."
+        "Print a row of numbers over the bar, which the next batch draws again."
         self._clear()
         self.old_logger(row)
 
     def _clear(self):
         print("\r" + " " * (shutil.get_terminal_size().columns - 1), end="\r", flush=True)
 
-    # fastai's bar begins and ends a line at each of these
-    def before_epoch(self):
-        "Keep the one bar."
 
-    before_train = before_validate = after_train = after_validate = before_epoch
+class ClockProgress(_OneBar):
+    "A bar of seconds for `fit_minutes`, and one row of results under it."
+
+    def __init__(
+        self,
+        budget: Callback,  # the `TimeBudget` of the fit
+    ):
+        self.budget = budget
+
+    def before_fit(self):
+        self.mbar = master_bar(range(1))
+        self.mbar.update(0)
+        self.pbar = progress_bar(range(math.ceil(60 * self.budget.minutes)), parent=self.mbar, leave=False)
+        self.pbar.update(0)
+        self.second = 0
+        self.pbar.prefix = ""
+
+    def after_batch(self):
+        second = int(self.budget.elapsed)
+        if second > self.second:
+            self._show(second)
+
+    def after_fit(self):
+        if self.second < self.pbar.total:
+            self._show(math.ceil(self.budget.elapsed))
+
+    def _show(self, second):
+        self.second = min(second, self.pbar.total)
+        self.pbar.comment = f"epoch {self.budget.epochs:.1f}, {float(self.smooth_loss):.4f}"
+        self.pbar.update(self.second)
+
+    def write_row(
+        self,
+        row: dict[str, float],  # what `fit_minutes` returns
+    ):
+        "Write the names and values as a table, and close the bar."
+        shown = {name: f"{value:.6f}" for name, value in row.items() if name not in ("lr", "minutes", "bf16")}
+        shown["epochs"] = f"{row['epochs']:.1f}"
+        for line in (list(shown), list(shown.values())):
+            self.mbar.write(line, table=True)
+        self.mbar.on_iter_end()

@@ -1,7 +1,11 @@
-"""What a model writes while it is trained: `PredictNextCallback` shows it after each epoch, keeps it, and logs it to a file if asked."""
+"""Samples during training: `PredictNextCallback` prints a continuation of each prompt after every epoch.
+
+    learn = char_learner(dls, prompts=["the valu"])
+    learn.fit(2)
+    learn.predict_next_cb.samples[-1].text
+"""
 
 import csv
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,33 +14,33 @@ from fastai.basics import L, noop
 from fastai.callback.progress import ProgressCallback
 from fastai.torch_core import rank_distrib
 
-from .._utils import is_count
+from .._utils import atomic_path, is_count
 from ..errors import DataError
 from ..generation.options import GenerationConfig
 from ..generation.text import check_request, continue_texts
 from .core import TrainEpochCallback
 
-__all__ = ["PredictNextCallback", "Sample"]
+__all__ = ["PredictNextCallback"]
 
 
 class Sample(NamedTuple):
-    "What a model wrote after an epoch."
+    "A text that was sampled after an epoch."
 
     epoch: int  # counted from 0 in each fit, as fastai does
     prompt: str
     text: str  # prompt and continuation
-    train_loss: float | None = None  # of the epoch, in nats; None where the learner keeps no record of it
-    valid_loss: float | None = None  # likewise; None without validation
+    train_loss: float | None = None  # of the epoch, in nats; None if the learner does not record it
+    valid_loss: float | None = None  # of the epoch, in nats; None without validation
     bits_per_char: float | None = None  # of the continuation, under the model itself
-    seed: int | None = None  # what it was drawn with; None: nothing was drawn
+    seed: int | None = None  # None if nothing was drawn
 
 
 class PredictNextCallback(TrainEpochCallback):
-    """Show how the model continues `prompts` after each training epoch, and keep it in `samples`.
+    """Continue `prompts` after each epoch of training, print the texts and keep them in `samples`.
 
-    Reachable as `learn.predict_next_cb`, for its default name would hide the method `learn.predict_next`. Quiet under `lr_find`,
-    `validate` and `get_preds`, and on all but the first of several processes; the numbers of training are the same with and without
-    it. Raises `GenerationError` for options without sense when it is made, `UnknownCharError` for prompts before training."""
+    It is `learn.predict_next_cb`, because fastai's name for it would hide the method `learn.predict_next`. Only the first
+    of several processes samples, and nothing is sampled under `lr_find`, `validate` and `get_preds`. Training is the same
+    with and without it. Raises `GenerationError` for invalid options at once, `UnknownCharError` before training."""
 
     order = ProgressCallback.order + 2
     run_valid = False
@@ -44,12 +48,12 @@ class PredictNextCallback(TrainEpochCallback):
 
     def __init__(
         self,
-        prompts: str | Sequence[str] = (),  # texts to continue; none: stay quiet
-        n: int = 40,  # characters to write for each, at most
-        temperature: float = 0.8,  # how the characters are drawn, as in `generate`; 0: greedy, as `predict_next`
-        every: int = 1,  # epochs between two showings
-        fname: str | Path | None = None,  # a CSV file under `learn.path` for all samples so far; None: no file
-        seed: int = 42,  # the same for every epoch, so that only the model changes
+        prompts: str | Sequence[str] = (),  # texts to continue; without any, the callback does nothing
+        n: int = 40,  # largest number of new characters
+        temperature: float = 0.8,  # 0 is greedy, as `predict_next`
+        every: int = 1,  # sample after every so many epochs
+        fname: str | Path | None = None,  # CSV file in `learn.path` for all samples; None: no file
+        seed: int = 42,  # used in every epoch, so that only the model changes
         return_prompt: bool = True,  # whether texts begin with the prompt
         unk: str = "error",  # characters outside the vocabulary, as in `generate`
         top_k: int | None = None,  # this and the options below: as in `generate`
@@ -61,10 +65,17 @@ class PredictNextCallback(TrainEpochCallback):
         beam: int | None = None,
     ):
         if not is_count(every):
-            raise DataError(f"every={every!r} is not a whole number of epochs from 1 up")
-        drawn_with = None if beam else seed
+            raise DataError(f"every must be a whole number of epochs from 1 up, got {every!r}")
         self.options = GenerationConfig(
-            temperature, top_k, top_p, min_p, repetition_penalty, stop, drawn_with, num, beam
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+            stop=stop,
+            seed=None if beam else seed,
+            num=num,
+            beam=beam,
         )
         self.prompts = L(prompts)
         self.n = n
@@ -79,35 +90,36 @@ class PredictNextCallback(TrainEpochCallback):
             self.check()
 
     def check(self):
-        "Raise `UnknownCharError` or `GenerationError` now rather than after an epoch."
+        "Raise `UnknownCharError` or `GenerationError` now, not after the first epoch."
         check_request(self.learn, self.prompts, self.n, self.options, self.unk)
 
     def trained_epoch(self):
         "Continue every prompt."
-        if (self.epoch + 1) % self.every or not len(self.prompts) or rank_distrib():
+        is_due = (self.epoch + 1) % self.every == 0
+        if not is_due or not len(self.prompts) or rank_distrib():
             return
         texts, _ = continue_texts(self.learn, self.prompts, self.n, self.options, self.return_prompt, self.unk)
         losses = self._losses()
         new = [Sample(self.epoch, o.prompt, o.text, *losses, o.bits_per_char, o.seed) for o in texts]
         self.samples += new
         if self.fname is not None:
-            self._log()
-        if self.learn.logger is not noop:  # printed, for in notebooks the bar's own `write` is lost with the next row
-            for s in new:
-                print(f"  {s.text!r}")
+            self._write_file()
+        if self.learn.logger is not noop:
+            # not with the bar's own `write`: in notebooks the next row of the table replaces it
+            for sample in new:
+                print(f"  {sample.text!r}")
 
     def _losses(self):
-        "The epoch's losses by name, from fastai's record."
+        "The training and validation loss of the epoch; None for what fastai did not record."
         if not hasattr(self.learn, "recorder"):
             return None, None
-        named = dict(zip(self.learn.recorder.metric_names[1:], self.learn.final_record))
-        return tuple(None if named.get(k) is None else float(named[k]) for k in ("train_loss", "valid_loss"))
+        record = dict(zip(self.learn.recorder.metric_names[1:], self.learn.final_record))
+        losses = record.get("train_loss"), record.get("valid_loss")
+        return tuple(None if loss is None else float(loss) for loss in losses)
 
-    def _log(self):
-        "All samples, written beside the file and renamed: the file is whole at any moment."
+    def _write_file(self):
+        "Write all samples. Readers find a complete file at any time."
         path = Path(self.learn.path) / self.fname
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        with part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as f:
+        with atomic_path(path) as part, part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as f:
             csv.writer(f).writerows([Sample._fields, *self.samples])
-        os.replace(part, path)

@@ -6,13 +6,13 @@ A loader takes part through `part`, its rank and the number of ranks: see `Windo
 from collections.abc import Iterator, Sequence
 
 import torch
-import torch.distributed as dist
 from fastai.basics import TfmdDL, apply, to_cpu
 from torch import Tensor
 
 from ..errors import DistribError
+from .collectives import all_gather, broadcast_object
 
-__all__ = ["shard_indices", "sync_indices", "gather_batch", "from_rank_0"]
+__all__ = ["shard_indices", "sync_indices", "gather_batch"]
 
 
 def shard_indices(
@@ -62,7 +62,7 @@ def sync_indices(
             f"{type(dl).__name__} yields items without end, which cannot be divided among {world} processes; "
             "train it in one process"
         )
-    return from_rank_0(idxs)
+    return broadcast_object(idxs)
 
 
 def gather_batch(
@@ -82,28 +82,15 @@ def gather_batch(
         x = x.detach()
         if world == 1 or x.ndim == 0:
             return x
-        return _concatenate_ranks(x if counted else x[:0], world)
+        return _concatenate_ranks(x if counted else x[:0])
 
     b = apply(gather, b)
     return to_cpu(b) if cpu else b
 
 
-def _concatenate_ranks(x, world):
+def _concatenate_ranks(x):
     "The rows of all ranks, whose numbers may differ. `all_gather` needs equal shapes, so rows are padded and cut."
-    sizes = [torch.zeros(1, dtype=torch.int64, device=x.device) for _ in range(world)]
-    dist.all_gather(sizes, torch.tensor([len(x)], device=x.device))
-    n_rows = [int(size) for size in sizes]
+    n_rows = [int(n) for n in all_gather(torch.tensor([len(x)], device=x.device))]
     padded = x.new_zeros(max(n_rows), *x.shape[1:])
     padded[: len(x)] = x
-    parts = [torch.empty_like(padded) for _ in n_rows]
-    dist.all_gather(parts, padded)
-    return torch.cat([part[:n] for part, n in zip(parts, n_rows)])
-
-
-def from_rank_0(
-    value: object,  # any object that can be pickled
-) -> object:  # the value of rank 0
-    "Return the value of rank 0 on all ranks."
-    box = [value]
-    dist.broadcast_object_list(box, 0)
-    return box[0]
+    return torch.cat([part[:n] for part, n in zip(all_gather(padded), n_rows)])

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import torch
 
-from ..callback.time_budget import fast_bf16, time_product
+from ..callback.fp16 import fast_bf16, time_product
 from ..data.loaders import CharDataLoaders
 from ..errors import DataError
 from ..learner import CharLearner, char_learner

@@ -1,6 +1,7 @@
-"""What a process does in `test_distrib.py`. torchrun starts this file with a job's name and a folder; what a rank found is left there as <job>-<rank>.pt.
+"""The jobs that the distributed tests run in each process: python distrib_job.py JOB FOLDER [arguments of the job]
 
-JOB_DEVICE says where the data are ("cpu")."""
+Each rank saves its results as FOLDER/JOB-RANK.pt. JOB_DEVICE is the device of the data ("cpu" by default).
+"""
 
 import os
 import signal
@@ -24,7 +25,7 @@ from fastai_charrnn.all import (
     python_reference,
     save_model,
 )
-from fastai_charrnn.callback.distributed import ShardedTrainer
+from fastai_charrnn.callback.sharded_trainer import ShardedTrainer
 from fastai_charrnn.data.window_dl import WindowDL
 from fastai_charrnn.errors import DistribError
 
@@ -37,150 +38,186 @@ class WeightedWindows(WeightedDL, WindowDL):
     "Windows drawn by weight, with NumPy's global generator."
 
 
-def data(path, size=6_000, n=8, **kw):
-    "Alike in every process but for `bs`: all ranks together have the batches of one process."
+def make_dls(path, size=6_000, seq_len=8, **kwargs):
+    "Loaders whose batch sizes, added over all ranks, are those of one process."
     return CharDataLoaders.from_text(
         python_reference()[:size],
-        seq_len=n,
+        seq_len=seq_len,
         bs=256 // WORLD,
         val_bs=500 // WORLD,
         valid="tail",
         valid_pct=0.2,
         device=DEVICE,
         path=path,
-        **kw,
+        **kwargs,
     )
 
 
-def learner(path, arch="rnn", seed=3, metrics=None, size=6_000, **kw):
-    return char_learner(
-        data(path, size, 3 if arch == "char3" else 8, **kw), arch, n_hid=32, emb_sz=16, seed=seed, metrics=metrics
-    )
+def make_learner(path, arch="rnn", seed=3, metrics=None, size=6_000, **kwargs):
+    dls = make_dls(path, size, 3 if arch == "char3" else 8, **kwargs)
+    return char_learner(dls, arch, n_hid=32, emb_sz=16, seed=seed, metrics=metrics)
 
 
 def weights(learn):
     return torch.cat([p.detach().flatten().clone() for p in learn.model.parameters()])
 
 
-def fitted(learn, epochs=2, **kw):
-    "Losses batch by batch, the epochs' numbers, and the weights."
+def train(learn, epochs=2, **kwargs):
+    "Losses of the batches, numbers of the epochs, and the trained weights."
     with learn.no_bar(), learn.no_logging(), learn.distrib_ctx():
-        learn.fit(epochs, 5e-3, **kw)
-    return dict(
-        losses=torch.stack(learn.recorder.losses),
-        epochs=torch.tensor([[v for v in o if not isinstance(v, str)] for o in learn.recorder.values]),
-        weights=weights(learn),
-    )
+        learn.fit(epochs, 5e-3, **kwargs)
+    epoch_numbers = [[v for v in row if not isinstance(v, str)] for row in learn.recorder.values]
+    return {
+        "losses": torch.stack(learn.recorder.losses),
+        "epochs": torch.tensor(epoch_numbers),
+        "weights": weights(learn),
+    }
 
 
 def curves(path):
-    "Fits whose numbers are those of one process."
-    out = {arch: fitted(learner(path, arch), 1) for arch in ("char3", "concat", "gru", "lstm")}
-    out["rnn"] = fitted(learner(path))
-    out["streams"] = fitted(learner(path, "lstm", target="every", stateful=True, shift=True))
-    out["chunks"] = fitted(learner(path, "gru", target="every"))
-    one = learner(
-        path, size=5_132, metrics=[accuracy, F1Score(average="micro")]
-    )  # 4,097 windows train: the last batch of an epoch is one window, and rank 1 has none of it
-    one.recorder.train_metrics = True
-    out["a last batch of one"] = fitted(one)
-    whole = learner(path)
-    whole.dls.train.drop_last = True
-    out["without the smaller batch"] = fitted(whole)
-    out["accumulated"] = fitted(learner(path), cbs=GradientAccumulation(512 // WORLD))
-    summed = learner(path)
+    "Fits that must give the numbers of one process."
+    out = {arch: train(make_learner(path, arch), 1) for arch in ("char3", "concat", "gru", "lstm")}
+    out["rnn"] = train(make_learner(path))
+    out["streams"] = train(make_learner(path, "lstm", target="every", stateful=True, shift=True))
+    out["chunks"] = train(make_learner(path, "gru", target="every"))
+    # 4,097 training windows: the last batch of an epoch is one window, and rank 1 has no row of it
+    one_left = make_learner(path, size=5_132, metrics=[accuracy, F1Score(average="micro")])
+    one_left.recorder.train_metrics = True
+    out["a last batch of one"] = train(one_left)
+    out["windows"] = len(one_left.dls.train_ds)
+    drop_last = make_learner(path)
+    drop_last.dls.train.drop_last = True
+    out["without the smaller batch"] = train(drop_last)
+    out["accumulated"] = train(make_learner(path), cbs=GradientAccumulation(512 // WORLD))
+    summed = make_learner(path)
     summed.loss_func.reduction = "sum"
-    out["summed losses"] = fitted(summed, 1, wd=0.0)
-    return out | dict(windows=len(one.dls.train_ds))
-
-
-def predictions(path):
-    "What is asked of a model without training it."
-    learn = learner(path, metrics=[accuracy, F1Score(average="micro")])
-    with learn.no_bar(), learn.distrib_ctx():
-        probs, targs, losses = learn.get_preds(with_loss=True)
-        out = dict(
-            validate=torch.tensor(learn.validate()),
-            probs=probs,
-            targs=targs,
-            losses=losses,
-            evaluate=torch.tensor(list(learn.evaluate(python_reference()[:3_001]).values())),
-        )
-        found = learn.lr_find(show_plot=False, num_it=20)
-    out |= dict(found=torch.tensor(found.descent), after=weights(learn), inside=len(learn.dls.train))
-    out["alone"] = torch.tensor(learn.validate())  # each process for itself: no other is waited for
+    out["summed losses"] = train(summed, 1, wd=0.0)
     return out
 
 
-def manners(path):
-    "Seeds, files, errors."
+def predictions(path):
+    "Everything that uses a model without training it."
+    learn = make_learner(path, metrics=[accuracy, F1Score(average="micro")])
+    with learn.no_bar(), learn.distrib_ctx():
+        probs, targs, losses = learn.get_preds(with_loss=True)
+        out = {"probs": probs, "targs": targs, "losses": losses}
+        out["validate"] = torch.tensor(learn.validate())
+        out["evaluate"] = torch.tensor(list(learn.evaluate(python_reference()[:3_001]).values()))
+        found = learn.lr_find(show_plot=False, num_it=20)
+    out["lr_find"] = torch.tensor(found.descent)
+    out["weights after lr_find"] = weights(learn)
+    out["batches after the context"] = len(learn.dls.train)
+    # outside the context no process waits for another
+    out["validate after the context"] = torch.tensor(learn.validate())
+    return out
+
+
+def seeds_and_files(path):
+    "An unseeded fit with callbacks that write, an order that only rank 0 draws, and ranks that do not fit each other."
     torch.manual_seed(RANK)
-    out, free = {}, learner(path, seed=None)
-    free.dls.train.seed(100 + RANK)
-    said = PredictNextCallback(["the"], n=5, fname="said.csv")
-    free.remove_cb(free.predict_next_cb)
-    row = fitted(free, 2, cbs=[CSVLogger(), SaveModelCallback(), said])
-    out["unseeded"] = row | dict(own=torch.rand(1))
-    free.save(f"saved-{RANK}")
-    save_model(free, path / f"model-{RANK}")
-    out["samples"] = len(said.samples)
-    drawn = learner(path)
+    return {**_unseeded(path), "drawn by rank 0": _drawn(path), "errors": _misfits(path)}
+
+
+def _unseeded(path):
+    learn = make_learner(path, seed=None)
+    learn.dls.train.seed(100 + RANK)
+    learn.remove_cb(learn.predict_next_cb)
+    samples = PredictNextCallback(["the"], n=5, fname="samples.csv")
+    numbers = train(learn, 2, cbs=[CSVLogger(), SaveModelCallback(), samples])
+    numbers["random"] = torch.rand(1)
+    learn.save(f"saved-{RANK}")
+    save_model(learn, path / f"model-{RANK}")
+    return {"unseeded": numbers, "samples": len(samples.samples)}
+
+
+def _drawn(path):
+    learn = make_learner(path)
     np.random.seed(RANK)
-    drawn.dls.loaders[0] = WeightedWindows(
-        drawn.dls.train_ds, bs=256 // WORLD, shuffle=True, wgts=np.ones(len(drawn.dls.train_ds)), device=DEVICE
-    )
-    out["drawn by rank 0"] = fitted(drawn, 1)
+    ds = learn.dls.train_ds
+    learn.dls.loaders[0] = WeightedWindows(ds, bs=256 // WORLD, shuffle=True, wgts=np.ones(len(ds)), device=DEVICE)
+    return train(learn, 1)
+
+
+def _misfits(path):
+    "The error messages by case."
+    foreign = make_learner(path)
+    foreign.dls.loaders[1] = DataLoader(list(range(50)), bs=2)
     errors = {}
-    for name, learn in dict(text=learner(path, size=6_000 + RANK), foreign=learner(path)).items():
-        if name == "foreign":
-            learn.dls.loaders[1] = DataLoader(list(range(50)), bs=2)
+    for name, learn in {"text": make_learner(path, size=6_000 + RANK), "foreign": foreign}.items():
         try:
             with learn.distrib_ctx():
                 pass
         except DistribError as e:
             errors[name] = str(e)
-    return out | dict(errors=errors)
+    return errors
 
 
-def lost(path):
-    "Rank 1 is killed, or hangs, in the middle of an epoch."
+class LoseRank1(Callback):
+    "End or stop the process of rank 1 in the middle of an epoch, or before rank 0 loads weights."
 
-    class End(Callback):
-        order = 20
+    order = 20
 
-        def before_batch(self):
-            if RANK == 1 and self.training and self.iter == 5:
-                os.kill(os.getpid(), signal.SIGKILL if sys.argv[3] == "killed" else signal.SIGSTOP)
+    def __init__(self, event, sig):
+        self.event = event
+        self.sig = sig
 
-    learn = learner(path)
-    with learn.no_bar(), learn.no_logging(), learn.distrib_ctx(timeout=float(sys.argv[4])):
-        learn.fit(100, 5e-3, cbs=End())
+    def before_batch(self):
+        if self.event == "batch" and self.training and self.iter == 5:
+            self._lose()
+
+    def after_fit(self):
+        if self.event == "load":
+            self._lose()
+            self.learn.load("initial")
+
+    def _lose(self):
+        if RANK == 1:
+            os.kill(os.getpid(), self.sig)
 
 
-def found(path):
-    "All that ends well, in one start."
+def lost(path, event, signal_name, timeout):
+    "Rank 1 gets a signal."
+    learn = make_learner(path)
+    learn.save("initial")
+    with learn.no_bar(), learn.no_logging(), learn.distrib_ctx(timeout=float(timeout)):
+        learn.fit(100 if event == "batch" else 1, 5e-3, cbs=LoseRank1(event, getattr(signal, signal_name)))
+
+
+def equal_jobs(path):
+    "All jobs whose results one process and two must agree on, so that the processes start only once."
     out = {}
-    for job in (curves, predictions, manners):
-        (folder := path / job.__name__).mkdir(exist_ok=True)
+    for job in (curves, predictions, seeds_and_files):
+        folder = path / job.__name__
+        folder.mkdir(exist_ok=True)
         out[job.__name__] = job(folder)
     return out
 
 
 def group_of_one(path):
-    "A group of one, through which all goes that goes through larger ones, beside no group."
-    plain, grouped = learner(path), learner(path)
-    out = dict(plain=fitted(plain))
+    "A fit in a group of one process, and one without a group."
+    plain = make_learner(path)
+    grouped = make_learner(path)
+    out = {"plain": train(plain)}
     dist.init_process_group("nccl" if DEVICE == "cuda" else "gloo")
     grouped.model.to(DEVICE)
     grouped.add_cb(ShardedTrainer())
     grouped.distributed_trainer.attach()
-    return out | dict(grouped=fitted(grouped), backend=dist.get_backend(), valid=grouped.validate()[0])
+    out["grouped"] = train(grouped)
+    out["backend"] = dist.get_backend()
+    out["valid"] = grouped.validate()[0]
+    return out
+
+
+def main(job, folder, *args):
+    folder = Path(folder)
+    if DEVICE == "cuda":
+        # TF32 rounds differently for batches of other sizes
+        torch.backends.cudnn.allow_tf32 = False
+        if WORLD > torch.cuda.device_count():
+            # nccl refuses two ranks on one GPU
+            dist.init_process_group("gloo")
+    torch.save(globals()[job](folder, *args), folder / f"{job}-{RANK}.pt")
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[2])
-    if DEVICE == "cuda":
-        torch.backends.cudnn.allow_tf32 = False  # which rounds otherwise for other sizes of batches
-        if WORLD > torch.cuda.device_count():
-            dist.init_process_group("gloo")  # nccl refuses two ranks on one GPU
-    torch.save(globals()[sys.argv[1]](folder), folder / f"{sys.argv[1]}-{RANK}.pt")
+    main(*sys.argv[1:])

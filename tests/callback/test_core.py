@@ -142,7 +142,7 @@ def test_a_stopped_fit_leaves_the_learner_usable(learn):
 def test_weights_that_are_nan_from_before_are_named(learn):
     with torch.no_grad():
         next(learn.model.parameters()).fill_(float("nan"))
-    with learn.no_bar(), pytest.raises(TrainingError, match="the weights hold NaN or infinity from before"):
+    with learn.no_bar(), pytest.raises(TrainingError, match="the weights were NaN or infinite before training"):
         learn.fit(1, 1e-3)
 
 
