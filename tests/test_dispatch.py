@@ -1,4 +1,4 @@
-"""What training saves of fastai's own work, and that nothing is lost by it: events reach whoever handles them, smoothed losses are the same."""
+"""Events reach every callback that handles them, as with fastai's own dispatch, and smoothed losses equal fastai's."""
 
 import pytest
 from fastai.basics import Callback, Learner
@@ -8,64 +8,72 @@ from fastai.learner import AvgSmoothLoss
 from fastai_charrnn.all import SmoothLoss, char_learner
 
 
-class Heard(Callback):
-    "Hears some events as fastai offers them: a method, a function given to `__init__`, and all by `__call__`."
+class Recording(Callback):
+    "Handles some events by a method, and others by a function passed to `__init__`."
 
     order = 70
 
-    def __init__(self, **kw):
-        super().__init__(**kw)
-        self.heard = []
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.events = []
 
     def before_batch(self):
-        self.heard.append("before_batch")
+        self.events.append("before_batch")
 
     def after_fit(self):
-        self.heard.append("after_fit")
+        self.events.append("after_fit")
 
 
-class HearsAll(Callback):
+class RecordingAll(Callback):
+    "Handles all events by `__call__`."
+
     def __init__(self):
-        self.all = []
+        self.events = []
 
     def __call__(self, event_name):
-        self.all.append(event_name)
+        self.events.append(event_name)
 
 
-def test_events_reach_whoever_handles_them_as_with_fastais_own_dispatch(dls):
-    heard = []
-    for dispatch in (None, Learner._call_one):
-        learn = char_learner(
-            dls,
-            n_hid=8,
-            seed=0,
-            cbs=[Heard(after_step=lambda self: self.heard.append("after_step")), HearsAll(), TerminateOnNaNCallback()],
-        )
-        if dispatch:
-            learn._call_one = dispatch.__get__(learn)
-        with learn.no_bar(), learn.no_logging(), learn.added_cbs(ShortEpochCallback(0.1)):
-            learn.fit(1, 1e-3)
-        heard.append((learn.heard.heard, learn.hears_all.all, learn.training_log.rows, learn.predict_next_cb.run))
-    assert (
-        heard[0] == heard[1]
-        and heard[0][0][:2] == ["before_batch", "after_step"]
-        and heard[0][1].count("after_batch") > 5
-    )
+def _events(dls, dispatch=None):
+    "What two callbacks have recorded, and what the learner has."
+    recording = Recording(after_step=lambda self: self.events.append("after_step"))
+    recording_all = RecordingAll()
+    learn = char_learner(dls, n_hid=8, seed=0, cbs=[recording, recording_all, TerminateOnNaNCallback()])
+    if dispatch:
+        learn._call_one = dispatch.__get__(learn)
+    with learn.no_bar(), learn.no_logging(), learn.added_cbs(ShortEpochCallback(0.1)):
+        learn.fit(1, 1e-3)
+    return {
+        "some": recording.events,
+        "all": recording_all.events,
+        "log": learn.training_log.rows,
+        "run": learn.predict_next_cb.run,
+    }
+
+
+def test_events_reach_every_callback_that_handles_them(dls):
+    events = _events(dls)
+    assert events == _events(dls, Learner._call_one)
+    assert events["some"][:2] == ["before_batch", "after_step"]
+    assert events["all"].count("after_batch") > 5
+
+
+def test_an_unknown_event_raises(learn):
     with pytest.raises(Exception, match="missing after_lunch"):
         learn("after_lunch")
 
 
-def test_smoothed_losses_are_fastais(dls):
-    losses = []
-    for cls in (SmoothLoss, AvgSmoothLoss):
-        learn = char_learner(dls, n_hid=8, seed=0)
-        assert isinstance(learn.recorder.smooth_loss, SmoothLoss)
-        learn.recorder.smooth_loss = cls()
-        with learn.no_bar(), learn.no_logging():
-            learn.fit(2, 1e-3)
-        losses.append(learn.recorder.losses)
-    assert (
-        len(losses[0]) == 2 * len(dls.train)
-        and losses[0] == losses[1]
-        and all(o.device.type == "cpu" for o in losses[0])
-    )
+def _smoothed_losses(dls, metric):
+    learn = char_learner(dls, n_hid=8, seed=0)
+    assert isinstance(learn.recorder.smooth_loss, SmoothLoss)
+    learn.recorder.smooth_loss = metric
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(2, 1e-3)
+    return learn.recorder.losses
+
+
+def test_smoothed_losses_equal_fastais(dls):
+    losses = _smoothed_losses(dls, SmoothLoss())
+    assert losses == _smoothed_losses(dls, AvgSmoothLoss())
+    assert len(losses) == 2 * len(dls.train)
+    assert all(loss.device.type == "cpu" for loss in losses)

@@ -51,9 +51,9 @@ class TrainEpochCallback(Callback):
 class FiniteLoss(Callback):
     """Stop training at the first loss that is NaN or infinite, before the optimizer uses it.
 
-    It cancels the fit, and `CharLearner.fit` then raises `error`, a `TrainingError` with the step and its learning rate.
-    On a GPU it reads the loss every 50 steps, because reading it makes the CPU wait. It does nothing under `lr_find`,
-    whose purpose is to find rates that diverge."""
+    It cancels the fit, and `CharLearner.fit` then raises `error`, a `TrainingError` with the step and the learning
+    rate. On a GPU it reads the loss every 50 steps, because reading it makes the CPU wait. It does nothing under
+    `lr_find`, which has to reach rates that diverge."""
 
     order = Recorder.order + 10
     gpu_steps = 50

@@ -3,6 +3,8 @@
     learn = char_learner(dls, prompts=["the valu"])
     learn.fit(2)
     learn.predict_next_cb.samples[-1].text
+
+Each sample is kept with the losses of its epoch, and written to a CSV file if you pass `fname`.
 """
 
 import csv
@@ -38,9 +40,10 @@ class Sample(NamedTuple):
 class PredictNextCallback(TrainEpochCallback):
     """Continue `prompts` after each epoch of training, print the texts and keep them in `samples`.
 
-    It is `learn.predict_next_cb`, because fastai's name for it would hide the method `learn.predict_next`. Only the first
-    of several processes samples, and nothing is sampled under `lr_find`, `validate` and `get_preds`. Training is the same
-    with and without it. Raises `GenerationError` for invalid options at once, `UnknownCharError` before training."""
+    It is `learn.predict_next_cb`, because fastai's name for it would hide the method `learn.predict_next`. Only the
+    first of several processes samples, and nothing is sampled under `lr_find`, `validate` and `get_preds`. Training is
+    the same with and without it. Raises `GenerationError` for invalid options at once, `UnknownCharError` before
+    training."""
 
     order = ProgressCallback.order + 2
     run_valid = False

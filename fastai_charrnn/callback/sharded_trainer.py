@@ -26,7 +26,7 @@ __all__ = ["ShardedTrainer"]
 class ShardedTrainer(Callback):
     """Shard the loaders, average the gradients, and sum losses and metrics over all ranks.
 
-    `distrib_ctx` adds it under the name of fastai's `DistributedTrainer`. It wraps neither the model nor the loaders."""
+    `distrib_ctx` adds it under the name of fastai's `DistributedTrainer`. It wraps neither model nor loaders."""
 
     order = 11  # after mixed precision, before all callbacks that report
     name = "distributed_trainer"

@@ -1,4 +1,4 @@
-"""Several processes train as one: every window once, equal numbers, and only rank 0 writes. Real processes over gloo."""
+"""Several processes train as one: each window is used once, numbers are equal, only rank 0 writes. Real processes."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Mixed precision trains to nearly the same numbers on a CPU, says where it cannot; torch.compile changes no number."""
+"""Mixed precision trains to nearly equal numbers, or raises a typed error; torch.compile changes no number."""
 
 import shutil
 import warnings
@@ -34,40 +34,42 @@ def fit(learn, lr=5e-3):
 
 
 @pytest.mark.parametrize("arch", list_archs())
-def test_gradients_in_bf16_are_nearly_those_in_32_bits(small, arch):
+def test_gradients_in_bf16_are_close_to_those_in_32_bits(small, arch):
     learn = build(small, arch, n_hid=64)
     x, y = learn.dls.train_ds.batch(torch.arange(512))
-    (out, g) = gradients(learn, x, y)
-    (out16, g16) = gradients(learn, x, y, torch.bfloat16)
-    assert (
-        out16.dtype == g16.dtype == torch.float32
-        and 0 < (g - g16).norm() < 0.02 * g.norm()
-        and (out - out16).abs().max() < 0.05
-    )
+    out, g = gradients(learn, x, y)
+    out16, g16 = gradients(learn, x, y, torch.bfloat16)
+    assert out16.dtype == g16.dtype == torch.float32
+    assert 0 < (g - g16).norm() < 0.02 * g.norm()
+    assert (out - out16).abs().max() < 0.05
 
 
 @pytest.mark.parametrize("arch", list_archs())
 def test_to_bf16_trains_on_a_cpu_and_to_fp32_ends_it(small, arch, tmp_path):
-    learn, plain = build(small, arch), build(small, arch)
+    learn = build(small, arch)
+    plain = build(small, arch)
     with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)  # fastai's would warn, and compute in 32 bits
+        # fastai's callback would warn, and compute in 32 bits
+        warnings.simplefilter("error", UserWarning)
         assert learn.to_bf16() is learn
         losses = fit(learn)
     exact = fit(plain)
     assert not torch.equal(losses, exact)
     torch.testing.assert_close(losses, exact, atol=0.02, rtol=0)
-    assert all(p.dtype == torch.float32 for p in learn.model.parameters()) and learn.validate()[0] == pytest.approx(
-        plain.validate()[0], abs=0.03
-    )
+    assert all(p.dtype == torch.float32 for p in learn.model.parameters())
+    assert learn.validate()[0] == pytest.approx(plain.validate()[0], abs=0.03)
     learn.path = tmp_path
     learn.export()
     assert not hasattr(load_learner(tmp_path / "export.pkl"), "mixed_precision")
-    assert not hasattr(learn.to_fp32(), "mixed_precision") and fit(learn).isfinite().all()
+    assert not hasattr(learn.to_fp32(), "mixed_precision")
+    assert fit(learn).isfinite().all()
 
 
 @pytest.mark.parametrize("arch", [o for o in list_archs() if o != "hawk"])  # which scans in 32 bits
 def test_autocast_reaches_the_recurrence(small, arch):
-    "What goes into a recurrence names its arithmetic: a bias added in 32 bits would leave autocast without effect where most of the work is."
+    """The table is the input of the recurrence, where most of the work is, and its dtype decides.
+
+    A bias added in 32 bits would give a table in 32 bits."""
     model = build(small, arch).model
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert model.table().dtype == torch.bfloat16
@@ -94,10 +96,9 @@ def test_mixed_precision_trains_on_a_gpu(small, arch, mode):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs g++ on a CPU")
-@pytest.mark.parametrize(
-    "arch,backend", [*((a, "aot_eager") for a in list_archs()), ("loop", "inductor")]
-)  # generating code takes too long to do it for all
-def test_a_compiled_model_has_the_same_outputs_gradients_and_training(small, arch, backend):
+# inductor generates code, which takes too long for all architectures
+@pytest.mark.parametrize("arch,backend", [*((a, "aot_eager") for a in list_archs()), ("loop", "inductor")])
+def test_a_compiled_model_has_equal_outputs_gradients_and_training(small, arch, backend):
     learn, plain = (build(small, arch, 2_000, n_hid=16, emb_sz=8) for _ in range(2))
     learn.model = torch.compile(learn.model, backend=backend)
     x, y = plain.dls.train_ds.batch(torch.arange(256))

@@ -1,4 +1,4 @@
-"""`lr_find` suggests a rate that trains well, and changes nothing: weights, optimizer, random numbers, order, files."""
+"""`lr_find` suggests a rate that trains well, and changes no weights, optimizer, random numbers, order or files."""
 
 import random
 
@@ -40,35 +40,39 @@ def _weights(learn):
     return torch.cat([p.detach().flatten().clone() for p in learn.model.parameters()])
 
 
-# what it suggests
+# the suggestion
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_it_suggests_a_rate_under_the_name_of_its_rule(small, mode):
+def test_the_suggestion_has_the_name_of_the_rule(small, mode):
     found = _found(_learner(small, mode))
-    assert found._fields == ("descent",) and 1e-3 < found.descent < 0.3
+    assert found._fields == ("descent",)
+    assert 1e-3 < found.descent < 0.3
 
 
-def test_other_rules_can_be_asked_for_beside_it(small):
+def test_several_rules_suggest_a_rate_each(small):
     learn = _learner(small)
     found = _found(learn, suggest_funcs=(descent, valley))
-    assert found._fields == ("descent", "valley") and found.valley != found.descent
+    assert found._fields == ("descent", "valley")
+    assert found.valley != found.descent
     assert _found(learn, suggest_funcs=None) is None
 
 
 def test_the_plot_shows_the_suggestion(small):
     plt.close("all")
     found = _found(_learner(small), show_plot=True)
-    (_, point) = plt.gca().lines
-    legend = plt.gca().get_legend()
-    assert point.get_xdata()[0] == pytest.approx(found.descent) and legend.get_texts()[0].get_text() == "descent"
+    _, point = plt.gca().lines
+    (label,) = plt.gca().get_legend().get_texts()
+    assert point.get_xdata()[0] == pytest.approx(found.descent)
+    assert label.get_text() == "descent"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["windows", "streams"])
 def test_training_at_the_suggestion_is_about_as_good_as_at_the_best_of_a_grid(small, mode):
     def loss(lr):
-        return _fit(_learner(small, mode, arch="rnn"), lr, 3)[-1]["valid_loss"]
+        rows = _fit(_learner(small, mode, arch="rnn"), lr, 3)
+        return rows[-1]["valid_loss"]
 
     found = _found(_learner(small, mode, arch="rnn"), suggest_funcs=(descent, valley))
     best = min(loss(lr) for lr in (1e-3, 4e-3, 1.6e-2, 6.4e-2))
@@ -82,7 +86,7 @@ def test_the_rule_is_the_first_rate_with_seven_tenths_of_the_fall():
     assert descent(lrs, losses, 7, share=0.9)[0] == pytest.approx(1e-2)
 
 
-def test_the_rule_bears_curves_without_a_fall():
+def test_a_curve_without_a_fall_gives_the_first_rate():
     lrs = torch.logspace(-6, 0, 7)
     assert descent(lrs, torch.full((7,), 4.0), 7)[0] == lrs[0]
     assert descent(lrs, torch.arange(7.0), 7)[0] == lrs[0]
@@ -90,14 +94,15 @@ def test_the_rule_bears_curves_without_a_fall():
         descent(lrs[:0], lrs[:0], 7)
 
 
-# what it leaves as it was
+# what it restores
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("fitted", [False, True], ids=["new", "fitted"])
 def test_a_fit_after_it_equals_a_fit_without_it(small, mode, fitted):
-    "Dropout draws from the global random state, windows and shifted streams from the loader's."
-    plain, tried = _learner(small, mode), _learner(small, mode)
+    "Dropout draws from the global random state, windows and shifted streams from that of the loader."
+    plain = _learner(small, mode)
+    tried = _learner(small, mode)
     for learn in (plain, tried):
         torch.manual_seed(1)
         if fitted:
@@ -105,10 +110,11 @@ def test_a_fit_after_it_equals_a_fit_without_it(small, mode, fitted):
         if learn is tried:
             _found(learn)
         _fit(learn)
-    assert torch.equal(_weights(plain), _weights(tried)) and plain.training_log.rows == tried.training_log.rows
+    assert torch.equal(_weights(plain), _weights(tried))
+    assert plain.training_log.rows == tried.training_log.rows
 
 
-def test_random_numbers_are_drawn_as_without_it(small):
+def test_random_numbers_are_equal_with_and_without_it(small):
     learn = _learner(small)
 
     def draw():
@@ -135,11 +141,9 @@ def test_the_optimizer_of_the_best_recipe_is_restored(small):
     before = moments()
     lr = learn.opt.hypers[-1]["lr"]
     assert 1e-4 < _found(learn).descent < 1
-    assert (
-        len(before) > 3
-        and all(torch.equal(a, b) for a, b in zip(before, moments(), strict=True))
-        and learn.opt.hypers[-1]["lr"] == lr
-    )
+    assert len(before) > 3
+    assert all(torch.equal(a, b) for a, b in zip(before, moments(), strict=True))
+    assert learn.opt.hypers[-1]["lr"] == lr
 
 
 def test_everything_is_restored_after_an_error(small):
@@ -152,29 +156,34 @@ def test_everything_is_restored_after_an_error(small):
 
     with pytest.raises(ArithmeticError):
         _found(learn, suggest_funcs=fails)
-    assert torch.equal(before, _weights(learn)) and order == learn.dls.train.rng.getstate() and learn.opt is None
+    assert torch.equal(before, _weights(learn))
+    assert order == learn.dls.train.rng.getstate()
+    assert learn.opt is None
 
 
 def test_it_leaves_no_file_and_prints_no_sample(small, tmp_path, monkeypatch, capsys):
-    (here := tmp_path / "here").mkdir()
-    (own := tmp_path / "own").mkdir()
-    monkeypatch.chdir(here)
-    learn = _learner(small, path=own, prompts=["the"], cbs=CSVLogger())
+    (cwd := tmp_path / "cwd").mkdir()
+    (path := tmp_path / "path").mkdir()
+    monkeypatch.chdir(cwd)
+    learn = _learner(small, path=path, prompts=["the"], cbs=CSVLogger())
     _found(learn, num_it=30)
-    assert sorted(tmp_path.rglob("*")) == [here, own]
-    assert learn.training_log.rows == [] and "the" not in capsys.readouterr().out
+    assert sorted(tmp_path.rglob("*")) == [cwd, path]
+    assert learn.training_log.rows == []
+    assert "the" not in capsys.readouterr().out
     _fit(learn)
-    assert len((own / "history.csv").read_text().splitlines()) == 2
+    assert len((path / "history.csv").read_text().splitlines()) == 2
 
 
-# little data, none, and wrong numbers
+# little data, no data, and invalid arguments
 
 
-def test_fewer_batches_than_rates_are_read_again_and_again(small):
+def test_an_epoch_with_fewer_batches_than_rates_is_repeated(small):
     dls = CharDataLoaders.from_text(small[:3_000], bs=512, device="cpu")
     learn = char_learner(dls, n_hid=16, seed=0, prompts=["the"])
-    assert len(dls.train) == 6 and 1e-3 < _found(learn).descent < 1
-    assert learn.training_log.rows == [] and len(learn.recorder.lrs) > 50
+    assert len(dls.train) == 6
+    assert 1e-3 < _found(learn).descent < 1
+    assert learn.training_log.rows == []
+    assert len(learn.recorder.lrs) > 50
 
 
 def test_a_loaded_model_has_no_text_to_try_rates_on(small, tmp_path):
@@ -185,10 +194,10 @@ def test_a_loaded_model_has_no_text_to_try_rates_on(small, tmp_path):
 
 @pytest.mark.parametrize("num_it", [0, -5, 2.5, "many"])
 def test_num_it_must_be_a_whole_number(small, num_it):
-    with pytest.raises(DataError, match=f"num_it={num_it!r} is not a whole number from 1 up"):
+    with pytest.raises(DataError, match=f"num_it must be a whole number from 1 up, got {num_it!r}"):
         _found(_learner(small), num_it=num_it)
 
 
-def test_a_rate_that_diverges_at_once_is_said(small):
+def test_training_that_diverges_at_once_is_a_typed_error(small):
     with pytest.raises(DataError, match="pass a smaller start_lr"):
         _found(_learner(small, arch="rnn"), start_lr=1e6, end_lr=1e8)

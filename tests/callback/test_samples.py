@@ -1,4 +1,4 @@
-"""`PredictNextCallback`: shown, kept and logged after each epoch, and without a trace in training."""
+"""`PredictNextCallback` prints, keeps and logs samples after each epoch, and does not change training."""
 
 import csv
 import os
@@ -23,17 +23,17 @@ def fit(learn, n=1, quiet=True):
             learn.fit(n, 5e-3)
 
 
-def test_the_callback_shows_and_keeps_continuations_after_each_epoch(dls, capsys):
+def test_continuations_are_printed_and_kept_after_each_epoch(dls, capsys):
     learn = char_learner(dls, n_hid=32, prompts=["the valu", "for"], temperature=0, seed=0)
     fit(learn, 2, quiet=False)
     samples = learn.predict_next_cb.samples
     assert [(s.epoch, s.prompt) for s in samples] == [(0, "the valu"), (0, "for"), (1, "the valu"), (1, "for")]
     assert samples[-1].text == learn.predict_next("for", n=40)
-    shown = capsys.readouterr().out
-    assert all(repr(s.text) in shown for s in samples)
+    printed = capsys.readouterr().out
+    assert all(repr(s.text) in printed for s in samples)
 
 
-def test_texts_are_drawn_at_temperature_8_tenths_unless_told_otherwise(dls):
+def test_the_default_temperature_is_8_tenths(dls):
     learn = char_learner(dls, n_hid=32, prompts="the valu", seed=0)
     fit(learn)
     assert learn.predict_next_cb.samples[-1].text == learn.generate("the valu", 40, temperature=0.8, seed=42).text
@@ -43,13 +43,13 @@ def test_char_learner_takes_the_options_of_the_callback(dls):
     learn = char_learner(dls, n_hid=32, prompts="the valu", temperature=0.5, top_k=5, n=12, num=2, every=2, seed=0)
     fit(learn, 2)
     samples = learn.predict_next_cb.samples
-    want = learn.generate("the valu", 12, temperature=0.5, top_k=5, num=2, seed=42)
-    assert [(s.epoch, s.text) for s in samples] == [(1, o.text) for o in want]
+    expected = learn.generate("the valu", 12, temperature=0.5, top_k=5, num=2, seed=42)
+    assert [(s.epoch, s.text) for s in samples] == [(1, o.text) for o in expected]
     with pytest.raises(GenerationError, match="temperature=-1"):
         char_learner(dls, prompts="the valu", temperature=-1)
 
 
-def test_the_callback_is_quiet_without_prompts_and_when_nothing_is_trained(dls, capsys):
+def test_nothing_is_sampled_without_prompts_and_without_training(dls, capsys):
     learn = char_learner(dls, n_hid=16, seed=0)
     fit(learn)
     assert learn.predict_next_cb.samples == []
@@ -64,19 +64,19 @@ def test_the_callback_is_quiet_without_prompts_and_when_nothing_is_trained(dls, 
     assert len(learn.predict_next_cb.samples) == 1
 
 
-def test_every_nth_epoch(dls):
+def test_every_skips_epochs(dls):
     learn = char_learner(dls, n_hid=16, seed=0)
     learn.remove_cb(learn.predict_next_cb)
     learn.add_cb(PredictNextCallback("the", n=7, every=2))
     fit(learn, 5)
-    assert [s.epoch for s in learn.predict_next_cb.samples] == [1, 3] and all(
-        len(s.text) == 10 for s in learn.predict_next_cb.samples
-    )
-    with pytest.raises(DataError, match="every=0"):
+    samples = learn.predict_next_cb.samples
+    assert [s.epoch for s in samples] == [1, 3]
+    assert all(len(s.text) == 10 for s in samples)
+    with pytest.raises(DataError, match="every must be a whole number of epochs from 1 up, got 0"):
         PredictNextCallback(every=0)
 
 
-def test_the_method_stays_reachable_beside_the_callback(learn):
+def test_the_callback_does_not_hide_the_method_predict_next(learn):
     assert callable(learn.predict_next)
     assert len(learn.predict_next("the")) == 1
     assert isinstance(learn.predict_next_cb, PredictNextCallback)
@@ -93,7 +93,7 @@ def test_the_method_stays_reachable_beside_the_callback(learn):
     ],
     ids=str,
 )
-def test_training_gives_the_same_weights_bit_for_bit_with_and_without_it(small, options):
+def test_weights_and_numbers_are_equal_with_and_without_it_bit_for_bit(small, options):
     def run(prompts):
         dls = CharDataLoaders.from_text(small, bs=512, valid="tail", device="cpu")
         learn = char_learner(dls, n_hid=32, seed=3)
@@ -102,12 +102,11 @@ def test_training_gives_the_same_weights_bit_for_bit_with_and_without_it(small, 
         fit(learn, 2)
         return learn
 
-    a, b = run(["the valu", ""]), run([])
-    assert (
-        len(a.predict_next_cb.samples)
-        and all(torch.equal(x, y) for x, y in zip(a.model.parameters(), b.model.parameters()))
-        and a.training_log.rows == b.training_log.rows
-    )
+    a = run(["the valu", ""])
+    b = run([])
+    assert len(a.predict_next_cb.samples)
+    assert all(torch.equal(x, y) for x, y in zip(a.model.parameters(), b.model.parameters()))
+    assert a.training_log.rows == b.training_log.rows
 
 
 def test_prompts_set_later_are_checked_before_training(learn):
@@ -125,18 +124,18 @@ def with_callback(dls, *args, **kw):
 
 
 def test_every_option_of_generate_reaches_the_text(dls):
-    kw = dict(temperature=0.9, top_k=20, top_p=0.95, min_p=0.01, repetition_penalty=1.1, stop="e", num=2)
-    learn = with_callback(dls, ["the valu", "a"], 30, seed=9, return_prompt=False, **kw)
+    options = dict(temperature=0.9, top_k=20, top_p=0.95, min_p=0.01, repetition_penalty=1.1, stop="e", num=2)
+    learn = with_callback(dls, ["the valu", "a"], 30, seed=9, return_prompt=False, **options)
     fit(learn, 1)
-    assert [s.text for s in learn.predict_next_cb.samples] == [
-        o.new for o in learn.generate(["the valu", "a"], 30, seed=9, **kw)
-    ]
+    expected = [o.new for o in learn.generate(["the valu", "a"], 30, seed=9, **options)]
+    assert [s.text for s in learn.predict_next_cb.samples] == expected
     learn = with_callback(dls, "the valu", 6, beam=3)
     fit(learn, 1)
-    assert [s.text for s in learn.predict_next_cb.samples] == [o.text for o in learn.generate("the valu", 6, beam=3)]
+    expected = [o.text for o in learn.generate("the valu", 6, beam=3)]
+    assert [s.text for s in learn.predict_next_cb.samples] == expected
 
 
-def test_samples_carry_the_epochs_losses(dls):
+def test_samples_have_the_losses_of_their_epoch(dls):
     learn = with_callback(dls, "the valu", 20, 0.8)
     fit(learn, 2)
     found = [(s.epoch, s.train_loss, s.valid_loss, s.seed) for s in learn.predict_next_cb.samples]
@@ -145,15 +144,15 @@ def test_samples_carry_the_epochs_losses(dls):
     assert last.bits_per_char == learn.generate("the valu", 20, seed=42).bits_per_char
 
 
-def test_the_file_holds_all_samples_whatever_is_in_them_also_of_a_second_fit(dls):
+def test_the_file_has_all_samples_of_two_fits_with_quotes_commas_and_newlines(dls):
     learn = with_callback(dls, ['the "valu', "a,b\n"], 30, 2.0, fname="logs/samples.csv", unk="skip")
     fit(learn, 2)
     fit(learn, 1)
     rows = list(csv.DictReader((learn.path / "logs/samples.csv").open(encoding="utf-8", newline="")))
     samples = learn.predict_next_cb.samples
-    assert [(r["epoch"], r["prompt"], r["text"], float(r["valid_loss"])) for r in rows] == [
-        (str(s.epoch), s.prompt, s.text, s.valid_loss) for s in samples
-    ] and len(rows) == 6
+    read = [(int(r["epoch"]), r["prompt"], r["text"], float(r["valid_loss"])) for r in rows]
+    assert read == [(s.epoch, s.prompt, s.text, s.valid_loss) for s in samples]
+    assert len(rows) == 6
     assert os.listdir(learn.path / "logs") == ["samples.csv"]
 
 
@@ -168,36 +167,40 @@ def test_it_is_exported_with_its_samples(dls, tmp_path):
     fit(learn)
     learn.export(tmp_path / "m.pkl")
     again = load_learner(tmp_path / "m.pkl")
-    assert (
-        again.predict_next_cb.samples == learn.predict_next_cb.samples
-        and again.generate("the", 20, seed=1).text == learn.generate("the", 20, seed=1).text
-    )
+    assert again.predict_next_cb.samples == learn.predict_next_cb.samples
+    assert again.generate("the", 20, seed=1).text == learn.generate("the", 20, seed=1).text
 
 
-def test_in_distributed_training_the_first_process_shows_them(tmp_path):
+def test_in_distributed_training_only_rank_0_samples(tmp_path):
     code = f"""
 import os, sys, torch
 from fastai_charrnn.all import *
+
 torch.distributed.init_process_group("gloo", init_method="file://{tmp_path}/group", rank=0, world_size=1)
 os.environ["RANK"] = sys.argv[1]
 dls = CharDataLoaders.from_text(python_reference()[:5000], bs=64, valid="tail", device="cpu")
 learn = char_learner(dls, n_hid=16, seed=0, prompts=["the valu"])
 learn.model = torch.nn.parallel.DistributedDataParallel(learn.model)
-with learn.no_bar(): learn.fit(1)
-print(len(learn.predict_next_cb.samples), learn.predict_next("the") == learn.generate("the", 1, temperature=0).new, len(learn.score("the").nll))
+with learn.no_bar():
+    learn.fit(1)
+next_char = learn.predict_next("the")
+print(len(learn.predict_next_cb.samples), next_char == learn.generate("the", 1, temperature=0).new, end=" ")
+print(len(learn.score("the").nll))
 """
-    for rank, said in ((0, "1 True 3"), (1, "0 True 3")):
+    for rank, expected in ((0, "1 True 3"), (1, "0 True 3")):
         out = subprocess.run([sys.executable, "-c", code, str(rank)], capture_output=True, text=True, cwd=tmp_path)
-        assert out.stdout.endswith(said + "\n") and ("'the valu" in out.stdout) == (rank == 0), out.stderr
+        assert out.stdout.endswith(expected + "\n"), out.stderr
+        assert ("'the valu" in out.stdout) == (rank == 0)
         (tmp_path / "group").unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("kw", [dict(temperature=-1), dict(top_p=3), dict(beam=2, num=2)], ids=str)
-def test_options_without_sense_are_refused_when_it_is_made(kw):
-    pytest.raises(GenerationError, PredictNextCallback, "the", **kw)
+@pytest.mark.parametrize("options", [dict(temperature=-1), dict(top_p=3), dict(beam=2, num=2)], ids=str)
+def test_invalid_options_raise_when_the_callback_is_made(options):
+    with pytest.raises(GenerationError):
+        PredictNextCallback("the", **options)
 
 
-def test_greedy_loops_of_early_epochs_do_not_warn_and_texts_without_losses_are_kept(dls):
+def test_greedy_loops_do_not_warn_and_samples_without_losses_are_kept(dls):
     learn = with_callback(dls, "the", 300, temperature=0)
     learn.recorder.valid_metrics = learn.recorder.train_metrics = False
     with warnings.catch_warnings():
