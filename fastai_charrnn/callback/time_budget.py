@@ -46,6 +46,7 @@ class TimeBudget(Callback):
     def before_fit(self):
         self.start = time.perf_counter()
         self.n_targets = 0
+        self.targets_per_epoch = self.dls.train_ds.n_targets
 
     @property
     def elapsed(self) -> float:
@@ -55,7 +56,7 @@ class TimeBudget(Callback):
     @property
     def epochs(self) -> float:
         "How often the training targets were used, on average."
-        return self.n_targets / self.dls.train_ds.n_targets
+        return self.n_targets / self.targets_per_epoch
 
     def before_batch(self):
         "Set the learning rate, or end the fit."
