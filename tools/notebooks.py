@@ -1,7 +1,7 @@
-"""Notebooks: which there are, how they are executed, and what may be wrong with their stored outputs.
+"""Find, execute and check the notebooks of the project.
 
-The tutorials and the index are stored with their outputs, the reference pages without.
-A stored output belongs to the current cells if the digest in the notebook's metadata says so (`outputs_of`).
+Tutorials and the index are stored with their outputs, reference pages without. Outputs are current if the digest in the
+notebook's metadata (`outputs_of`) is that of its cells.
 """
 
 import hashlib
@@ -9,119 +9,132 @@ import os
 import re
 import resource
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-root = Path(__file__).parent.parent
+root = Path(__file__).parents[1]
 nbs = root / "nbs"
-key = "fastai_charrnn"  # of the metadata that nbdev-clean keeps, see pyproject.toml
-max_mb = 4  # of all notebooks that are stored with outputs
-how = "run `make outputs`"
+# metadata that nbdev-clean keeps, see pyproject.toml
+key = "fastai_charrnn"
+# size of all notebooks with outputs
+max_mb = 4
+advice = "run `make outputs`"
 
 
 def notebooks(
-    folder: Path = nbs,  # with notebooks, also in folders of its own
+    folder: Path = nbs,  # searched with its subfolders
 ) -> list[Path]:  # relative to `folder`, sorted
-    "All notebooks but those in hidden folders."
-    found = [o.relative_to(folder) for o in sorted(folder.rglob("*.ipynb"))]
-    return [o for o in found if not any(part.startswith((".", "_")) for part in o.parts)]
+    "All notebooks except those in hidden folders."
+    paths = [path.relative_to(folder) for path in sorted(folder.rglob("*.ipynb"))]
+    return [path for path in paths if not any(part.startswith((".", "_")) for part in path.parts)]
 
 
 def has_outputs(
     rel: Path,  # relative to nbs/
 ) -> bool:
-    "Is this notebook stored with its outputs?"
+    "Whether this notebook is stored with its outputs."
     return rel.parent.name == "tutorials" or rel.name == "index.ipynb"
 
 
 def digest(
-    nb,  # a notebook, of nbformat or json
-    version: str = "",  # of the package, by default the current one
+    notebook,  # of nbformat or json
+    version: str = "",  # of the package; empty: the current one
 ) -> str:
-    "What the outputs of a notebook belong to: the code of its cells, in order, and the package's version."
-    cells = ["".join(c["source"]) for c in nb["cells"] if c["cell_type"] == "code"]
-    return hashlib.sha256("\0".join([version or _version(), *cells]).encode()).hexdigest()[:16]
+    "A digest of what the outputs depend on: the code cells in order and the version of the package."
+    code = ["".join(cell["source"]) for cell in code_cells(notebook)]
+    return hashlib.sha256("\0".join([version or _version(), *code]).encode()).hexdigest()[:16]
 
 
 def _version():
-    return re.search(r'__version__ = "(.+)"', (root / "fastai_charrnn/__init__.py").read_text(encoding="utf-8"))[1]
+    text = (root / "fastai_charrnn/__init__.py").read_text(encoding="utf-8")
+    return re.search(r'__version__ = "(.+)"', text)[1]
 
 
-def facts(nb) -> dict:  # empty for a notebook whose outputs are not stored
-    "The digest of the cells that the stored outputs belong to, and how long they took."
-    return nb["metadata"].get(key, {})
+def code_cells(notebook) -> list:
+    "The code cells of a notebook."
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
 
 
-def is_current(nb) -> bool:
-    "Do the stored outputs belong to the current cells?"
-    return facts(nb).get("outputs_of") == digest(nb)
+def facts(notebook) -> dict:  # empty for a notebook that is stored without outputs
+    "The digest of the cells that the stored outputs belong to, and the times of their execution."
+    return notebook["metadata"].get(key, {})
+
+
+def is_current(notebook) -> bool:
+    "Whether the stored outputs belong to the current cells."
+    return facts(notebook).get("outputs_of") == digest(notebook)
 
 
 def execute(
-    nb,  # a notebook of nbformat, gets its outputs
+    notebook,  # of nbformat, receives its outputs
     folder: Path,  # to run it in
 ) -> dict:  # wall-clock and processor time in seconds
-    "Run all cells on one thread, in a Jupyter kernel of their own."
+    "Run all cells on one thread, in a new Jupyter kernel."
     from nbclient import NotebookClient
 
     os.environ |= dict(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
-    before = _clocks()
+    start = time.perf_counter()
+    start_cpu = _child_cpu_time()
     resources = dict(metadata=dict(path=str(folder)))
-    NotebookClient(nb, timeout=1800, kernel_name="python3", resources=resources).execute()
-    wall, cpu = (round(b - a, 1) for a, b in zip(before, _clocks()))
-    return dict(seconds=wall, cpu_seconds=cpu)
+    NotebookClient(notebook, timeout=1800, kernel_name="python3", resources=resources).execute()
+    seconds = time.perf_counter() - start
+    cpu_seconds = _child_cpu_time() - start_cpu
+    return dict(seconds=round(seconds, 1), cpu_seconds=round(cpu_seconds, 1))
 
 
-def _clocks():
-    "Seconds of the clock, and of processor time in child processes that have ended."
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.perf_counter(), used.ru_utime + used.ru_stime
+def _child_cpu_time():
+    "Processor time of child processes that have ended, in seconds."
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
-def title(nb) -> str:
+def title(notebook) -> str:
     "The first heading of a notebook."
-    lines = "\n".join("".join(c["source"]) for c in nb["cells"]).splitlines()
-    return next(line[2:] for line in lines if line.startswith("# "))
+    lines = "\n".join("".join(cell["source"]) for cell in notebook["cells"]).splitlines()
+    return next(line.removeprefix("# ") for line in lines if line.startswith("# "))
 
 
-# what is wrong with a stored notebook
+# checks of stored notebooks
 
 _local = re.compile(r"(?<![\w.])/(?:work|home|root|Users)/|/tmp/\w| at 0x[0-9a-f]|<progress")
 
 
 def complaints(
-    rel: Path,  # relative to nbs/, decides whether it is to have outputs
-    nb: dict,  # of json
-):  # a sentence for each
+    rel: Path,  # relative to nbs/
+    notebook: dict,  # of json
+) -> Iterator[str]:  # a sentence each
     "What is wrong with the outputs of a stored notebook."
-    code = [c for c in nb["cells"] if c["cell_type"] == "code"]
-    outputs = [o for c in code for o in c["outputs"]]
-    if any(c["execution_count"] for c in code):
+    cells = code_cells(notebook)
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    if any(cell["execution_count"] for cell in cells):
         yield f"{rel} is stored with execution counts: run `nbdev-clean`"
     if not has_outputs(rel):
         if outputs:
             command = f"nbdev-clean --clear-all --fname nbs/{rel}"
-            yield f"{rel} is stored with outputs, reference pages are not: run `{command}`"
+            yield f"{rel} is a reference page and must be stored without outputs: run `{command}`"
         return
-    if code and not outputs:
-        yield f"{rel} is stored without outputs: {how}"
-    elif not is_current(nb):
-        yield f"{rel} is stored with outputs of other cells or of another version: {how}"
-    for text in map(_text, outputs):
-        if found := _local.search(text):
-            what = text[found.start() :].splitlines()[0][:60]
-            yield f"{rel} is stored with an output that belongs to one machine or one moment, {what!r}: {how}"
+    if cells and not outputs:
+        yield f"{rel} is stored without outputs: {advice}"
+    elif not is_current(notebook):
+        yield f"{rel} is stored with outputs of other cells or of another version: {advice}"
+    for output in outputs:
+        if match := _local.search(text := _text(output)):
+            excerpt = text[match.start() :].splitlines()[0][:60]
+            yield f"{rel} is stored with an output that differs between machines or runs, {excerpt!r}: {advice}"
 
 
 def _text(output):
-    data = {mime: o for mime, o in output.get("data", {}).items() if mime.startswith("text/")}
-    return "\n".join("".join(o) for o in (output.get("text", ""), *data.values(), output.get("traceback", "")))
+    "All text of an output."
+    data = [content for mime, content in output.get("data", {}).items() if mime.startswith("text/")]
+    texts = [output.get("text", ""), *data, output.get("traceback", "")]
+    return "\n".join("".join(text) for text in texts)
 
 
 def size_complaint(
     folder: Path = nbs,  # with notebooks
-) -> str:  # empty if there is none
+) -> str:  # empty if the size is allowed
     "What is wrong with the size of the notebooks that are stored with outputs."
-    mb = sum((folder / o).stat().st_size for o in notebooks(folder) if has_outputs(o)) / 2**20
+    mb = sum((folder / path).stat().st_size for path in notebooks(folder) if has_outputs(path)) / 2**20
     if mb <= max_mb:
         return ""
-    return f"notebooks with outputs take {mb:.1f} MB, allowed are {max_mb}: draw fewer or smaller pictures"
+    return f"notebooks with outputs take {mb:.1f} MB, at most {max_mb} are allowed: use fewer or smaller pictures"

@@ -1,8 +1,8 @@
 """Make a release: `python tools/release.py 1.2.3`, or `make release VERSION=1.2.3`.
 
-Sets the version in the package and in settings.ini, replaces the changelog's heading "Unreleased" by the version, builds
-and checks sdist and wheel in dist/, then commits and tags. Nothing is uploaded: the commands that publish are printed.
-If a step before the commit fails, the files are restored.
+Sets the version in the package and in settings.ini, replaces the changelog's heading "Unreleased" by the version,
+builds and checks sdist and wheel in dist/, then commits and tags. Nothing is uploaded: the commands that publish are
+printed. If a step before the commit fails, the files are restored.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Outputs of a notebook as they are stored: without what differs from run to run and from machine to machine."""
+"""Remove from the outputs of a notebook what differs between runs and between machines."""
 
 import os
 import re
@@ -10,53 +10,58 @@ from notebooks import root
 _progress = re.compile(r"<progress.*?</progress>[^<]*|<style>[^<]*progress[^<]*</style>", re.S)
 _warning = re.compile(r"^\S*[/<]\S*:\d+: (\w+: .*)\n(?:  .*\n?)?", re.M)
 _address = re.compile(r" at 0x[0-9a-f]+")
+_empty_html = re.compile(r"</?div[^>]*>|\s")
 
 
 def tidied(
-    nb,  # a notebook of nbformat, after its execution
+    notebook,  # of nbformat, executed
 ):
-    "The same notebook, changed: without counts, progress bars, paths of this machine, and memory addresses."
-    for c in nb.cells:
-        if c.cell_type != "code":
+    "The notebook, changed: without execution counts, progress bars, paths and memory addresses."
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
             continue
-        c.execution_count = None
-        c.metadata = {}
-        c.outputs = [o for o in map(_tidied_output, _joined(c.outputs)) if _shows(o)]
-    return nb
+        cell.execution_count = None
+        cell.metadata = {}
+        outputs = [_tidied_output(output) for output in _join_streams(cell.outputs)]
+        cell.outputs = [output for output in outputs if not _is_empty(output)]
+    return notebook
 
 
-def _joined(outputs):
-    "Consecutive texts of one stream as one."
+def _join_streams(outputs):
+    "Join consecutive outputs of the same stream."
     joined = []
-    for o in outputs:
-        same = joined and o.output_type == "stream" == joined[-1].output_type and o.name == joined[-1].name
-        if same:
-            joined[-1].text += o.text
+    for output in outputs:
+        if joined and _same_stream(joined[-1], output):
+            joined[-1].text += output.text
         else:
-            joined.append(o)
+            joined.append(output)
     return joined
 
 
-def _tidied_output(o):
-    if "execution_count" in o:
-        o.execution_count = None
-    if o.output_type == "stream":
-        o.text = _plain(_last_of_lines(o.text))
-    for mime, text in o.get("data", {}).items():
+def _same_stream(first, second):
+    return first.output_type == second.output_type == "stream" and first.name == second.name
+
+
+def _tidied_output(output):
+    if "execution_count" in output:
+        output.execution_count = None
+    if output.output_type == "stream":
+        output.text = _without_places(_last_states(output.text))
+    for mime, content in output.get("data", {}).items():
         if mime == "text/html":
-            text = _progress.sub("", text)
-        o.data[mime] = _plain(text) if mime.startswith("text/") else text
-    return o
+            content = _progress.sub("", content)
+        output.data[mime] = _without_places(content) if mime.startswith("text/") else content
+    return output
 
 
-def _last_of_lines(text):
+def _last_states(text):
     "What a terminal shows in the end: the part of each line after its last carriage return."
     lines = text.replace("\r\n", "\n").split("\n")
     return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines)
 
 
-def _plain(text):
-    "Text without the places of files on this machine and without memory addresses; a warning keeps its message."
+def _without_places(text):
+    "Text without this machine's paths and without memory addresses. Of a warning only the message is kept."
     text = _warning.sub(r"\1\n", text)
     data = os.environ.get("CHARRNN_DATA")
     if data:
@@ -66,9 +71,9 @@ def _plain(text):
     return _address.sub("", text)
 
 
-def _shows(o):
-    "Is anything left of an output? That of a progress bar is an empty `div`."
-    if o.output_type == "stream":
-        return bool(o.text.strip())
-    html = o.get("data", {}).get("text/html")
-    return html is None or bool(re.sub(r"</?div[^>]*>|\s", "", html))
+def _is_empty(output):
+    "Whether an output shows nothing, for example the `div` that remains of a progress bar."
+    if output.output_type == "stream":
+        return not output.text.strip()
+    html = output.get("data", {}).get("text/html")
+    return html is not None and not _empty_html.sub("", html)

@@ -1,6 +1,5 @@
 """README, the guides and the architecture page: links, tables and examples are right."""
 
-import json
 import os
 import re
 import shlex
@@ -28,25 +27,8 @@ def test_the_architectures_step_protocol_names_methods_that_exist():
     assert {"layers", "table", "step"} <= set(names) and [n for n in names if not hasattr(CharModel, n)] == []
 
 
-def test_the_readmes_tables_are_the_reports():
-    from readme import report_tables, with_tables
-
-    readme = (root / "README.md").read_text(encoding="utf-8")
-    tables = report_tables()
-    assert with_tables(readme, tables) == readme and all(table in readme for table in tables.values())
-    assert "| `rnn` | 6 | 1.5080 |" in readme and "| `lstm` | 65 | 1.2524 |" in readme
-
-
 def test_the_readme_is_short():
     assert len((root / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
-
-
-def test_the_readme_is_made_of_the_index():
-    from readme import readme
-
-    assert readme(json.loads((root / "nbs/index.ipynb").read_text(encoding="utf-8"))) == (root / "README.md").read_text(
-        encoding="utf-8"
-    ), "make readme"
 
 
 def _links(name):

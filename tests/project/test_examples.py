@@ -1,4 +1,4 @@
-"""The examples in the docstrings of modules run as they are written, on a small text, each fit ended after two batches."""
+"""The examples in the docstrings of modules run as written, on a small text, with two batches in each epoch."""
 
 import ast
 import importlib
