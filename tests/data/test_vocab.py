@@ -1,4 +1,4 @@
-"""Characters to indices and back, exactly, for any text."""
+"""Characters are converted to indices and back exactly, for any text."""
 
 import pickle
 
@@ -21,44 +21,49 @@ def test_decode_inverts_encode(text):
 
 
 @given(any_text)
-def test_encode_is_the_plain_look_up(text):
+def test_encode_equals_a_look_up_for_each_character(text):
     vocab = CharVocab.from_text(text)
     assert vocab.encode(text).tolist() == [vocab.o2i[c] for c in text]
 
 
 @given(any_text)
-def test_vocabulary_is_padding_then_the_characters_in_code_point_order(text):
+def test_a_vocabulary_is_padding_then_the_characters_in_code_point_order(text):
     assert list(CharVocab.from_text(text)) == ["\0", *sorted(set(text))]
 
 
 @given(any_text, any_text)
-def test_unknown_characters_are_all_named_where_they_first_stand(known, text):
+def test_all_unknown_characters_are_named_with_their_first_position(known, text):
     vocab = CharVocab.from_text(known)
     unknown = [c for c in dict.fromkeys(text) if c not in known]
     if not unknown:
         assert vocab.decode(vocab.encode(text)) == text
-    else:
-        with pytest.raises(UnknownCharError) as e:
-            vocab.encode(text)
-        assert list(e.value.chars) == unknown and list(e.value.positions) == [text.index(c) for c in unknown]
+        return
+    with pytest.raises(UnknownCharError) as e:
+        vocab.encode(text)
+    assert list(e.value.chars) == unknown
+    assert list(e.value.positions) == [text.index(c) for c in unknown]
+
+
+@given(any_text, any_text)
+def test_unknown_characters_can_be_skipped_or_replaced(known, text):
+    vocab = CharVocab.from_text(known)
     assert vocab.decode(vocab.encode(text, unk="skip")) == "".join(c for c in text if c in known)
     assert vocab.decode(vocab.encode(text, unk=known[0])) == "".join(c if c in known else known[0] for c in text)
 
 
 @pytest.mark.parametrize("size,dtype", [(10, "uint8"), (255, "uint8"), (256, "uint16"), (70_000, "uint32")])
-def test_the_smallest_unsigned_dtype_that_fits(size, dtype):
+def test_indices_have_the_smallest_unsigned_dtype_that_fits(size, dtype):
     points = [p for p in range(1, 80_000) if not 0xD800 <= p < 0xE000][:size]
     text = "".join(map(chr, points))
     ids = CharVocab.from_text(text).encode(text)
-    assert ids.dtype == dtype and ids[-1] == size
+    assert ids.dtype == dtype
+    assert ids[-1] == size
 
 
 def test_the_error_names_character_code_point_position_nearest_and_way_out():
     vocab = CharVocab.from_text("cafe ok")
-    with pytest.raises(
-        UnknownCharError,
-        match=r"'é' \(U\+00E9\) at position 3 is not in the vocabulary \(nearest: 'e'\).*Pass unk=\"skip\"",
-    ):
+    message = r"'é' \(U\+00E9\) at position 3 is not in the vocabulary \(nearest: 'e'\).*Pass unk=\"skip\""
+    with pytest.raises(UnknownCharError, match=message):
         vocab.encode("café")
     with pytest.raises(UnknownCharError, match="and 2 more"):
         vocab.encode("0123456789")
@@ -68,11 +73,11 @@ def test_the_error_names_character_code_point_position_nearest_and_way_out():
     "char,known,nearest",
     [("É", "eE", "E"), ("A", "abc", "a"), ("’", "'a", "'"), ("—", "-a", "-"), ("ﬁ", "fz", "f"), ("7", "abc1", "1")],
 )
-def test_nearest_is_the_character_a_person_would_type(char, known, nearest):
+def test_the_nearest_character_is_the_one_a_person_would_type(char, known, nearest):
     assert CharVocab.from_text(known).nearest(char) == nearest
 
 
-def test_padding_in_a_text_is_refused_with_its_position():
+def test_the_padding_character_in_a_text_is_refused_with_its_position():
     with pytest.raises(VocabError, match=r"padding character '\\0' at position 3"):
         CharVocab.from_text("abc\0d")
     with pytest.raises(UnknownCharError, match="it is the padding character"):
@@ -80,7 +85,7 @@ def test_padding_in_a_text_is_refused_with_its_position():
 
 
 @pytest.mark.parametrize(
-    "make,says",
+    "make,message",
     [
         (lambda: CharVocab.from_text(""), "text is empty"),
         (lambda: CharVocab.from_text(b"abc"), "not bytes; decode it"),
@@ -88,34 +93,43 @@ def test_padding_in_a_text_is_refused_with_its_position():
         (lambda: CharVocab("abc"), "starts with the padding"),
         (lambda: CharVocab([]), "starts with the padding"),
         (lambda: CharVocab(["\0", "ab"]), "not a single character"),
+        (lambda: CharVocab(["\0", ["a"]]), "not a single character"),
         (lambda: CharVocab("\0aba"), "duplicate character 'a'"),
         (lambda: CharVocab.from_text("a").encode("b", unk="?"), "neither 'error', 'skip' nor"),
     ],
 )
-def test_what_is_no_vocabulary_is_a_typed_error(make, says):
-    with pytest.raises(VocabError, match=says):
+def test_invalid_vocabularies_and_texts_raise_a_vocab_error(make, message):
+    with pytest.raises(VocabError, match=message):
         make()
 
 
-def test_decode_takes_tensors_arrays_and_lists_and_refuses_what_is_no_index():
+@pytest.mark.parametrize(
+    "ids",
+    [[1, 2, 3], np.array([1, 2, 3], np.int16), torch.tensor([[1], [2], [3]]), range(1, 4)],
+    ids=["list", "array", "tensor", "range"],
+)
+def test_decode_takes_lists_arrays_and_tensors(ids):
+    assert CharVocab.from_text("abc").decode(ids) == "abc"
+
+
+def test_decode_refuses_invalid_indices():
     vocab = CharVocab.from_text("abc")
-    for ids in ([1, 2, 3], np.array([1, 2, 3], np.int16), torch.tensor([[1], [2], [3]]), range(1, 4)):
-        assert vocab.decode(ids) == "abc"
-    assert vocab.decode([]) == "" and vocab.decode([0]) == "\0"
-    for bad in ([4], [-1]):
+    assert vocab.decode([]) == ""
+    assert vocab.decode([0]) == "\0"
+    for invalid in ([4], [-1]):
         with pytest.raises(VocabError, match="outside this vocabulary of 4"):
-            vocab.decode(bad)
+            vocab.decode(invalid)
     with pytest.raises(VocabError, match="indices are integers"):
         vocab.decode([1.5])
 
 
 @given(any_text)
-def test_json_and_pickle_give_the_vocabulary_back(text):
+def test_json_and_pickle_restore_the_vocabulary(text):
     vocab = CharVocab.from_text(text)
-    assert CharVocab.from_json(vocab.to_json()) == vocab == pickle.loads(pickle.dumps(vocab)) and hash(vocab) == hash(
-        CharVocab(vocab)
-    )
+    assert CharVocab.from_json(vocab.to_json()) == vocab
+    assert pickle.loads(pickle.dumps(vocab)) == vocab
+    assert hash(vocab) == hash(CharVocab(vocab))
 
 
-def test_it_prints_itself():
+def test_a_vocabulary_prints_its_characters():
     assert repr(CharVocab.from_text("hello")) == "CharVocab of 5: padding and 'ehlo'"

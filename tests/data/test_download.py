@@ -1,0 +1,161 @@
+"""A download is complete and correct, or leaves nothing. The tests download from a real server on loopback."""
+
+import hashlib
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from fastai_charrnn.data import corpus
+from fastai_charrnn.data.corpus import nietzsche
+from fastai_charrnn.errors import DownloadError
+
+CONTENT = "".join(f"line {i} of a corpus\n" for i in range(20_000)).encode()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    "The situation of a new user: an empty fastai home, no local corpus, downloads allowed."
+    monkeypatch.setenv("FASTAI_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("CHARRNN_DATA", raising=False)
+    monkeypatch.delenv("CHARRNN_OFFLINE", raising=False)
+    monkeypatch.setattr(corpus, "_nietzsche_size", len(CONTENT))
+    monkeypatch.setattr(corpus, "_nietzsche_sha256", hashlib.sha256(CONTENT).hexdigest())
+    return tmp_path / "home"
+
+
+@contextmanager
+def server(answer):
+    "A real HTTP server on loopback. `answer(handler)` writes the response."
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            answer(self)
+
+        def log_message(self, *args):
+            "Print nothing."
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{httpd.server_port}/nietzsche.txt"
+        finally:
+            httpd.shutdown()
+
+
+def _send_headers(handler, length):
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(length))
+    handler.end_headers()
+
+
+def _send(handler, body, length=None):
+    _send_headers(handler, len(body) if length is None else length)
+    handler.wfile.write(body)
+
+
+def _files(home):
+    return [path for path in home.rglob("*") if path.is_file() and path.name != "config.ini"]
+
+
+def test_the_file_is_downloaded_once_with_a_progress_bar(home, capfd):
+    requests = []
+
+    def answer(handler):
+        requests.append(handler.path)
+        _send(handler, CONTENT)
+
+    with server(answer) as url:
+        path = nietzsche(url)
+        assert path == nietzsche(url)
+    assert path.read_bytes() == CONTENT
+    assert path.is_relative_to(home)
+    assert len(requests) == 1
+    assert _files(home) == [path]
+    assert "100" in "".join(capfd.readouterr())
+
+
+def test_a_download_within_its_time_limit_succeeds(home):
+    with server(lambda handler: _send(handler, CONTENT)) as url:
+        assert nietzsche(url, timeout=10).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("timeout", [None, 10])
+@pytest.mark.parametrize(
+    "answer,message",
+    [
+        (lambda h: _send(h, CONTENT[:-1] + b"X"), "sha256"),
+        (lambda h: _send(h, CONTENT[:1000]), "1,000 bytes instead of"),
+        (lambda h: _send(h, b"<html>please log in</html>"), "bytes instead of"),
+        (lambda h: _send(h, CONTENT[:5000], length=len(CONTENT)), "."),
+        (lambda h: h.send_error(404), "answered 404"),
+        (lambda h: h.send_error(503), "answered 503"),
+    ],
+    ids=["wrong checksum", "truncated", "another page", "connection lost", "404", "503"],
+)
+def test_a_failed_download_raises_a_download_error_and_leaves_nothing(home, answer, message, timeout):
+    with server(answer) as url, pytest.raises(DownloadError, match=message):
+        nietzsche(url, timeout=timeout)
+    assert not _files(home)
+
+
+def test_a_refused_connection_raises_a_download_error(home):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    with pytest.raises(DownloadError, match="(?i)refused.*CHARRNN_DATA"):
+        nietzsche(f"http://127.0.0.1:{port}/nietzsche.txt")
+    assert not _files(home)
+
+
+def test_a_slow_download_fails_after_its_time_limit(home):
+    stop = threading.Event()
+
+    def answer_slowly(handler):
+        _send_headers(handler, len(CONTENT))
+        for i in range(0, len(CONTENT), 2000):
+            if stop.wait(0.05):
+                return
+            handler.wfile.write(CONTENT[i : i + 2000])
+
+    with server(answer_slowly) as url, pytest.raises(DownloadError, match="longer than 0.5 s"):
+        nietzsche(url, timeout=0.5)
+    stop.set()
+    assert not _files(home)
+
+
+def test_an_interrupted_download_leaves_nothing(home):
+    "A real process receives a real Ctrl-C during a download."
+    started = threading.Event()
+    stop = threading.Event()
+
+    def answer_half(handler):
+        _send_headers(handler, len(CONTENT))
+        handler.wfile.write(CONTENT[:200_000])
+        handler.wfile.flush()
+        started.set()
+        stop.wait(20)
+
+    with server(answer_half) as url:
+        code = f"from fastai_charrnn.data.corpus import nietzsche; nietzsche({url!r})"
+        command = [sys.executable, "-c", code]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        assert started.wait(20)
+        process.send_signal(2)
+        process.communicate(timeout=20)
+        stop.set()
+    assert process.returncode != 0
+    assert not _files(home)
+
+
+def test_offline_mode_forbids_every_download(home, monkeypatch):
+    monkeypatch.setenv("CHARRNN_OFFLINE", "1")
+    requests = []
+    with server(lambda handler: requests.append(handler.path)) as url:
+        with pytest.raises(DownloadError, match="CHARRNN_OFFLINE=1 forbids"):
+            nietzsche(url)
+    assert not requests
