@@ -2,8 +2,8 @@
 1 MB, and stays within 100 MB.
 
 The texts are those of "scale speed", encoded to disk beforehand. One process with one thread trains an `rnn` of 256
-units on batches of 512 windows of 8, or on 64 streams of 64. Memory is the peak above what was in use after the imports.
-It includes `dls`, network, optimizer, activations, and what glibc's heap keeps of them.
+units on batches of 512 windows of 8, or on 64 streams of 64. Memory is the peak above what was in use after the
+imports. It includes `dls`, network, optimizer, activations, and what glibc's heap keeps of them.
 """
 
 import json

@@ -1,97 +1,114 @@
-"""Claim: `learn.generate` draws at least ten times as many characters a second as fastai's `LMLearner.predict` with an LSTM of the same width.
+"""Claim: `learn.generate` draws at least ten times as many characters a second as fastai's `LMLearner.predict` with an
+LSTM of equal width.
 
-Networks have 256 hidden units, weights as initialized, one thread. The peer is `AWD_LSTM` with one layer over characters. The notebook's loop (`tests/oracles.py`, over
-the notebook's layers, without gradients) stands beside it: it takes the likeliest and draws nothing, and computes in float32, where `generate` computes in float64 so that a text
-does not depend on the batch it is drawn in. A text is 500 characters, the peers' 100; one of 256 prompts gets 100.
+Networks have 256 hidden units and initial weights, and run on one thread. The peer is `AWD_LSTM` with one layer over
+characters. The lesson's loop (`tests/oracles.py`, over the lesson's layers, without gradients) is listed for
+comparison. It takes the most likely character and computes in float32; `generate` draws, and computes in float64 so
+that a text does not depend on its batch. A text has 500 characters, the peers' have 100, and one of 256 prompts 100.
 """
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import pandas as pd
 import torch
 from fastai.text.all import AWD_LSTM, TextDataLoaders, Tokenizer, awd_lstm_lm_config, language_model_learner
-from figures import Row, in_turn
+from figures import Row, in_turn, ratios
 from oracles import ORACLES, get_next_n
 
 from fastai_charrnn.all import CharDataLoaders, char_learner, nietzsche, read_text
 
 
 class Characters:
-    "fastai's interface of a tokenizer; a token is a character."
+    "A tokenizer for fastai whose tokens are characters."
 
-    def __init__(self, **kw):
+    def __init__(self, **kwargs):
         pass
 
     def __call__(self, items):
-        return (list(t) for t in items)
+        return (list(text) for text in items)
 
 
 def lm_learner(text):
-    "fastai's language model learner, as near to `lstm` as it comes."
+    "The language model learner of fastai that is most like `lstm`."
     df = pd.DataFrame(dict(text=[text[i : i + 2000] for i in range(0, len(text), 2000)]))
     tok = Tokenizer(Characters(), rules=[], sep="")
-    dls = TextDataLoaders.from_df(
-        df, text_col="text", is_lm=True, tok_tfm=tok, bs=8, seq_len=64, device=torch.device("cpu")
-    )
+    cpu = torch.device("cpu")
+    dls = TextDataLoaders.from_df(df, text_col="text", is_lm=True, tok_tfm=tok, bs=8, seq_len=64, device=cpu)
     config = awd_lstm_lm_config | dict(emb_sz=256, n_hid=256, n_layers=1)
     return language_model_learner(dls, AWD_LSTM, config=config, pretrained=False)
 
 
-def measure(short: bool = False) -> list[Row]:
-    "Characters a second, in turn."
-    text = read_text(nietzsche())[:60_000]
-    dls, n, few, n_prompts = (
-        CharDataLoaders.from_text(text, valid="tail", device="cpu"),
-        *((30, 5, 8) if short else (500, 100, 256)),
-    )
-    learns = {a: char_learner(dls, a, seed=0) for a in ("rnn", "lstm")}
-    peer = lm_learner(text)
+class Size(NamedTuple):
+    "Characters and prompts of a run."
+
+    n: int  # characters of a text
+    n_few: int  # characters of a text by a slow method, or of one of many texts
+    n_prompts: int
+
+
+class Run(NamedTuple):
+    "What to time."
+
+    draw: Callable
+    n_chars: int  # characters drawn
+
+
+_peer = "`LMLearner.predict`"
+_by_hand = ", the notebook's loop"
+
+
+def _runs_of(arch, dls, text, size) -> dict[str, Run]:
+    "The ways to draw from an architecture, by name."
+    learn = char_learner(dls, arch, seed=0)
+    prompt = "for thos"
+    prompts = [text[i : i + 8] for i in range(size.n_prompts)]
+
+    def plain(x):
+        with torch.no_grad():
+            return ORACLES[arch](learn.model, x)
+
+    def stream():
+        return "".join(learn.generate(prompt, size.n, seed=1, stream=True))
+
+    n_few = size.n_few
+    return {
+        f"`{arch}`, one prompt": Run(lambda: learn.generate(prompt, size.n, seed=1), size.n),
+        f"`{arch}`, one prompt, top_p=.9": Run(lambda: learn.generate(prompt, size.n, seed=1, top_p=0.9), size.n),
+        f"`{arch}`, streamed": Run(stream, size.n),
+        f"`{arch}`, {size.n_prompts} prompts": Run(
+            lambda: learn.generate(prompts, n_few, seed=1), n_few * size.n_prompts
+        ),
+        f"`{arch}`{_by_hand}": Run(lambda: get_next_n(plain, dls.vocab.itos, prompt, n_few), n_few),
+    }
+
+
+def _times(runs, rounds):
+    "Seconds of each run, on one thread."
     threads = torch.get_num_threads()
-    prompts = [text[i : i + 8] for i in range(n_prompts)]
-    runs = {("`LMLearner.predict`", ""): (lambda: peer.predict("for thos", few, no_bar=True), few)}
-    for a, learn in learns.items():
-
-        def plain(x, a=a, model=learn.model):
-            with torch.no_grad():
-                return ORACLES[a](model, x)
-
-        runs |= {
-            (f"`{a}`", ", one prompt"): (lambda learn=learn: learn.generate("for thos", n, seed=1), n),
-            (f"`{a}`", ", one prompt, top_p=.9"): (
-                lambda learn=learn: learn.generate("for thos", n, seed=1, top_p=0.9),
-                n,
-            ),
-            (f"`{a}`", ", streamed"): (
-                lambda learn=learn: "".join(learn.generate("for thos", n, seed=1, stream=True)),
-                n,
-            ),
-            (f"`{a}`", f", {n_prompts} prompts"): (
-                lambda learn=learn: learn.generate(prompts, few, seed=1),
-                few * n_prompts,
-            ),
-            (f"`{a}`", ", the notebook's loop"): (
-                lambda plain=plain: get_next_n(plain, dls.vocab.itos, "for thos", few),
-                few,
-            ),
-        }
     try:
         torch.set_num_threads(1)
-        times = in_turn({k: f for k, (f, _) in runs.items()}, 1 if short else 5)
+        return in_turn({name: run.draw for name, run in runs.items()}, rounds)
     finally:
         torch.set_num_threads(threads)
-    rates = {k: [n / s for s in times[k]] for k, (_, n) in runs.items()}
 
-    def against(a, b):
-        return [x / y for x, y in zip(rates[a], rates[b])]
 
-    return [Row("".join(k), v, "{:,.0f}", " characters/s") for k, v in rates.items()] + [
-        Row(
-            "`lstm`, one prompt, against `LMLearner.predict`",
-            against(("`lstm`", ", one prompt"), ("`LMLearner.predict`", "")),
-            "{:.1f}",
-            must=10,
-        ),
-        Row(
-            "`rnn`, one prompt, against the notebook's loop",
-            against(("`rnn`", ", one prompt"), ("`rnn`", ", the notebook's loop")),
-            "{:.1f}",
-        ),
+def measure(short: bool = False) -> list[Row]:
+    "Time ways to draw characters."
+    size = Size(30, 5, 8) if short else Size(500, 100, 256)
+    text = read_text(nietzsche())[:60_000]
+    dls = CharDataLoaders.from_text(text, valid="tail", device="cpu")
+    peer = lm_learner(text)
+    runs = {_peer: Run(lambda: peer.predict("for thos", size.n_few, no_bar=True), size.n_few)}
+    for arch in ("rnn", "lstm"):
+        runs |= _runs_of(arch, dls, text, size)
+    times = _times(runs, 1 if short else 5)
+    rates = {name: [run.n_chars / s for s in times[name]] for name, run in runs.items()}
+    rows = [Row(name, values, "{:,.0f}", " characters/s") for name, values in rates.items()]
+    against_peer = ratios(rates["`lstm`, one prompt"], rates[_peer])
+    against_loop = ratios(rates["`rnn`, one prompt"], rates[f"`rnn`{_by_hand}"])
+    return [
+        *rows,
+        Row("`lstm`, one prompt, against `LMLearner.predict`", against_peer, "{:.1f}", must=10),
+        Row("`rnn`, one prompt, against the notebook's loop", against_loop, "{:.1f}"),
     ]

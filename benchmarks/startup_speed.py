@@ -1,4 +1,5 @@
-"""Claim: the package adds next to nothing to the start of fastai, `charrnn --help` answers at once, and `charrnn generate` waits for PyTorch alone."""
+"""Claim: the package adds very little to the start of fastai, `charrnn --help` answers at once, and `charrnn generate`
+waits only for PyTorch."""
 
 import subprocess
 import sys
@@ -13,31 +14,28 @@ _fastai = "from fastai.basics import *; from fastai.callback.all import *; from 
 
 
 def measure(short: bool = False) -> list[Row]:
-    "Whole processes, in turn."
-
-    def process(*cmd):
-        return lambda: subprocess.run(cmd, check=True, stdout=subprocess.DEVNULL)
-
+    "Time whole processes."
     charrnn = Path(sys.executable).with_name("charrnn")
-    with tempfile.TemporaryDirectory() as tmp:
-        model = save_model(
-            char_learner(CharDataLoaders.from_text(python_reference()[:10_000], device="cpu"), seed=0), f"{tmp}/model"
+    dls = CharDataLoaders.from_text(python_reference()[:10_000], device="cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        model = save_model(char_learner(dls, seed=0), f"{folder}/model")
+        runs = dict(
+            fastai=_process(sys.executable, "-c", _fastai),
+            ours=_process(sys.executable, "-c", "from fastai_charrnn.all import *"),
+            torch=_process(sys.executable, "-c", "import torch"),
+            help=_process(charrnn, "--help"),
+            generate=_process(charrnn, "generate", model, "--prompt", "the", "-n", "100", "--seed", "1"),
         )
-        t = in_turn(
-            dict(
-                fastai=process(sys.executable, "-c", _fastai),
-                ours=process(sys.executable, "-c", "from fastai_charrnn.all import *"),
-                torch=process(sys.executable, "-c", "import torch"),
-                help=process(charrnn, "--help"),
-                generate=process(charrnn, "generate", model, "--prompt", "the", "-n", "100", "--seed", "1"),
-            ),
-            1 if short else 7,
-        )
-    added = [a - b for a, b in zip(t["ours"], t["fastai"])]
+        times = in_turn(runs, 1 if short else 7)
+    added = [ours - fastai for ours, fastai in zip(times["ours"], times["fastai"])]
     return [
-        Row("fastai's own import, and what starts Python", t["fastai"], unit=" s"),
+        Row("fastai's own import, and what starts Python", times["fastai"], unit=" s"),
         Row("what `from fastai_charrnn.all import *` adds to it", added, unit=" s", must=0.3, at_most=True),
-        Row("`charrnn --help`", t["help"], unit=" s", must=0.3, at_most=True),
-        Row("`charrnn generate`, 100 characters", t["generate"], unit=" s"),
-        Row("PyTorch's own import, likewise", t["torch"], unit=" s"),
+        Row("`charrnn --help`", times["help"], unit=" s", must=0.3, at_most=True),
+        Row("`charrnn generate`, 100 characters", times["generate"], unit=" s"),
+        Row("PyTorch's own import, likewise", times["torch"], unit=" s"),
     ]
+
+
+def _process(*command):
+    return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

@@ -1,7 +1,8 @@
-"""Claim: an epoch of `learn.fit`, everything included, is faster than the notebook's model in a loop written by hand.
+"""Claim: an epoch of `learn.fit`, with everything it does, is faster than the lesson's model in a handwritten loop.
 
-Both train on the first 60,000 characters of the corpus and validate once. The hand-written loop slices shuffled tensors, uses
-PyTorch's Adam and the layers one by one (`tests/oracles.py`); the second peer is fastai's Learner over its per-item DataLoader.
+Both train on the first 60,000 characters of the corpus and validate once. The handwritten loop slices shuffled tensors
+and uses PyTorch's Adam and the layers one by one (`tests/oracles.py`). The second peer is fastai's Learner with its
+per-item DataLoader.
 """
 
 import torch
@@ -16,7 +17,7 @@ from fastai_charrnn.all import CharDataLoaders, CharNLLLoss, char_learner, nietz
 
 
 class Plain(nn.Module):
-    "The notebook's form of a model."
+    "The model as lesson 6 writes it."
 
     def __init__(self, arch, model):
         super().__init__()
@@ -28,8 +29,10 @@ class Plain(nn.Module):
 
 
 def _by_hand(model, dls):
+    "An epoch of the handwritten loop."
     opt = torch.optim.Adam(model.parameters(), lr=1e-3)
-    (x, y), (xv, yv) = (ds.batch(torch.arange(len(ds))) for ds in (dls.train_ds, dls.valid_ds))
+    x, y = dls.train_ds.batch(torch.arange(len(dls.train_ds)))
+    x_valid, y_valid = dls.valid_ds.batch(torch.arange(len(dls.valid_ds)))
 
     def epoch():
         for i in torch.randperm(len(x)).split(512):
@@ -38,8 +41,8 @@ def _by_hand(model, dls):
             loss.backward()
             opt.step()
         with torch.no_grad():
-            for a, b in zip(xv.split(512), yv.split(512)):
-                F.nll_loss(model(a), b)
+            for inputs, targets in zip(x_valid.split(512), y_valid.split(512)):
+                F.nll_loss(model(inputs), targets)
 
     return epoch
 
@@ -52,33 +55,32 @@ def _fit(learn):
     return epoch
 
 
+def _stock_learner(model, dls):
+    "fastai's Learner with its per-item loader."
+    train = DataLoader(dls.train_ds, bs=512, shuffle=True, num_workers=0)
+    valid = DataLoader(dls.valid_ds, bs=512, shuffle=False, num_workers=0)
+    return Learner(DataLoaders(train, valid), model, CharNLLLoss(), metrics=accuracy)
+
+
 def measure(short: bool = False) -> list[Row]:
-    "Seconds an epoch, in turn."
+    "Time epochs."
     text = read_text(nietzsche())[: 5_000 if short else 60_000]
     rows = []
     for arch in ("char3", "loop", "concat", "rnn"):
-        dls = CharDataLoaders.from_text(
-            text, seq_len=3 if arch == "char3" else 8, stride=3 if arch == "char3" else 1, valid="tail", valid_pct=0.1
+        windows = dict(seq_len=3, stride=3) if arch == "char3" else dict(seq_len=8, stride=1)
+        dls = CharDataLoaders.from_text(text, valid="tail", valid_pct=0.1, **windows)
+        runs = dict(
+            ours=_fit(char_learner(dls, arch)),
+            hand=_by_hand(Plain(arch, char_learner(dls, arch).model), dls),
+            stock=_fit(_stock_learner(Plain(arch, char_learner(dls, arch).model), dls)),
         )
-        items = DataLoaders(
-            *(
-                DataLoader(ds, bs=512, shuffle=s, num_workers=0)
-                for ds, s in ((dls.train_ds, True), (dls.valid_ds, False))
-            )
-        )
-        stock = Learner(items, Plain(arch, char_learner(dls, arch).model), CharNLLLoss(), metrics=accuracy)
-        t = in_turn(
-            dict(
-                ours=_fit(char_learner(dls, arch)),
-                hand=_by_hand(Plain(arch, char_learner(dls, arch).model), dls),
-                stock=_fit(stock),
-            ),
-            1 if short else 7,
-        )
-        batch = [s / len(dls.train) * 1e3 for s in t["ours"]]
+        times = in_turn(runs, 1 if short else 7)
+        batch = [1e3 * s / len(dls.train) for s in times["ours"]]
         rows += [
             Row(f"`{arch}`: epoch of `learn.fit`, a batch", batch, "{:.1f}", " ms"),
-            Row(f"`{arch}`: against the loop by hand", ratios(t["hand"], t["ours"]), must=1.25, aim=1.6),
-            Row(f"`{arch}`: against fastai's per-item loader", ratios(t["stock"], t["ours"]), must=1.6, aim=2.2),
+            Row(f"`{arch}`: against the loop by hand", ratios(times["hand"], times["ours"]), must=1.25, aim=1.6),
+            Row(
+                f"`{arch}`: against fastai's per-item loader", ratios(times["stock"], times["ours"]), must=1.6, aim=2.2
+            ),
         ]
     return rows

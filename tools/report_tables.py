@@ -60,7 +60,7 @@ shown_rows = {
     "best, 5 min": "best recipe, 5 minutes",
     "best, 15 min": "best recipe, 15 minutes",
 }
-loss_column = "nats, in its own way"
+loss_column = "nats, own mode"
 
 
 def budget_table(

@@ -1,13 +1,13 @@
-"""Train `rnn` and `lstm` on the reference's corpus, and write what they write at five temperatures to results/SAMPLES.md.
+"""Train `rnn` and `lstm` on lesson 6's corpus and write samples at five temperatures to results/SAMPLES.md.
 
-python tools/samples.py                   # both, a few minutes; models are kept in models/
-python tools/samples.py rnn               # trains this one alone; the page is written once both are there
+python tools/samples.py       # both, some minutes; the models are saved in models/
+python tools/samples.py rnn   # train only this one; the report is written when both models exist
 """
 
 import argparse
-import os
 from pathlib import Path
 
+from fastai_charrnn._utils import atomic_write
 from fastai_charrnn.all import (
     CharDataLoaders,
     char_learner,
@@ -19,7 +19,7 @@ from fastai_charrnn.all import (
 )
 
 root = Path(__file__).parent.parent
-courses = {"rnn": dict(stride=1, epochs=4), "lstm": dict(stride=1, epochs=3)}
+epochs = {"rnn": 4, "lstm": 3}
 temperatures = (0, 0.5, 0.8, 1.0, 1.2)
 prompt = "for thos"
 n = 300
@@ -28,84 +28,80 @@ seed = 42
 
 def train(
     arch: str,  # what to train
-    path: Path,  # where the model goes
+    path: Path,  # the model file to write
 ):
-    "One cycle of the course, on the first nine tenths of the corpus."
-    course = courses[arch]
-    dls = CharDataLoaders.from_file(nietzsche(), stride=course["stride"], valid="tail", valid_pct=0.1)
+    "Train for one cycle on the first nine tenths of the corpus."
+    dls = CharDataLoaders.from_file(nietzsche(), stride=1, valid="tail", valid_pct=0.1)
     learn = char_learner(dls, arch, seed=seed)
     with learn.no_bar():
-        learn.fit_one_cycle(course["epochs"], 5e-3)
+        learn.fit_one_cycle(epochs[arch], 5e-3)
     save_model(learn, path)
 
 
 def page(
-    paths: dict[str, Path],  # architecture to model file
-) -> str:  # results/SAMPLES.md
-    "The texts with their numbers."
+    paths: dict[str, Path],  # model files by architecture
+) -> str:  # Markdown
+    "The samples with their measures."
     text = read_text(nietzsche())
-    text = text[: len(text) * 9 // 10]
-    parts = [
+    corpus = text[: len(text) * 9 // 10]
+    head = (
         "# Samples\n\nWritten by `python tools/samples.py`: what models of 256 hidden units write "
         f"after {prompt!r} with `learn.generate({prompt!r}, {n}, temperature=…, seed={seed})`. "
         "The tables are of `sample_report` over 20 such texts (`num=20`)."
-    ]
-    for arch, path in paths.items():
-        learn, course = load_model(path, device="cpu"), courses[arch]
-        last = learn.training_log.rows[-1]
-        stride = course["stride"]
-        windows = "every window" if stride == 1 else f"one window in {stride}"
-        parts.append(
-            f"## `{arch}`\n\n"
-            f"One cycle of {course['epochs']} epochs, {windows}, some minutes; validated on the last tenth: "
-            f"{last['valid_loss']:.4f} nats, {last['bits_per_char']:.4f} bits per char."
-        )
-        rows = [
-            "| temperature | end in a loop | distinct 4-grams | words in the corpus | longest copy |",
-            "| --- | --- | --- | --- | --- |",
-        ]
-        for t in temperatures:
-            texts = learn.generate(
-                [prompt], n, temperature=t or 1e-9, seed=seed, num=20
-            )  # all but greedy, without its warning
-            r = sample_report(texts, corpus=text)
-            rows.append(
-                f"| {t} | {r.loop_rate:.0%} | {r.distinct[3]:.0%} | {r.known_words:.0%} | {len(r.copied)} characters |"
-            )
-        parts.append("\n".join(rows))
-        for t in temperatures:
-            o = learn.predict_next(prompt, n=n) if t == 0 else learn.generate(prompt, n, temperature=t, seed=seed)
-            parts.append(
-                f"Temperature {t}{'' if t == 0 else f', {o.bits_per_char:.2f} bits per char'}:\n\n```text\n{o}\n```"
-            )
-    return "\n\n".join(parts) + "\n"
+    )
+    sections = [_section(arch, load_model(path, device="cpu"), corpus) for arch, path in paths.items()]
+    return "\n\n".join([head, *sections]) + "\n"
+
+
+def _section(arch, learn, corpus):
+    last = learn.training_log.rows[-1]
+    head = (
+        f"## `{arch}`\n\n"
+        f"One cycle of {epochs[arch]} epochs, every window, some minutes; validated on the last tenth: "
+        f"{last['valid_loss']:.4f} nats, {last['bits_per_char']:.4f} bits per char."
+    )
+    samples = [_sample(learn, temperature) for temperature in temperatures]
+    return "\n\n".join([head, _table(learn, corpus), *samples])
+
+
+def _table(learn, corpus):
+    "Measures of 20 texts at each temperature."
+    columns = ["temperature", "end in a loop", "distinct 4-grams", "words in the corpus", "longest copy"]
+    lines = [columns, ["---"] * len(columns)]
+    for temperature in temperatures:
+        # at 0, `generate` warns that all texts of a prompt are equal; this is as good as 0
+        texts = learn.generate([prompt], n, temperature=temperature or 1e-9, seed=seed, num=20)
+        report = sample_report(texts, corpus=corpus)
+        percentages = [f"{value:.0%}" for value in (report.loop_rate, report.distinct[3], report.known_words)]
+        lines.append([str(temperature), *percentages, f"{len(report.copied)} characters"])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _sample(learn, temperature):
+    if temperature == 0:
+        return f"Temperature 0:\n\n```text\n{learn.predict_next(prompt, n=n)}\n```"
+    text = learn.generate(prompt, n, temperature=temperature, seed=seed)
+    return f"Temperature {temperature}, {text.bits_per_char:.2f} bits per char:\n\n```text\n{text}\n```"
 
 
 def main(
-    archs: list[str],  # what to train if no model is there
+    archs: list[str],  # what to train if there is no model of it
 ):
-    "Train what is missing; write the page when nothing is."
-    paths = {a: root / f"models/samples-{a}.safetensors" for a in courses}
-    for a in archs:
-        if not paths[a].exists():
-            train(a, paths[a])
-    if all(p.exists() for p in paths.values()):
-        part = root / "results/.SAMPLES.md.part"
-        part.write_text(page(paths), encoding="utf-8")
-        os.replace(part, root / "results/SAMPLES.md")
+    "Train the missing models. Write the report when there are models of all architectures."
+    paths = {arch: root / f"models/samples-{arch}.safetensors" for arch in epochs}
+    for arch in archs:
+        if not paths[arch].exists():
+            train(arch, paths[arch])
+    if all(path.exists() for path in paths.values()):
+        atomic_write(root / "results/SAMPLES.md", page(paths))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description="Train rnn and lstm, and write what they write at five temperatures to results/SAMPLES.md."
-    )
-    parser.add_argument(
-        "archs",
-        nargs="*",
-        metavar="arch",
-        help=f"what to train if no model of it is in models/: {', '.join(courses)}; all by default",
-    )
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    what = f"what to train if models/ has no model of it: {', '.join(epochs)} (default: all)"
+    parser.add_argument("archs", nargs="*", metavar="arch", help=what)
     archs = parser.parse_args().archs
-    if unknown := [a for a in archs if a not in courses]:
-        parser.error(f"there is no course for {unknown[0]!r}; known: {', '.join(courses)}")
-    main(archs or list(courses))
+    for arch in archs:
+        if arch not in epochs:
+            parser.error(f"there is no training for {arch!r}; known: {', '.join(epochs)}")
+    main(archs or list(epochs))

@@ -98,7 +98,7 @@ _reproduction = """| arch | epochs | final loss | printed | ours, same schedule 
 
 | arch | epoch |
 """
-_leaderboard = """| what | seconds of training | nats, in its own way |
+_leaderboard = """| what | seconds of training | nats, own mode |
 | --- | --- | --- |
 | best, 1 min (384 hidden units) | 60 | 1.3 |
 | gru, windows | 20 | 1.5 |
