@@ -76,14 +76,16 @@ def ngram_baseline(
     if max_chars is not None and not is_count(max_chars):
         raise DataError(f"max_chars={max_chars!r} must be None or a whole number from 1 up")
     skip = _n_skipped(dls, max_chars)
-    train, depth, valid = _positions(dls, skip)
+    positions = _positions(dls, skip)
+    train, _, valid = positions
     if not len(train) or not len(valid):
         raise DataError(
             "these dls hold no text to count or none to score, as after load_learner or load_model; "
             "pass dls made from a text"
         )
-    ids = dls.train_ds.ids.data.cpu().numpy()[skip:].astype(np.int64)
-    losses = _losses(ids, len(dls.vocab), max_context, (train, depth, valid))
+    ids = dls.train_ds.ids.data.cpu().numpy()
+    ids = ids[skip:].astype(np.int64)
+    losses = _losses(ids, len(dls.vocab), max_context, positions)
     scores = tuple(NgramScore(k, nats, to_bits(nats)) for k, nats in enumerate(losses) if k)
     return NgramBaseline(scores, len(train), len(valid))
 
@@ -106,15 +108,19 @@ def _positions(dls, skip):
         train, valid = (ds.items.to_numpy() + ds.seq_len for ds in (dls.train_ds, dls.valid_ds))
         return train, train, valid
     counted, scored = ([(max(begin - skip, 0), end - skip) for begin, end in part] for part in spans)
-    train, valid = (np.concatenate([np.arange(begin, end) for begin, end in part]) for part in (counted, scored))
     depth = np.concatenate([np.arange(end - begin) for begin, end in counted])
-    return train, depth, valid
+    return _all_positions(counted), depth, _all_positions(scored)
+
+
+def _all_positions(spans):
+    return np.concatenate([np.arange(begin, end) for begin, end in spans])
 
 
 def _losses(ids, n_vocab, max_context, positions):
     "The mean loss in nats for each longest context from 0 to `max_context`."
     train, depth, valid = positions
-    probs = np.full(len(ids), 1 / max(n_vocab - 1, 1))
+    n_chars = max(n_vocab - 1, 1)
+    probs = np.full(len(ids), 1 / n_chars)
     # gram[i] is the number of the k+1 characters that end at i, context[i] that of the k characters before i
     context = np.zeros_like(ids)
     gram = ids
@@ -132,6 +138,9 @@ def _witten_bell(shorter, gram, context, train):
     c_x = np.bincount(context[train], minlength=context.max() + 1)
     context_of_gram = np.zeros(len(c_xa), np.int64)
     context_of_gram[gram] = context
-    t_x = np.bincount(context_of_gram[c_xa > 0], minlength=len(c_x))[context]
+    t_x = np.bincount(context_of_gram[c_xa > 0], minlength=len(c_x))
+    # for every position
+    t_x = t_x[context]
     total = c_x[context] + t_x
-    return np.where(total > 0, (c_xa[gram] + t_x * shorter) / np.maximum(total, 1), shorter)
+    probs = (c_xa[gram] + t_x * shorter) / np.maximum(total, 1)
+    return np.where(total > 0, probs, shorter)

@@ -21,7 +21,9 @@ _piece_size = 2**22  # characters of the corpus in memory at a time
 _max_period = 1000
 _min_loop_chars = 24
 _word = re.compile(r"[^\W\d_]+")
-_base = 0x9E3779B97F4A7C15  # odd, so it has an inverse modulo 2**64
+# odd, so it has an inverse modulo 2**64
+_base = 0x9E3779B97F4A7C15
+_inverse = pow(_base, -1, 2**64)
 
 
 @dataclass(frozen=True)
@@ -88,14 +90,12 @@ def _checked(texts):
     return texts
 
 
-# repetition
-
-
 def loop_period(
     text: str,  # any text
 ) -> int | None:  # at most 1000; None if the text does not end in a loop
     "The length of the passage that a text repeats at its end, three times or more, in 24 characters or more."
-    for period in range(1, min(len(text) // 3, _max_period) + 1):
+    max_period = min(len(text) // 3, _max_period)
+    for period in range(1, max_period + 1):
         # these many last characters must equal those `period` before them
         n_equal = max(2 * period, _min_loop_chars - period)
         if n_equal + period > len(text) or text[-1] != text[-1 - period]:
@@ -109,9 +109,6 @@ def _distinct(texts, k):
     "The fraction of k-grams that are distinct."
     grams = [text[i : i + k] for text in texts for i in range(len(text) - k + 1)]
     return len(set(grams)) / len(grams) if grams else float("nan")
-
-
-# the corpus
 
 
 class _Corpus:
@@ -149,13 +146,17 @@ def _corpus(learn, corpus):
         raise GenerationError(
             "there is no training text to compare with: a loaded model has none; pass corpus=read_text(…)"
         )
-    array = np.load(ids.path, mmap_mode="r") if isinstance(ids, MappedIds) else ids.data.cpu().numpy()
+    if isinstance(ids, MappedIds):
+        array = np.load(ids.path, mmap_mode="r")
+    else:
+        array = ids.data.cpu().numpy()
+
+    def get(begin, end):
+        return dataset.vocab.decode(array[begin:end])
+
     spans = dataset.info.get("spans")
     train_spans = spans[0] if spans else [(0, len(array))]
-    return _Corpus(lambda begin, end: dataset.vocab.decode(array[begin:end]), len(array), train_spans)
-
-
-# words
+    return _Corpus(get, len(array), train_spans)
 
 
 def _whole_words(text):
@@ -175,13 +176,12 @@ def _known_words(words, corpus):
     for _, piece in corpus.pieces(0, [(0, corpus.n_chars)]):
         piece = (cut_off + piece).casefold()
         found = list(_word.finditer(piece))
-        # the last word may go on in the next piece
-        cut_off = found.pop()[0] if found and found[-1].end() == len(piece) else ""
+        cut_off = ""
+        # the last word may continue in the next piece
+        if found and found[-1].end() == len(piece):
+            cut_off = found.pop()[0]
         known |= words & {match[0] for match in found}
     return known | words & {cut_off}
-
-
-# the longest copy
 
 
 def longest_copy(
@@ -237,9 +237,12 @@ def _find_copy(texts, k, corpus):
 
 def _hashes(text, k):
     "A hash of every passage of k characters: a polynomial of its code points modulo 2**64."
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
+    utf32 = text.encode("utf-32-le", "surrogatepass")
+    codes = np.frombuffer(utf32, np.uint32).astype(np.uint64)
     with np.errstate(over="ignore"):
         powers = np.cumprod(np.full(len(codes), _base, np.uint64))
-        sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(codes * powers)])
-        inverse_powers = np.cumprod(np.full(len(codes), pow(_base, -1, 2**64), np.uint64))[: len(codes) - k + 1]
+        sums = np.cumsum(codes * powers)
+        sums = np.concatenate([np.zeros(1, np.uint64), sums])
+        n_passages = len(codes) - k + 1
+        inverse_powers = np.cumprod(np.full(n_passages, _inverse, np.uint64))
         return (sums[k:] - sums[:-k]) * inverse_powers

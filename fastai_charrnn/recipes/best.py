@@ -46,9 +46,10 @@ class BestRecipe:
     ) -> CharDataLoaders:
         "The text as streams that start elsewhere every epoch. A short text is cut into fewer streams."
         bs = fitting_streams(len(text), self.seq_len, self.bs)
-        options = dict(seq_len=self.seq_len, bs=bs, val_bs=min(self.val_bs, bs), valid_pct=0.1)
-        options |= dict(target="every", stateful=True, shift=True)
-        return CharDataLoaders.from_text(text, **options | kwargs)
+        streams = dict(target="every", stateful=True, shift=True, valid_pct=0.1)
+        sizes = dict(seq_len=self.seq_len, bs=bs, val_bs=min(self.val_bs, bs))
+        options = streams | sizes | kwargs
+        return CharDataLoaders.from_text(text, **options)
 
     def learner(
         self,
@@ -62,9 +63,9 @@ class BestRecipe:
         if self.n_models > 1:
             arch = "ensemble"
             config = self.config | dict(arch=self.arch, n_models=self.n_models)
-        sizes = dict(n_hid=self.n_hid, emb_sz=self.emb_sz, config=config)
-        optimizer = dict(opt_func=partial(adamw, wd=self.wd), splitter=decay_groups)
-        return char_learner(dls, arch, seed=seed, **sizes, **optimizer, **kwargs)
+        model = dict(n_hid=self.n_hid, emb_sz=self.emb_sz, config=config)
+        opt_func = partial(adamw, wd=self.wd)
+        return char_learner(dls, arch, seed=seed, opt_func=opt_func, splitter=decay_groups, **model, **kwargs)
 
 
 class _Network(NamedTuple):
@@ -100,10 +101,19 @@ def best_recipe(
     Raises `DataError` if `minutes` is not positive."""
     if not minutes > 0:
         raise DataError(f"minutes={minutes!r} must be positive")
-    work = minutes * (measured_speed() if speed is None else speed)
-    network = next((o for o in _networks if work <= o.max_work), _networks[-1])
+    if speed is None:
+        speed = measured_speed()
+    network = _network_for(minutes * speed)
     config = dict(output_p=network.output_p, hidden_p=network.hidden_p)
     return BestRecipe(minutes, network.n_hid, network.n_models, config=config, wd=network.wd)
+
+
+def _network_for(work):
+    "The first network with at least this much work, or the largest."
+    for network in _networks:
+        if work <= network.max_work:
+            return network
+    return _networks[-1]
 
 
 # seconds of the recurrent product on the reference machine: two cores of an EPYC with AVX512-BF16

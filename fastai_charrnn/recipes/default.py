@@ -66,7 +66,9 @@ class DefaultRecipe:
                             architecture that reads only windows: all values of lesson 6 but `n_hid`"""
         given = {k: v for k, v in changes.items() if v is not None}
         arch = given.get("arch", self.arch)
-        recipe = self if arch == self.arch else _with_arch(self, arch)
+        recipe = self
+        if arch != self.arch:
+            recipe = _with_arch(self, arch)
         if self.stateful and _needs_windows(arch, given):
             recipe = replace(recipe, **_window_fields(arch))
         if "config" in given:
@@ -80,8 +82,10 @@ class DefaultRecipe:
     ) -> CharDataLoaders:
         "The text as streams or windows. Raises `DataError` as `from_text` does."
         names = ("seq_len", "stride", "target", "stateful", "valid", "bs", "val_bs")
-        options = {name: getattr(self, name) for name in names} | dict(shift=self.stateful)
-        return CharDataLoaders.from_text(text, **options | kwargs)
+        options = {name: getattr(self, name) for name in names}
+        options["shift"] = self.stateful
+        options |= kwargs
+        return CharDataLoaders.from_text(text, **options)
 
     def learner(
         self,
@@ -90,9 +94,9 @@ class DefaultRecipe:
         **kwargs,  # as `char_learner`: prompts, cbs …
     ) -> CharLearner:
         "Return an untrained learner; `fit` trains it. Raises `ArchError` as `char_learner` does."
-        sizes = dict(n_hid=self.n_hid, emb_sz=self.emb_sz, config=self.config)
-        optimizer = dict(opt_func=partial(adamw, wd=self.wd), splitter=decay_groups)
-        return char_learner(dls, self.arch, seed=seed, **sizes, **optimizer, **kwargs)
+        model = dict(n_hid=self.n_hid, emb_sz=self.emb_sz, config=self.config)
+        opt_func = partial(adamw, wd=self.wd)
+        return char_learner(dls, self.arch, seed=seed, opt_func=opt_func, splitter=decay_groups, **model, **kwargs)
 
     def fit(
         self,
@@ -102,10 +106,12 @@ class DefaultRecipe:
     ):
         "Train for `epochs` in one cycle. Equal seeds give equal results; the global random state does not change."
         device = learn.dls.device
+        gpus = [device] if device.type == "cuda" else []
         cbs = [GradientClip(self.clip), *(cbs or [])]
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        schedule = dict(pct_start=0.1, moms=(0.9, 0.9, 0.9))
+        with torch.random.fork_rng(gpus):
             torch.manual_seed(seed + rank_distrib())
-            learn.fit_one_cycle(self.epochs, self.lr, pct_start=0.1, moms=(0.9, 0.9, 0.9), cbs=cbs)
+            learn.fit_one_cycle(self.epochs, self.lr, cbs=cbs, **schedule)
 
 
 def default_recipe(
@@ -157,7 +163,8 @@ def fitting_streams(
 ) -> int:  # at least 1
     "The number of streams, at most `bs`, that leaves each at least four steps an epoch."
     n_train = int(n_chars * 0.9)
-    return max(min(bs, n_train // (4 * seq_len)), 1)
+    fitting = n_train // (4 * seq_len)
+    return max(min(bs, fitting), 1)
 
 
 def _size_of(n_chars):
@@ -179,14 +186,20 @@ def _with_arch(recipe, arch):
 
 def _needs_windows(arch, given):
     "Whether an architecture or one of the given fields excludes streams."
-    reads_only_windows = getattr(get_arch(arch).cls, "fixed_seq_len", None) is not None
-    asks_for_windows = given.get("stateful") is False or given.get("target") == "next" or "stride" in given
-    needs_other_split = given.get("valid", "tail") != "tail"
-    return reads_only_windows or asks_for_windows or needs_other_split
+    if _fixed_seq_len(arch) or "stride" in given:
+        return True
+    if given.get("stateful") is False or given.get("target") == "next":
+        return True
+    return given.get("valid", "tail") != "tail"
+
+
+def _fixed_seq_len(arch):
+    "The only window that an architecture can read; None if it reads any."
+    return getattr(get_arch(arch).cls, "fixed_seq_len", None)
 
 
 def _window_fields(arch):
     "The fields of lesson 6's windows."
-    seq_len = getattr(get_arch(arch).cls, "fixed_seq_len", None) or 8
+    seq_len = _fixed_seq_len(arch) or 8
     data = dict(stateful=False, target="next", seq_len=seq_len, bs=512, val_bs=None)
     return data | dict(epochs=4, lr=5e-3, emb_sz=42, config={})

@@ -142,9 +142,10 @@ class Lesson:
         **kwargs,  # as `char_learner`
     ) -> CharLearner:
         "Return an untrained learner."
+        dls = self.dls(text)
         opt_func = partial(pytorch_adam, wd=self.wd, decouple_wd=False)
         model = dict(n_hid=self.n_hid, config=self.config)
-        return char_learner(self.dls(text), self.arch, opt_func=opt_func, wd_bn_bias=True, seed=seed, **model, **kwargs)
+        return char_learner(dls, self.arch, opt_func=opt_func, wd_bn_bias=True, seed=seed, **model, **kwargs)
 
     @renamed(said="on_phase")
     def fit(

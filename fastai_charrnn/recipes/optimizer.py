@@ -18,9 +18,10 @@ def adamw(
     **kwargs,  # as `torch.optim.AdamW`
 ) -> OptimWrapper:
     "PyTorch's fused AdamW as a fastai optimizer. Only the first group decays (Loshchilov & Hutter 2019)."
-    decay, no_decay = params
-    groups = [dict(params=list(decay), weight_decay=wd), dict(params=list(no_decay), weight_decay=0.0)]
-    kwargs = dict(betas=(0.9, 0.99), fused=True) | kwargs
+    decay, no_decay = map(list, params)
+    groups = [dict(params=decay, weight_decay=wd), dict(params=no_decay, weight_decay=0.0)]
+    kwargs.setdefault("betas", (0.9, 0.99))
+    kwargs.setdefault("fused", True)
     return OptimWrapper(groups, opt=torch.optim.AdamW, lr=lr, **kwargs)
 
 
@@ -29,10 +30,13 @@ def decay_groups(
 ) -> list[list[nn.Parameter]]:  # matrices between layers; all other parameters
     "Split the parameters for `adamw`: embedding, output layer, norms and biases do not decay."
     no_decay = set(_embedding_and_output(model))
-    groups: list[list[nn.Parameter]] = [[], []]
+    decay = []
     for p in model.parameters():
-        groups[p.dim() < 2 or p in no_decay].append(p)
-    return groups
+        if p.dim() < 2:
+            no_decay.add(p)
+        elif p not in no_decay:
+            decay.append(p)
+    return [decay, [p for p in model.parameters() if p in no_decay]]
 
 
 def _embedding_and_output(model):
