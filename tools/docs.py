@@ -47,6 +47,8 @@ pages = [
     "docs/reference",
     "docs/citing",
 ]
+# folders of reference pages, in the order of the sidebar
+reference_folders = [".", "data", "models", "training", "generation", "io", "analysis", "cli"]
 # pictures wider than this scroll on phones
 max_narrow = 800
 
@@ -95,12 +97,17 @@ def front_page(
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = from_root(cell.source, "")
-    names = [str(path.with_suffix("")) for path in notebooks() if path.stem != "index"]
-    tutorials = [name for name in names if name.startswith("tutorials/")]
-    reference = [name for name in names if name not in tutorials]
+    tutorials = _names("tutorials")
+    reference = [name for folder in reference_folders for name in _names(folder)]
     for caption, entries in (("Tutorials", tutorials), ("Reference", reference), ("The project", pages)):
         notebook.cells.append(nbformat.v4.new_markdown_cell(_toctree(caption, entries)))
     return notebook
+
+
+def _names(folder):
+    "The notebooks of a folder, without their suffix."
+    in_folder = [path for path in notebooks() if path.parent == Path(folder) and path.stem != "index"]
+    return [path.with_suffix("").as_posix() for path in in_folder]
 
 
 def _toctree(caption, entries):
