@@ -32,7 +32,6 @@ from .learner import *
 from .metrics import *
 from .models.base import *
 from .models.ensemble import *
-from .models.hawk import *
 from .models.mullstm import *
 from .models.registry import *
 from .models.rnn import *
