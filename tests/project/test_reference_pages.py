@@ -96,7 +96,9 @@ def test_every_public_name_is_used_on_a_page():
 
 
 def test_the_list_of_pages_has_every_page_with_its_title_and_modules():
-    rows = re.findall(r"^\| \[(.+)\]\(\.\./nbs/(.+\.ipynb)\) \| (.+) \|$", (root / "docs/reference.md").read_text(), re.M)
+    rows = re.findall(
+        r"^\| \[(.+)\]\(\.\./nbs/(.+\.ipynb)\) \| (.+) \|$", (root / "docs/reference.md").read_text(), re.M
+    )
     listed = {name: (title, re.findall(r"`([\w.]+)`", modules)) for title, name, modules in rows}
     titles = {page: _cells(page, "markdown")[0].splitlines()[0].removeprefix("# ") for page in pages}
     assert listed == {_name(page): (titles[page], _modules(page)) for page in pages}
