@@ -95,13 +95,8 @@ def _add_train(parser):
     _add_text(parser)
     _add_network(parser)
     _add_samples(parser)
-    parser.add_argument(
-        "--out",
-        default=Path("model.safetensors"),
-        type=Path,
-        metavar="MODEL",
-        help="file to save to (model.safetensors)",
-    )
+    out = Path("model.safetensors")
+    parser.add_argument("--out", default=out, type=Path, metavar="MODEL", help=f"file to save to ({out})")
     parser.add_argument("--overwrite", action="store_true", help="replace MODEL if it exists")
     parser.add_argument("--device", help="cpu, cuda … (the GPU if there is one)")
 
@@ -115,12 +110,9 @@ def _add_text(parser):
         help="nietzsche, python_reference or human_numbers instead of FILE",
     )
     parser.add_argument("--encoding", help="character encoding of FILE (utf-8)")
-    parser.add_argument(
-        "--valid",
-        default="tail",
-        choices=("tail", "blocks", "random", "last"),
-        help="how to choose the validation part (tail: the end of the text)",
-    )
+    splits = ("tail", "blocks", "random", "last")
+    summary = "how to choose the validation part (tail: the end of the text)"
+    parser.add_argument("--valid", default="tail", choices=splits, help=summary)
     summary = "fraction of the text to validate on (.1; for human_numbers the numbers from 8,001)"
     parser.add_argument("--valid-pct", type=float, metavar="FLOAT", help=summary)
 
@@ -146,22 +138,12 @@ def _add_network(parser):
     # the names of version 0.1
     parser.add_argument("--n", type=int, dest="seq_len", help=argparse.SUPPRESS)
     parser.add_argument("--dropout", type=float, dest="output_p", help=argparse.SUPPRESS)
-    parser.add_argument(
-        "--target",
-        choices=("next", "every"),
-        help="predict the character after a window, or after each of its characters (next)",
-    )
-    parser.add_argument(
-        "--stateful",
-        action="store_true",
-        default=None,
-        help="read the text as continuous streams and keep the hidden state between batches",
-    )
-    parser.add_argument(
-        "--recipe",
-        choices=("best",),
-        help="the best network for --minutes (5) on this machine, instead of --arch and the other numbers",
-    )
+    summary = "predict the character after a window, or after each of its characters (next)"
+    parser.add_argument("--target", choices=("next", "every"), help=summary)
+    summary = "read the text as continuous streams and keep the hidden state between batches"
+    parser.add_argument("--stateful", action="store_true", default=None, help=summary)
+    summary = "the best network for --minutes (5) on this machine, instead of --arch and the other numbers"
+    parser.add_argument("--recipe", choices=("best",), help=summary)
 
 
 def _add_samples(parser):
@@ -172,9 +154,8 @@ def _add_samples(parser):
         metavar="TEXT",
         help="continue this after every epoch and at the end; repeat for more (three places in the validation part)",
     )
-    parser.add_argument(
-        "--temperature", type=float, default=0.8, metavar="FLOAT", help="of the samples; 0: greedy text (.8)"
-    )
+    summary = "of the samples; 0: greedy text (.8)"
+    parser.add_argument("--temperature", type=float, default=0.8, metavar="FLOAT", help=summary)
 
 
 # generate
