@@ -1,4 +1,6 @@
-"""What the tests share: the corpus, a small text, small learners; and the rule that no corpus test is skipped where the corpus is."""
+"""Fixtures of all tests: the corpus, a small text, small learners.
+
+Also marks tests of the corpus and of the GPU, and fails a skipped corpus test where `CHARRNN_DATA` is set."""
 
 import os
 import signal
@@ -13,12 +15,13 @@ from fastai_charrnn.all import CharDataLoaders, char_learner, nietzsche, python_
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-default_device(False)  # tests are on the CPU where there is a GPU too; those marked gpu name theirs
+# Tests run on the CPU, also where there is a GPU. Those marked gpu name their device.
+default_device(False)
 
 
 @pytest.fixture(scope="session")
 def text() -> str:
-    "The reference's corpus. Skips only where it is not at hand; where CHARRNN_DATA promises it, missing is an error."
+    "Lesson 6's corpus. If it is missing, skip, or fail where `CHARRNN_DATA` is set."
     if not os.environ.get("CHARRNN_DATA"):
         os.environ["CHARRNN_OFFLINE"] = "1"
         try:
@@ -45,7 +48,7 @@ def learn(dls):
 
 @pytest.fixture(scope="session")
 def trained(small, tmp_path_factory):
-    "A learner of two epochs. Tests that change it copy it first."
+    "A learner trained for two epochs. Tests that change it copy it first."
     dls = CharDataLoaders.from_text(small, bs=128, valid="tail", device="cpu", path=tmp_path_factory.mktemp("trained"))
     learn = char_learner(dls, n_hid=64, seed=0)
     with learn.no_bar(), learn.no_logging():
@@ -63,7 +66,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    "Where CHARRNN_DATA is set, a skipped corpus test is a failed one."
+    "Where `CHARRNN_DATA` is set, a skipped corpus test fails."
     report = (yield).get_result()
     if report.skipped and item.get_closest_marker("corpus") and os.environ.get("CHARRNN_DATA"):
         report.outcome = "failed"
