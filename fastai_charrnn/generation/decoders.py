@@ -1,19 +1,20 @@
-"""Decoders: what of a model stays in memory between two characters. One interface, and the model says which it needs.
+"""Decoders compute the next character's log-probabilities, and keep between characters what the model needs for that.
 
-    SlidingWindowDecoder      any module: every window is read anew
-    StaggeredWindowDecoder    the step protocol (`models.CharModel`) with a window: the same text in one step a character
-    Carried            the step protocol without a window (`window` is None): the hidden state goes on and on
+    SlidingWindowDecoder      for any model: reads the whole window again for each character
+    StaggeredWindowDecoder    for models with steps and a window: equal results with one step a character
+    StatefulDecoder           for models with steps and `seq_len=None`: carries the state
 
-Rows are prompts of one batch, padded with index 0 on the left. Padding is read by models with a window, as in `predict_next`;
-to a carried state it means that the text has not begun.
+The rows of a batch are prompts, padded on the left with index 0. A model with a window reads the padding, as in `predict_next`.
+A stateful model does not: its state starts at the first character.
 """
 
-import threading
-from contextlib import contextmanager
-from weakref import WeakKeyDictionary
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
+
+from ..models.base import check_state
+from ..models.modes import eval_mode
 
 __all__ = [
     "eval_mode",
@@ -25,207 +26,180 @@ __all__ = [
     "StatefulDecoder",
 ]
 
-_lock = threading.Lock()
-_inside: WeakKeyDictionary = (
-    WeakKeyDictionary()
-)  # model to [how many are inside, the modules to put back into training mode]
-
-
-@contextmanager
-def eval_mode(model: nn.Module):
-    """The model in evaluation mode and without gradients for a while; every module's own mode is restored, whatever happens.
-
-    Several threads may be inside at once: the first switches, the last restores."""
-    entered = False
-    try:
-        with _lock:
-            state = _inside.setdefault(model, [0, []])
-            if not state[0]:
-                state[1] = [m for m in model.modules() if m.training]
-            state[0] = state[0] + 1
-            entered = True
-            if state[0] == 1 and state[1]:
-                model.eval()
-        with torch.inference_mode():
-            yield model
-    finally:
-        if entered:
-            with _lock:
-                state[0] -= 1
-                if not state[0]:
-                    for m in state[1]:
-                        m.training = True
-
 
 def next_log_probs(
     model: nn.Module,  # (bs, n) indices to (bs, V) log-probabilities
     ids: Tensor,  # (bs, n) indices on the model's device, padded with 0 on the left
 ) -> Tensor:  # (bs, V) log-probabilities, float32
-    "Log-probabilities of the index after each row."
+    "Return the log-probabilities of the index after each row."
     with eval_mode(model):
-        return (StatefulDecoder(model, ids).log_probs() if is_stateful(model) else model(ids)).float().log_softmax(-1)
+        log_probs = StatefulDecoder(model, ids).log_probs() if is_stateful(model) else model(ids)
+        return log_probs.float().log_softmax(-1)
 
 
 def is_stateful(
     model: nn.Module,  # any
 ) -> bool:
-    "Whether the model's state goes on from character to character: it has steps and its `window` is None."
+    "Whether the model carries its state from character to character: it has steps, and `seq_len` is None."
     return _has_steps(model) and getattr(model, "seq_len", 0) is None
 
 
 def decoder(
     model: nn.Module,  # (bs, n) indices to (bs, V) log-probabilities
-    ids: Tensor,  # (rows, n) int64 indices to continue, on the model's device; n is the window where there is one
-    exact: bool = False,  # whether to compute in float64 where the model's own steps can
+    ids: Tensor,  # (rows, n) int64 indices to continue, on the model's device; n is the window if there is one
+    exact: bool = False,  # whether to compute in float64, if the model can
 ) -> "SlidingWindowDecoder|StaggeredWindowDecoder|StatefulDecoder":
-    """The decoder that the model needs.
+    """Return the decoder that suits the model.
 
-    A batch's size changes the last bits of its products. In float64 these are too small to change what is drawn."""
+    The last bits of a product depend on the size of the batch. In float64 they are too small to change a drawn character."""
     if not _has_steps(model):
         return SlidingWindowDecoder(model, ids)
     kind = StatefulDecoder if is_stateful(model) else StaggeredWindowDecoder
-    if not exact:
-        return kind(model, ids)
-    try:
-        return kind(model, ids, torch.float64)
-    except RuntimeError:
-        return kind(model, ids)  # a class of the user's with float32 of its own
+    if exact:
+        try:
+            return kind(_float64_copy(model), ids)
+        except RuntimeError:
+            # Some operation of the model, such as a state that a user's class makes, is in float32.
+            pass
+    return kind(model, ids)
 
 
 class SlidingWindowDecoder:
-    "Reads every window anew: for any model."
+    "Reads the whole window for each character. For any model."
 
     def __init__(
         self,
         model: nn.Module,  # (bs, n) indices to (bs, V) log-probabilities
-        ids: Tensor,  # (rows, window) indices to continue
+        ids: Tensor,  # (rows, n) indices to continue; n is the window
     ):
         self.model = model
         self.ids = ids
 
     def running(self):
-        "The context to call the other methods in."
+        "Return the context in which to call the other methods: evaluation mode, no gradients."
         return eval_mode(self.model)
 
     def log_probs(self) -> Tensor:  # (rows, V)
-        "Of what comes next."
+        "Return the log-probabilities of the next character."
         return self.model(self.ids)
 
     def feed(
         self,
         c: Tensor,  # (rows,) indices
     ):
-        "Go on with these."
+        "Append one character to each row."
         self.ids = torch.cat([self.ids[:, 1:], c[:, None]], 1)
 
     def select(
         self,
-        rows: Tensor,  # (m,) int64: which rows go on, in which order; some may go on twice
+        rows: Tensor,  # (m,) int64 numbers of rows; a row may appear more than once
     ):
-        "Go on with these rows."
+        "Keep these rows, in this order."
         self.ids = self.ids[rows]
 
     def next(self) -> Tensor:  # (rows,) indices
-        "The likeliest, which are fed back in."
+        "Return the most likely character of each row, and append it."
         c = self.log_probs().argmax(-1)
         self.feed(c)
         return c
 
 
 class StatefulDecoder(SlidingWindowDecoder):
-    "Reads every character once, and carries the state on: for a model with steps whose `window` is None."
+    "Reads every character once and carries the state. For models with steps and `seq_len=None`."
 
-    def __init__(self, model: nn.Module, ids: Tensor, dtype: torch.dtype | None = None):
-        self._take(model, dtype)
-        self.h = self.model.init_hidden(len(ids))
-        begun = (ids != 0).long().cummax(1)[0] if ids.shape[1] else ids  # 1 from the first character on
-        ragged = ids.shape[1] > 0 and not bool(begun[:, 0].all())
-        for c, b in zip(ids.t(), begun.bool().t()):
-            before = _parts(self.h)
+    def __init__(self, model: nn.Module, ids: Tensor):
+        self.model = model
+        with self.running():
+            self.table = model.table()
+            self.state = self._init_hidden(len(ids))
+            self._read(ids)
+
+    def _init_hidden(self, bs):
+        return check_state(self.model, self.model.init_hidden(bs))
+
+    def _read(self, ids):
+        "Read the prompts. A row keeps its first state while it reads padding."
+        # from the first character of a row on
+        started = (ids != 0).cumsum(1) > 0
+        is_padded = not bool(started.all())
+        for c, reads in zip(ids.t(), started.t()):
+            before = self.state
             self.feed(c)
-            if ragged:
-                self.h = _like(
-                    self.h,
-                    [torch.where(b.view(-1, *[1] * (o.dim() - 1)), o, old) for o, old in zip(_parts(self.h), before)],
-                )
-
-    def _take(self, model, dtype):
-        "A private view of the model, in evaluation mode without a switch on the model itself."
-        self.model = _flat(model, dtype)
-        self.table = self.model.table()
-
-    def running(self):
-        return torch.inference_mode()
+            if is_padded:
+                self.state = tuple(_where_rows(reads, new, old) for new, old in zip(self.state, before))
 
     def log_probs(self):
-        return self.model.log_probs(self.h)
+        return self.model.log_probs(self.state)
 
     def feed(self, c):
-        self.h = self.model.step(self.table.index_select(0, c), self.h)
+        inp = self.table.index_select(0, c)
+        self.state = check_state(self.model, self.model.step(inp, self.state))
 
     def select(self, rows):
-        self.h = _map(self.h, lambda h: h[rows])
+        self.state = tuple(o[rows] for o in self.state)
 
 
 class StaggeredWindowDecoder(StatefulDecoder):
-    """The same as `SlidingWindowDecoder` in one step a character, for a model with the step protocol: `window` windows in flight.
+    """Reads every character once, for models with steps and a window of n characters. Equal to `SlidingWindowDecoder`.
 
-    Every prompt has `window` states, the r-th begun at every `window`-th character from the r-th on. A character is fed to all of
-    them at once; the one that has then read `window` characters is read out, and begins again with the next."""
+    Each prompt has n states. One of them starts anew at each character, in turn. A step feeds a character to all of them. The
+    state that has then read n characters gives the log-probabilities, and starts anew next."""
 
-    def __init__(self, model: nn.Module, ids: Tensor, dtype: torch.dtype | None = None):
-        self._take(model, dtype)
-        self.bs, self.n, self.t = *ids.shape, 0
-        self.fresh = _parts(self.model.init_hidden(self.bs))
-        self.h = _map(self.model.init_hidden(self.bs * self.n), torch.clone)
-        for c in ids.t():
-            self.feed(c)
+    def __init__(self, model: nn.Module, ids: Tensor):
+        self.model = model
+        self.bs, self.seq_len = ids.shape
+        self.n_read = 0
+        with self.running():
+            self.table = model.table()
+            self.start = self._init_hidden(self.bs)
+            # `feed` writes into the states, so none may share memory
+            self.state = tuple(o.clone() for o in self._init_hidden(self.bs * self.seq_len))
+            for c in ids.t():
+                self.feed(c)
 
-    def feed(self, c: Tensor):
-        at = self.t % self.n * self.bs
-        for h, new in zip(_parts(self.h), self.fresh):
-            h[at : at + self.bs] = new
+    def _turn(self):
+        "The rows of the states that have read a whole window, one for each prompt."
+        first = self.n_read % self.seq_len * self.bs
+        return slice(first, first + self.bs)
+
+    def log_probs(self):
+        turn = self._turn()
+        return self.model.log_probs(tuple(o[turn] for o in self.state))
+
+    def feed(self, c):
+        turn = self._turn()
+        for tensor, start in zip(self.state, self.start):
+            tensor[turn] = start
         if self.bs == 1:
-            inp = self.table.index_select(0, c).expand(self.n, -1)
+            inp = self.table.index_select(0, c).expand(self.seq_len, -1)
         else:
-            inp = self.table.index_select(0, c.repeat(self.n))
-        self.h = self.model.step(inp, self.h)
-        self.t += 1
-
-    def log_probs(self) -> Tensor:
-        at = self.t % self.n * self.bs  # whose turn it is to be read out
-        return self.model.log_probs(_map(self.h, lambda h: h[at : at + self.bs]))
+            inp = self.table.index_select(0, c.repeat(self.seq_len))
+        self.state = check_state(self.model, self.model.step(inp, self.state))
+        self.n_read += 1
 
     def select(self, rows):
-        self.h = _map(self.h, lambda h: h.reshape(self.n, self.bs, *h.shape[1:])[:, rows].flatten(0, 1))
+        self.state = tuple(self._selected(o, rows) for o in self.state)
         self.bs = len(rows)
-        self.fresh = _parts(self.model.init_hidden(self.bs))
+        self.start = self._init_hidden(self.bs)
+
+    def _selected(self, tensor, rows):
+        by_prompt = tensor.reshape(self.seq_len, self.bs, *tensor.shape[1:])
+        return by_prompt[:, rows].flatten(0, 1)
 
 
 def _has_steps(model):
-    return all(hasattr(model, o) for o in ("table", "step", "init_hidden", "log_probs"))
+    return all(hasattr(model, name) for name in ("table", "step", "init_hidden", "log_probs"))
 
 
-def _parts(h):
-    return h if isinstance(h, tuple) else (h,)
+def _where_rows(mask, new, old):
+    "The rows of `new` where `mask` (rows,) is true, else those of `old`."
+    return torch.where(mask.view(-1, *[1] * (new.dim() - 1)), new, old)
 
 
-def _like(h, parts):
-    return tuple(parts) if isinstance(h, tuple) else parts[0]
+def _float64_copy(model):
+    """A deep copy of a model in float64 and in evaluation mode.
 
-
-def _map(h, f):
-    return tuple(map(f, h)) if isinstance(h, tuple) else f(h)
-
-
-def _flat(module, dtype=None):
-    """A copy of a module in evaluation mode that shares its tensors (of another `dtype`: copies) and finds them as plain attributes.
-
-    `nn.Module` finds them in Python, a microsecond each."""
-    view = object.__new__(type(module))
-    tensors = {**module._parameters, **module._buffers}
-    if dtype is not None:
-        tensors = {k: o.to(dtype) if o is not None and o.is_floating_point() else o for k, o in tensors.items()}
-    kids = {k: m and _flat(m, dtype) for k, m in module._modules.items()}
-    view.__dict__ = {**module.__dict__, **tensors, **kids, "_modules": kids, "training": False}
-    return view
+    The copy shares the hooks: copying a hook would copy all that it refers to, such as a learner."""
+    shared = [hooks for m in model.modules() for name, hooks in vars(m).items() if name.endswith("hooks")]
+    memo = {id(hooks): hooks for hooks in shared}
+    return deepcopy(model, memo).to(torch.float64).eval()

@@ -1,39 +1,59 @@
-"""`CharModel`, the base class of the architectures, and the protocol that they share.
+"""`CharModel`, the base class of the architectures, and the step protocol that they share.
 
-A character contributes a row of `table()`; `step` takes that row and the state to the next
-state; `log_probs` turns the state into log-probabilities. The vocabulary is small and a batch holds thousands of
-characters, so whatever depends on the character alone is computed once a batch for all characters (the table) and
-looked up. Same values as the layers written out, fewer products; `tests/oracles.py` holds them to that.
+An architecture is a subclass with three methods. The state is always a tuple of tensors, rows of the batch first:
 
-    target="next"                one prediction a window, from a state of zeros: as in lesson 6
-    target="every"               one after each character of a window
-    target="every", window=None  the same, and the state goes on from batch to batch (until `reset`)
+    class Mine(CharModel):
+        def layers(self, emb_sz, n_hid):        # make the layers between embedding and output
+            self.inp = nn.Linear(emb_sz, n_hid)
+            self.hid = nn.Linear(n_hid, n_hid)
+        def table(self):                        # (V, k): what each character of the vocabulary contributes
+            return self.inp(self.emb.weight)
+        def step(self, inp, state):             # inp (bs, k): rows of the table; returns the next state
+            (h,) = state
+            return (torch.tanh(inp + self.hid(h)),)
+    learn = char_learner(dls, Mine)
 
-Shapes: bs windows of n characters, V characters in the vocabulary, k numbers a table row.
+The vocabulary is small and a batch has thousands of characters. The table is computed once a batch and looked up.
 """
 
+from collections.abc import Iterable
 from contextlib import contextmanager
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import ArchError
+
 __all__ = ["CharModel"]
+
+State = tuple[Tensor, ...]
 
 
 class CharModel(nn.Module):
-    "The job of an architecture: `layers`, `table` and `step`. Embedding, looping, carrying the state and reading out are here."
+    """Base class of the architectures: embeds characters, runs the steps, carries the state, returns log-probabilities.
 
-    fixed_seq_len: int | None = None  # the one window an architecture is made for, where it is
-    target = "next"  # "next" or "every": after which characters it predicts
-    state = None  # what a model without a window carries from batch to batch
+    `target` and `seq_len` set what the model predicts:
+
+    - `target="next"`: the character after each window. The state starts with zeros, as in lesson 6.
+    - `target="every"`: the character after each character of a window.
+    - `target="every"` with `seq_len=None`: likewise, and the state is carried from batch to batch until `reset`.
+
+    Shapes: bs windows of n characters, V characters in the vocabulary, k numbers in a row of the table."""
+
+    # the only window length that an architecture supports, if there is one
+    fixed_seq_len: int | None = None
+    target = "next"
+    # the state that a model with `seq_len=None` carries from batch to batch
+    state: State | None = None
 
     def __init__(
         self,
         vocab_sz: int,  # V, characters in the vocabulary, padding included
-        emb_sz: int = 42,  # numbers that embed a character
+        emb_sz: int = 42,  # size of the embedding of a character
         n_hid: int = 256,  # hidden units
-        seq_len: int | None = 8,  # characters it is trained on; None: the hidden state is carried on
+        seq_len: int | None = 8,  # characters in a window; None: carry the state
     ):
         nn.Module.__init__(self)
         self.vocab_sz = vocab_sz
@@ -45,90 +65,132 @@ class CharModel(nn.Module):
         self.out = nn.Linear(n_hid, vocab_sz)
 
     def layers(self, emb_sz: int, n_hid: int):
-        "Make the layers between embedding and read-out, if there are any."
+        "Make the layers between the embedding and the output layer."
 
     def table(self) -> Tensor:  # (V, k)
-        "What each character contributes to the recurrence."
+        "Return what each character contributes to the recurrence."
         raise NotImplementedError(f"{type(self).__name__} needs a method table() -> (vocab_sz, k)")
 
-    def step(self, inp: Tensor, h):  # inp (bs, k) rows of the table, h the state -> the next state
+    def step(
+        self,
+        inp: Tensor,  # (bs, k) rows of the table
+        state: State,  # the state before the character
+    ) -> State:  # the state after it
         "Read one character."
-        raise NotImplementedError(f"{type(self).__name__} needs a method step(inp, h) -> state")
+        raise NotImplementedError(f"{type(self).__name__} needs a method step(inp, state) -> state")
 
-    def init_hidden(self, bs: int) -> Tensor:  # (bs, n_hid)
-        "The state before the first character: zeros."
-        return self.out.weight.new_zeros(bs, self.n_hid)
+    def init_hidden(self, bs: int) -> State:  # one tensor (bs, n_hid)
+        "Return the state before the first character: zeros."
+        return (self.out.weight.new_zeros(bs, self.n_hid),)
 
-    def log_probs(self, h) -> Tensor:  # state -> (bs, V)
-        "Log-probabilities of the next character."
-        return self.head(self.output(h))
-
-    def output(self, h) -> Tensor:  # state -> (bs, n_hid)
-        "The part of the state that is read out."
-        return h
+    def output(self, state: State) -> Tensor:  # (bs, n_hid)
+        "Return the part of the state that the output layer reads: its first tensor."
+        return state[0]
 
     def head(self, outs: Tensor) -> Tensor:  # (…, n_hid) -> (…, V)
-        "Log-probabilities of the next character after each output."
+        "Return the log-probabilities of the next character for each output."
         out = self.out(outs)
-        return out.log_softmax(-1, torch.float32 if out.dtype.itemsize < 4 else None)  # 16 bits would be coarse
+        # in 16 bits the log-probabilities would be too coarse
+        dtype = torch.float32 if out.dtype.itemsize < 4 else None
+        return out.log_softmax(-1, dtype)
 
-    def encode(self, x: Tensor):  # (bs, n) -> state
-        "Read whole windows from a state of zeros."
-        return self.forward_seq(x, self.init_hidden(len(x)))[1]
+    def log_probs(self, state: State) -> Tensor:  # (bs, V)
+        "Return the log-probabilities of the next character."
+        return self.head(self.output(state))
 
-    def forward_seq(self, x: Tensor, h):  # (bs, n), state -> (n, bs, n_hid), the last state
-        "Read on from a state: the output after every character."
+    def encode(self, x: Tensor) -> State:  # x (bs, n)
+        "Read whole windows, starting with the state of `init_hidden`."
+        return self.forward_seq(x, check_state(self, self.init_hidden(len(x))))[1]
+
+    def forward_seq(
+        self,
+        x: Tensor,  # (bs, n) int64 characters
+        state: State,  # the state before the first of them
+    ) -> tuple[Tensor, State]:  # outputs (n, bs, n_hid), the last state
+        "Read characters one by one and return the output after each."
         outs = []
-        for inp in F.embedding(x.t(), self.table()).unbind():  # n of (bs, k)
-            h = self.step(inp, h)
-            outs.append(self.output(h))
-        return torch.stack(outs), h
+        for inp in F.embedding(x.t(), self.table()).unbind():
+            state = check_state(self, self.step(inp, state))
+            outs.append(self.output(state))
+        return torch.stack(outs), state
 
     def reset(self):
-        "Forget what was read: the next batch starts from a state of zeros. What fastai's `ModelResetter` calls."
+        "Drop the carried state. The next batch starts with zeros. fastai's `ModelResetter` calls this too."
         self.state = None
 
     def forward(
         self,
-        *chars: Tensor,  # windows (bs, n), or n tensors (bs,) as the reference calls it
-    ) -> Tensor:  # (bs, V) log-probabilities, or (bs, n, V)
-        "Log-probabilities of the character after each window, or after every character."
+        *chars: Tensor,  # windows (bs, n), or n tensors (bs,) as in lesson 6
+    ) -> Tensor:  # (bs, V) log-probabilities; (bs, n, V) with `target="every"`
+        "Return the log-probabilities of the character after each window, or after every character."
         x = chars[0] if chars[0].dim() == 2 else torch.stack(chars, 1)
         if self.target == "next":
             return self.log_probs(self.encode(x))
-        outs, h = self.forward_seq(x, self._carried(len(x)))
+        outs, state = self.forward_seq(x, self._first_state(len(x)))
         if self.seq_len is None:
-            self.state = _map(h, Tensor.detach)
+            self.state = tuple(o.detach() for o in state)
         return self.head(outs).transpose(0, 1)
 
     @contextmanager
     def reading(
         self,
         target: str,  # "next" or "every"
-        seq_len: int | None,  # None: the state is carried
+        seq_len: int | None,  # None: carry the state
     ):
-        "The model reading in another way for a while; its state is put back."
-        old = self.target, self.seq_len, self.state
+        "Change `target` and `seq_len` within a `with` block, starting without a state. Restores all three."
+        before = self.target, self.seq_len, self.state
         self.target = target
         self.seq_len = seq_len
         self.state = None
         try:
             yield self
         finally:
-            self.target, self.seq_len, self.state = old
+            self.target, self.seq_len, self.state = before
 
-    def _drop(self, x, p):
-        "Training's dropout, with one mask for all steps of a batch (Gal & Ghahramani 2016)."
-        return x * x.new_empty(1, *x.shape[1:]).bernoulli_(1 - p).div_(1 - p) if self.training and p else x
+    def rnn_dropout(
+        self,
+        x: Tensor,  # (n, …)
+        p: float,  # the part that is set to zero
+    ) -> Tensor:
+        "Apply dropout in training, with the same mask at all n steps (Gal & Ghahramani 2016)."
+        if not self.training or not p:
+            return x
+        keep = 1 - p
+        return x * x.new_empty(1, *x.shape[1:]).bernoulli_(keep).div_(keep)
 
-    def _carried(self, bs):
-        "The state to go on from. Rows of a smaller batch are the first of the larger before it; for a larger one there is none to go on from."
-        h = self.state if self.seq_len is None else None
-        first = h[0] if isinstance(h, tuple) else h
-        if h is None or len(first) < bs or first.device != self.out.weight.device:
-            return self.init_hidden(bs)
-        return _map(h, lambda o: o[:bs])
+    def _first_state(self, bs):
+        """The state to start a batch with: the carried one if it fits, else that of `init_hidden`.
+
+        A smaller batch continues the first rows of the batch before it. A larger one starts anew."""
+        state = self.state if self.seq_len is None else None
+        if state is None or len(state[0]) < bs or state[0].device != self.out.weight.device:
+            return check_state(self, self.init_hidden(bs))
+        return tuple(o[:bs] for o in state)
 
 
-def _map(h, f):
-    return tuple(map(f, h)) if isinstance(h, tuple) else f(h)
+def check_state(
+    model: nn.Module,  # the model it belongs to
+    state: State,  # what `init_hidden` or `step` returned
+) -> State:  # the same
+    "Raise `ArchError` unless a state is a tuple."
+    if not isinstance(state, tuple):
+        raise ArchError(
+            f"step and init_hidden of {type(model).__name__} must return a tuple of tensors, such as (h,), "
+            f"got {type(state).__name__}"
+        )
+    return state
+
+
+def join_states(
+    states: Iterable[State],  # one for each layer or model
+) -> State:
+    "Return several states as one."
+    return tuple(chain.from_iterable(states))
+
+
+def split_state(
+    state: State,  # made by `join_states` of states of equal length
+    n: int,  # tensors in each of them
+) -> list[State]:
+    "Return the states that `join_states` joined."
+    return [state[i : i + n] for i in range(0, len(state), n)]

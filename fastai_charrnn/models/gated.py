@@ -1,157 +1,190 @@
-"""The gated recurrences over n steps, with their gradients by hand: one product a step each way, every weight gradient one product at the end.
+"""LSTM and GRU over a sequence, with gradients computed by hand (`lstm_steps`, `gru_steps`).
 
-Everything that does not depend on the state (`inp`, the input product with its biases) is the caller's and is made for
-all steps at once. `inp` names the arithmetic: in float64 and float32 the values and gradients are the library layers' to
-rounding; with `inp` in bfloat16 the products, the gates' pre-activations and the outputs are bfloat16 (a CPU with AVX512-BF16
-takes them 4-5 times as fast as float32), while the gates, the cell and the sums of the backward pass stay float32.
+Forward and backward take one matrix product a step. Each weight's gradient is one product over all steps at the end.
+The caller computes `inp`, everything that does not depend on the state, for all steps at once.
 
-PyTorch's CPU tanh costs ten sigmoids, so tanh(x) is taken as 2σ(2x)-1.
+In float64 and float32, values and gradients equal those of PyTorch's layers to rounding. If `inp` is bfloat16, then products,
+pre-activations and outputs are bfloat16 (4-5 times as fast on a CPU with AVX512-BF16). Gates, cells and sums stay float32.
 """
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["lstm_steps", "gru_steps"]
+from .recurrence import fast_tanh_
+
+__all__ = ["lstm_steps", "gru_steps", "lstm_cell"]
 
 _sigmoid_grad = torch.ops.aten.sigmoid_backward.grad_input
 _tanh_grad = torch.ops.aten.tanh_backward.grad_input
 
 
 def lstm_steps(
-    inp: Tensor,  # (n, bs, 4H) pre-activations of the gates i,f,g,o, all biases included
+    inp: Tensor,  # (n, bs, 4H) pre-activations of the gates i, f, g, o, biases included
     weight_hh: Tensor,  # (4H, H) hidden to gates
     h0: Tensor,  # (bs, H)
     c0: Tensor,  # (bs, H)
-    mul: Tensor | None = None,  # (n, bs, H) what h is multiplied by before each product; None: nothing
+    mul: Tensor | None = None,  # (n, bs, H) factors of h before each product; None: no factors
 ) -> tuple[Tensor, Tensor, Tensor]:  # outs (n, bs, H), h (bs, H), c (bs, H)
-    "`c = σ(f) c + σ(i) tanh(g); h = σ(o) tanh(c)`, the gates being `inp + weight_hh (mul h)` (without `mul`, as `torch.nn.LSTM`)."
-    outs, c = _Lstm.apply(
-        inp, weight_hh.to(inp.dtype), h0.to(inp.dtype), c0.to(_wide(inp)), None if mul is None else mul.to(inp.dtype)
-    )
+    """`c = σ(f) c + σ(i) tanh(g); h = σ(o) tanh(c)`, with `(i, f, g, o) = inp + weight_hh (mul h)`.
+
+    Without `mul`, this is `torch.nn.LSTM`."""
+    if mul is not None:
+        mul = mul.to(inp.dtype)
+    outs, c = _Lstm.apply(inp, weight_hh.to(inp.dtype), h0.to(inp.dtype), c0.to(_wide_dtype(inp)), mul)
     return outs, outs[-1], c
 
 
 def gru_steps(
-    inp: Tensor,  # (n, bs, 3H) pre-activations of r,z,n: input biases, and the hidden ones of r and z
+    inp: Tensor,  # (n, bs, 3H) pre-activations of r, z, n: input biases, and the hidden biases of r and z
     weight_hh: Tensor,  # (3H, H) hidden to gates
     bias_n: Tensor,  # (H,) hidden bias of the candidate, inside the reset gate
     h0: Tensor,  # (bs, H)
 ) -> tuple[Tensor, Tensor]:  # outs (n, bs, H), h (bs, H)
-    "`h = (1-z) tanh(n + r (W_n h + b_n)) + z h` (as `torch.nn.GRU`)."
-    outs = _Gru.apply(inp, weight_hh.to(inp.dtype), bias_n.to(_wide(inp)), h0.to(_wide(inp)))
+    "`h = (1-z) tanh(n + r (W_n h + b_n)) + z h`, as `torch.nn.GRU`."
+    wide = _wide_dtype(inp)
+    outs = _Gru.apply(inp, weight_hh.to(inp.dtype), bias_n.to(wide), h0.to(wide))
     return outs, outs[-1]
 
 
-def _wide(x):
+def lstm_cell(
+    gates: Tensor,  # (bs, 4H) pre-activations of the gates i, f, g, o
+    c: Tensor,  # (bs, H)
+) -> tuple[Tensor, Tensor]:  # h, c
+    "One step of an LSTM, with autograd's gradients."
+    i, f, g, o = gates.chunk(4, -1)
+    c = f.sigmoid() * c + i.sigmoid() * fast_tanh_(g)
+    return o.sigmoid() * fast_tanh_(c.clone()), c
+
+
+def _wide_dtype(x):
+    "The dtype of gates and sums: float32 for 16-bit inputs."
     return torch.float32 if x.dtype in (torch.bfloat16, torch.float16) else x.dtype
-
-
-def _tanh_(x):
-    return x.sigmoid_().mul_(2).sub_(1)  # of x already doubled
 
 
 class _Lstm(torch.autograd.Function):
     @staticmethod
     def forward(ctx, inp, w, h0, c0, mul):
-        n, bs, H4 = inp.shape
-        H, wt = H4 // 4, w.t()
-        z = inp.new_empty(bs, H4)
-        tmp = c0.new_empty(bs, H)
-        gates = c0.new_empty(n, bs, H4)
-        cs = c0.new_empty(n + 1, bs, H)
-        tcs = c0.new_empty(n, bs, H)
-        outs = h0.new_empty(n, bs, H)
+        n, bs, n_gates = inp.shape
+        n_hid = n_gates // 4
+        z = inp.new_empty(bs, n_gates)
+        h_wide = c0.new_empty(bs, n_hid)
+        gates = c0.new_empty(n, bs, n_gates)
+        cs = c0.new_empty(n + 1, bs, n_hid)
+        tanh_cs = c0.new_empty(n, bs, n_hid)
+        outs = h0.new_empty(n, bs, n_hid)
         cs[0] = c0
-        ins = None if mul is None else torch.empty_like(outs)  # what goes into the products
-        for t, (x, a, h, h_, c, c_, tc) in enumerate(zip(inp, gates, (h0, *outs), outs, cs, cs[1:], tcs)):
+        # what goes into the products, if it is not h itself
+        scaled = None if mul is None else torch.empty_like(outs)
+        h = h0
+        for t in range(n):
             if mul is not None:
-                h = torch.mul(h, mul[t], out=ins[t])
-            i, f, g, o = a.copy_(torch.addmm(x, h, wt, out=z)).chunk(4, -1)
-            g.mul_(2)
-            a.sigmoid_()
-            torch.mul(f, c, out=c_).addcmul_(i, g.mul_(2).sub_(1))
-            h_.copy_(torch.mul(o, _tanh_(torch.mul(c_, 2, out=tc)), out=tmp))
-        ctx.save_for_backward(
-            w, gates, cs, tcs, h0, outs, ins, mul
-        )  # an output is saved as itself: of a view, the node would keep itself alive
+                h = torch.mul(h, mul[t], out=scaled[t])
+            torch.addmm(inp[t], h, w.t(), out=z)
+            i, f, g, o = _activate(gates[t].copy_(z))
+            torch.mul(f, cs[t], out=cs[t + 1]).addcmul_(i, g)
+            tanh_c = fast_tanh_(tanh_cs[t].copy_(cs[t + 1]))
+            h = outs[t].copy_(torch.mul(o, tanh_c, out=h_wide))
+        # An output must be saved as itself. If it were a view, the node would keep itself alive.
+        ctx.save_for_backward(w, gates, cs, tanh_cs, h0, outs, scaled, mul)
         return outs, cs[-1].clone()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, douts, dc_n):
-        w, gates, cs, tcs, h0, outs, ins, mul = ctx.saved_tensors
-        hs = torch.cat([h0[None], outs[:-1]])
-        n, bs, H = tcs.shape
-        dinp = w.new_empty(n, bs, 4 * H)
+    def backward(ctx, douts, dc_last):
+        w, gates, cs, tanh_cs, h0, outs, scaled, mul = ctx.saved_tensors
+        n, bs, n_hid = tanh_cs.shape
+        h_prevs = torch.cat([h0[None], outs[:-1]])
+        dinp = w.new_empty(n, bs, 4 * n_hid)
         dmul = None if mul is None else torch.empty_like(mul)
-        dz, dc, dh = (cs.new_empty(bs, k * H) for k in (4, 1, 1))
-        dc.copy_(dc_n)
+        dz = cs.new_empty(bs, 4 * n_hid)
         di, df, dg, do = dz.chunk(4, -1)
-        t1, rec = torch.empty_like(dc), None
-        for t, a, c, tc, dout, dx in zip(
-            range(n - 1, -1, -1), *(reversed(o.unbind()) for o in (gates, cs[:-1], tcs, douts, dinp))
-        ):
-            i, f, g, o = a.chunk(4, -1)
-            dh.copy_(dout) if rec is None else torch.add(rec, dout, out=dh)
-            _sigmoid_grad(torch.mul(dh, tc, out=t1), o, grad_input=do)
-            dc += _tanh_grad(torch.mul(dh, o, out=t1), tc, grad_input=t1)
-            _sigmoid_grad(torch.mul(dc, g, out=t1), i, grad_input=di)
-            _sigmoid_grad(torch.mul(dc, c, out=t1), f, grad_input=df)
-            _tanh_grad(torch.mul(dc, i, out=t1), g, grad_input=dg)
+        dc = dc_last.to(cs.dtype, copy=True)
+        dh = torch.empty_like(dc)
+        tmp = torch.empty_like(dc)
+        dh_next = None
+        for t in reversed(range(n)):
+            i, f, g, o = gates[t].chunk(4, -1)
+            c_prev = cs[t]
+            tanh_c = tanh_cs[t]
+            if dh_next is None:
+                dh.copy_(douts[t])
+            else:
+                torch.add(dh_next, douts[t], out=dh)
+            _sigmoid_grad(torch.mul(dh, tanh_c, out=tmp), o, grad_input=do)
+            dc += _tanh_grad(torch.mul(dh, o, out=tmp), tanh_c, grad_input=tmp)
+            _sigmoid_grad(torch.mul(dc, g, out=tmp), i, grad_input=di)
+            _sigmoid_grad(torch.mul(dc, c_prev, out=tmp), f, grad_input=df)
+            _tanh_grad(torch.mul(dc, i, out=tmp), g, grad_input=dg)
             dc *= f
-            rec = dx.copy_(dz) @ w
+            dh_next = dinp[t].copy_(dz) @ w
             if mul is not None:
-                torch.mul(rec, hs[t], out=dmul[t])
-                rec *= mul[t]
-        dw = dinp.view(n * bs, 4 * H).t() @ (hs if ins is None else ins).view(n * bs, H)
-        return dinp, dw, rec, dc, dmul
+                torch.mul(dh_next, h_prevs[t], out=dmul[t])
+                dh_next *= mul[t]
+        factors = h_prevs if scaled is None else scaled
+        dw = dinp.flatten(0, 1).t() @ factors.flatten(0, 1)
+        return dinp, dw, dh_next, dc, dmul
+
+
+def _activate(gates):
+    """The gates i, f, g, o from their pre-activations, in place.
+
+    One sigmoid does all four, as tanh(g) = 2σ(2g) - 1: PyTorch's tanh on a CPU costs ten sigmoids."""
+    i, f, g, o = gates.chunk(4, -1)
+    g.mul_(2)
+    gates.sigmoid_()
+    g.mul_(2).sub_(1)
+    return i, f, g, o
 
 
 class _Gru(torch.autograd.Function):
     @staticmethod
     def forward(ctx, inp, w, bias, h0):
-        n, bs, H3 = inp.shape
-        H = H3 // 3
-        wt = w.t()
-        # r,z,candidate; W_n h + b_n
-        gates = inp.new_empty(n, bs, H3, dtype=h0.dtype)
-        rec = h0.new_empty(n, bs, H)
-        hs = h0.new_empty(n + 1, bs, H)
+        n, bs, n_gates = inp.shape
+        n_hid = n_gates // 3
+        rz = slice(0, 2 * n_hid)
+        gates = inp.new_empty(n, bs, n_gates, dtype=h0.dtype)
+        # W_n h + b_n
+        hidden_ns = h0.new_empty(n, bs, n_hid)
+        hs = h0.new_empty(n + 1, bs, n_hid)
         hs[0] = h0
-        for x, a, s, h, h_ in zip(inp, gates, rec, hs, hs[1:]):
-            u = h.to(w.dtype) @ wt
-            torch.add(u[:, 2 * H :], bias, out=s)
-            a[:, : 2 * H].copy_(x[:, : 2 * H]).add_(u[:, : 2 * H]).sigmoid_()
-            r, z, c = a.chunk(3, -1)
-            _tanh_(c.copy_(x[:, 2 * H :]).addcmul_(r, s).mul_(2))
-            torch.lerp(c, h, z, out=h_)
-        ctx.save_for_backward(w, gates, rec, hs)
-        return hs[1:].to(inp.dtype, copy=True)  # a view would be of what the node saves, and keep it alive
+        for t in range(n):
+            hidden = hs[t].to(w.dtype) @ w.t()
+            torch.add(hidden[:, 2 * n_hid :], bias, out=hidden_ns[t])
+            gates[t, :, rz].copy_(inp[t, :, rz]).add_(hidden[:, rz]).sigmoid_()
+            r, z, candidate = gates[t].chunk(3, -1)
+            candidate.copy_(inp[t, :, 2 * n_hid :]).addcmul_(r, hidden_ns[t])
+            torch.lerp(fast_tanh_(candidate), hs[t], z, out=hs[t + 1])
+        ctx.save_for_backward(w, gates, hidden_ns, hs)
+        # A copy: a view of what the node saves would keep the node alive.
+        return hs[1:].to(inp.dtype, copy=True)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, douts):
-        w, gates, rec, hs = ctx.saved_tensors
-        n, bs, H = rec.shape
-        # of x and of W h: they differ in the candidate, by r
-        dinp = w.new_empty(n, bs, 3 * H)
-        du = w.new_empty(n, bs, 3 * H)
-        dx = hs.new_empty(bs, 3 * H)
-        dh, t1, t2, dh_next = (hs.new_empty(bs, H) for _ in range(4))
-        dr, dz, dc = dx.chunk(3, -1)
-        dh_next.zero_()
-        for a, s, h, dout, ox, ou in zip(*(reversed(o.unbind()) for o in (gates, rec, hs[:-1], douts, dinp, du))):
-            r, z, c = a.chunk(3, -1)
-            torch.add(dh_next, dout, out=dh)
-            _sigmoid_grad(torch.sub(h, c, out=t1).mul_(dh), z, grad_input=dz)
+        w, gates, hidden_ns, hs = ctx.saved_tensors
+        n, bs, n_hid = hidden_ns.shape
+        rz = slice(0, 2 * n_hid)
+        # gradients of `inp` and of W h, which differ in the candidate: its hidden part is scaled by r
+        dinp = w.new_empty(n, bs, 3 * n_hid)
+        dhidden = w.new_empty(n, bs, 3 * n_hid)
+        dgates = hs.new_empty(bs, 3 * n_hid)
+        dr, dz, dn = dgates.chunk(3, -1)
+        dh_next = hs.new_zeros(bs, n_hid)
+        dh = torch.empty_like(dh_next)
+        tmp = torch.empty_like(dh_next)
+        for t in reversed(range(n)):
+            r, z, candidate = gates[t].chunk(3, -1)
+            torch.add(dh_next, douts[t], out=dh)
+            _sigmoid_grad(torch.sub(hs[t], candidate, out=tmp).mul_(dh), z, grad_input=dz)
             torch.mul(dh, z, out=dh_next)
-            _tanh_grad(torch.sub(dh, dh_next, out=t1), c, grad_input=dc)
-            _sigmoid_grad(torch.mul(dc, s, out=t1), r, grad_input=dr)
-            ox.copy_(dx)
-            ou[:, : 2 * H] = dx[:, : 2 * H]
-            torch.mul(dc, r, out=t2)
-            ou[:, 2 * H :] = t2
-            dh_next += ou @ w
-        dw = du.view(n * bs, 3 * H).t() @ hs[:-1].reshape(n * bs, H).to(w.dtype)
-        return dinp, dw, du[..., 2 * H :].sum((0, 1), dtype=hs.dtype), dh_next
+            _tanh_grad(torch.sub(dh, dh_next, out=tmp), candidate, grad_input=dn)
+            _sigmoid_grad(torch.mul(dn, hidden_ns[t], out=tmp), r, grad_input=dr)
+            dinp[t].copy_(dgates)
+            dhidden[t, :, rz] = dgates[:, rz]
+            dhidden[t, :, 2 * n_hid :] = torch.mul(dn, r, out=tmp)
+            dh_next += dhidden[t] @ w
+        h_prevs = hs[:-1].reshape(n * bs, n_hid).to(w.dtype)
+        dw = dhidden.flatten(0, 1).t() @ h_prevs
+        dbias = dhidden[..., 2 * n_hid :].sum((0, 1), dtype=hs.dtype)
+        return dinp, dw, dbias, dh_next

@@ -21,7 +21,7 @@ from torch.autograd.function import once_differentiable
 from torch.compiler import is_compiling
 
 from .base import CharModel
-from .layers import check_parts
+from .layers import check_dropout
 from .recurrence import table_lookup
 from .registry import register_arch
 
@@ -149,7 +149,7 @@ class CharHawk(CharModel):
         layer_p: float = 0.1,  # likewise of what a block adds
     ):
         """Masks are one for all steps of a batch. Raises `ArchError` for dropouts that are none."""
-        check_parts(output_p=output_p, layer_p=layer_p)
+        check_dropout(output_p=output_p, layer_p=layer_p)
         self.n_layers = n_layers
         self.n_mlp = n_mlp
         self.output_p = output_p
@@ -170,7 +170,7 @@ class CharHawk(CharModel):
         return self.norm(h[-1])
 
     def head(self, outs):
-        return super().head(self._drop(outs, self.output_p))
+        return super().head(self.rnn_dropout(outs, self.output_p))
 
     def init_hidden(self, bs):
         w = self.out.weight
@@ -188,6 +188,6 @@ class CharHawk(CharModel):
     def _blocks(self, x, h, recur=scan):
         new = ()
         for k in range(self.n_layers):
-            x, *s = self.blocks[k](x, *h[2 * k : 2 * k + 2], lambda o: self._drop(o, self.layer_p), recur)
+            x, *s = self.blocks[k](x, *h[2 * k : 2 * k + 2], lambda o: self.rnn_dropout(o, self.layer_p), recur)
             new += tuple(s)
         return x, new + (x[-1],)

@@ -1,9 +1,9 @@
-"""Recurrent layers: what one layer does with a character, and with a whole text at once. `models` makes architectures of them.
+"""Recurrent layers: one character at a time (`cell`) or a whole sequence at once (`forward_layer`).
 
-A layer turns numbers into pre-activations (`project`, one product for any number of characters), and these and a state into
-the next state (`cell`). `forward_layer` is the same over a whole sequence: it may be faster, never different.
+A layer turns its inputs into pre-activations with one product for all characters (`project`). `cell` turns these and a
+state into the next state. `forward_layer` does that for a whole sequence. It may be faster, with equal results.
 
-Shapes: bs rows, n characters, k numbers of a pre-activation. A state is a tensor (bs, n_hid), or a tuple of them.
+Shapes: bs rows, n characters, k numbers in a pre-activation. A state is a tuple of tensors (bs, n_hid).
 """
 
 import torch
@@ -12,21 +12,24 @@ from torch import Tensor, nn
 from torch.compiler import is_compiling
 
 from ..errors import ArchError
-from .gated import gru_steps, lstm_steps
+from .base import State
+from .gated import gru_steps, lstm_cell, lstm_steps
 from .recurrence import fast_tanh_, tanh_sequence
 
 __all__ = ["Layer", "LoopLayer", "ConcatLayer", "RnnLayer", "GruLayer", "LstmLayer"]
 
 
 class Layer(nn.Module):
-    "A recurrent layer. Its job: `layers`, `project` and `cell`; `forward_layer` and `to_identity` where it can do better, or can at all."
+    """Base class of the recurrent layers.
 
-    n_parts = 1  # tensors in a state
-    fused = False  # whether `run_fused` runs the whole loop in the library
+    Subclasses define `layers`, `project` and `cell`, and may define a faster `forward_layer`, and `to_identity`."""
+
+    n_state = 1  # tensors in a state
+    fused = False  # whether the layer has `run_fused`, the library's own loop
 
     def __init__(
         self,
-        n_inp: int,  # numbers it reads for every character
+        n_inp: int,  # size of the input for each character
         n_hid: int,  # hidden units
     ):
         super().__init__()
@@ -37,27 +40,35 @@ class Layer(nn.Module):
         "Make the weights."
 
     def project(self, e: Tensor) -> Tensor:  # (…, n_inp) -> (…, k)
-        "What depends on the input alone, biases included."
+        "Return the pre-activations: everything that depends only on the input, biases included."
         raise NotImplementedError(f"{type(self).__name__} needs a method project(e)")
 
-    def cell(self, inp: Tensor, h):  # inp (bs, k), state -> the next state
+    def cell(
+        self,
+        inp: Tensor,  # (bs, k) pre-activations
+        state: State,  # the state before the character
+    ) -> State:  # the state after it
         "Read one character."
-        raise NotImplementedError(f"{type(self).__name__} needs a method cell(inp, h)")
+        raise NotImplementedError(f"{type(self).__name__} needs a method cell(inp, state)")
 
-    def layer_output(self, h) -> Tensor:  # state -> (bs, n_hid)
-        "The part of the state that others see."
-        return h[0] if isinstance(h, tuple) else h
+    def layer_output(self, state: State) -> Tensor:  # (bs, n_hid)
+        "Return the part of the state that the next layer reads: its first tensor."
+        return state[0]
 
-    def forward_layer(self, inp: Tensor, h):  # inp (n, bs, k), state -> (n, bs, n_hid), the last state
-        "Read one character after another."
+    def forward_layer(
+        self,
+        inp: Tensor,  # (n, bs, k) pre-activations
+        state: State,  # the state before the first character
+    ) -> tuple[Tensor, State]:  # outputs (n, bs, n_hid), the last state
+        "Read a sequence, one character after another."
         outs = []
         for o in inp.unbind():
-            h = self.cell(o, h)
-            outs.append(self.layer_output(h))
-        return torch.stack(outs), h
+            state = self.cell(o, state)
+            outs.append(self.layer_output(state))
+        return torch.stack(outs), state
 
     def to_identity(self):
-        "Let the hidden state be handed on as it is at first, where the layer would (Le, Jaitly & Hinton 2015, for plain recurrences)."
+        "Set the hidden-to-hidden weights to the identity (Le, Jaitly & Hinton 2015)."
         raise NotImplementedError(f"{type(self).__name__} needs a method to_identity()")
 
 
@@ -69,16 +80,19 @@ class LoopLayer(Layer):
         self.hid = nn.Linear(n_hid, n_hid)
 
     def project(self, e):
-        return self.hid(self.inp(e).relu())  # H(h+i) = W h + (W i + b): the bracket knows no h
+        # H(h + i) = W h + (W i + b), and the part in brackets does not depend on h
+        return self.hid(self.inp(e).relu())
 
-    def cell(self, inp, h):
-        return fast_tanh_(torch.addmm(inp, h, self.hid.weight.t()))
+    def cell(self, inp, state):
+        (h,) = state
+        return (fast_tanh_(torch.addmm(inp, h, self.hid.weight.t())),)
 
-    def forward_layer(self, inp, h):
+    def forward_layer(self, inp, state):
+        # torch.compile traces the plain loop
         if is_compiling():
-            return super().forward_layer(inp, h)  # the compiler wants the plain loop
-        outs = tanh_sequence(inp, self.hid.weight, h)
-        return outs, outs[-1]
+            return super().forward_layer(inp, state)
+        outs = tanh_sequence(inp, self.hid.weight, *state)
+        return outs, (outs[-1],)
 
     def to_identity(self):
         nn.init.eye_(self.hid.weight)
@@ -94,42 +108,54 @@ class ConcatLayer(Layer):
     def project(self, e):
         return F.linear(e, self.inp.weight[:, self.n_hid :], self.inp.bias)
 
-    def cell(self, inp, h):
-        return fast_tanh_(self.hid(torch.addmm(inp, h, self.inp.weight[:, : self.n_hid].t()).relu_()))
+    def cell(self, inp, state):
+        (h,) = state
+        inner = torch.addmm(inp, h, self.hid_to_inner().t()).relu_()
+        return (fast_tanh_(self.hid(inner)),)
+
+    def hid_to_inner(self) -> Tensor:  # (n_hid, n_hid)
+        "Return the columns of `I` that read the hidden state."
+        return self.inp.weight[:, : self.n_hid]
 
     def to_identity(self):
         nn.init.eye_(self.hid.weight)
         with torch.no_grad():
-            nn.init.eye_(self.inp.weight[:, : self.n_hid])
+            nn.init.eye_(self.hid_to_inner())
 
 
 class _LibraryLayer(Layer):
-    "A layer whose weights are one of the library's recurrent layers, which runs the loop where it is faster (cuDNN)."
+    "A layer with the weights of a recurrent layer of PyTorch, which can run the loop (cuDNN)."
 
     fused = True
     lib: type[nn.RNNBase]
-    candidate = 0  # which block of rows in the weights makes the new content
+    # the block of rows in the weights that computes the new content
+    candidate = 0
 
     def layers(self, n_inp, n_hid):
         self.rnn = self.lib(n_inp, n_hid)
 
     def project(self, e):
-        return F.linear(
-            e, self.rnn.weight_ih_l0, self.bias()
-        )  # one bias: added afterwards, autocast's 16 bits would become 32
+        # Both biases at once: adding one afterwards would turn autocast's 16 bits into 32.
+        return F.linear(e, self.rnn.weight_ih_l0, self.bias())
 
-    def bias(self):
+    def bias(self) -> Tensor:  # (k,)
+        "Return the sum of the two biases that PyTorch's layers have."
         return self.rnn.bias_ih_l0 + self.rnn.bias_hh_l0
 
-    def run_fused(self, e: Tensor, h):  # e (n, bs, n_inp), state -> (n, bs, n_hid), the last state
-        "`forward_layer` from the layer's own inputs, by the library."
-        outs, h = self.rnn(e, tuple(o[None].contiguous() for o in h) if isinstance(h, tuple) else h[None].contiguous())
-        return outs, tuple(o[0] for o in h) if isinstance(h, tuple) else h[0]
+    def run_fused(
+        self,
+        e: Tensor,  # (n, bs, n_inp) inputs, not projected
+        state: State,  # the state before the first character
+    ) -> tuple[Tensor, State]:  # outputs (n, bs, n_hid), the last state
+        "Read a sequence with PyTorch's layer."
+        (h,) = state
+        outs, last = self.rnn(e, h[None].contiguous())
+        return outs, (last[0],)
 
     def to_identity(self):
-        k = self.n_hid
+        start = self.candidate * self.n_hid
         with torch.no_grad():
-            nn.init.eye_(self.rnn.weight_hh_l0[self.candidate * k : (self.candidate + 1) * k])
+            nn.init.eye_(self.rnn.weight_hh_l0[start : start + self.n_hid])
 
 
 class RnnLayer(_LibraryLayer):
@@ -137,68 +163,74 @@ class RnnLayer(_LibraryLayer):
 
     lib = nn.RNN
 
-    def cell(self, inp, h):
-        return fast_tanh_(torch.addmm(inp, h, self.rnn.weight_hh_l0.t()))
+    def cell(self, inp, state):
+        (h,) = state
+        return (fast_tanh_(torch.addmm(inp, h, self.rnn.weight_hh_l0.t())),)
 
-    def forward_layer(self, inp, h):
+    def forward_layer(self, inp, state):
         if is_compiling():
-            return super().forward_layer(inp, h)
-        outs = tanh_sequence(inp, self.rnn.weight_hh_l0, h)
-        return outs, outs[-1]
+            return super().forward_layer(inp, state)
+        outs = tanh_sequence(inp, self.rnn.weight_hh_l0, *state)
+        return outs, (outs[-1],)
 
 
 class GruLayer(_LibraryLayer):
     "A gated recurrent unit (Cho et al. 2014), in the form of `torch.nn.GRU`"
 
-    lib, candidate = nn.GRU, 2
+    lib = nn.GRU
+    candidate = 2
 
     def bias(self):
-        return self.rnn.bias_ih_l0 + F.pad(
-            self.rnn.bias_hh_l0[: 2 * self.n_hid], (0, self.n_hid)
-        )  # the candidate's hidden one is inside the reset gate
+        # the candidate's hidden bias is inside the reset gate
+        hidden = F.pad(self.rnn.bias_hh_l0[: 2 * self.n_hid], (0, self.n_hid))
+        return self.rnn.bias_ih_l0 + hidden
 
-    def cell(self, inp, h):
-        ri, zi, ni = inp.chunk(3, -1)
-        rh, zh, nh = (h @ self.rnn.weight_hh_l0.t()).chunk(3, -1)
-        return torch.lerp(
-            fast_tanh_(ni + (ri + rh).sigmoid() * (nh + self._bias_n())).to(h.dtype), h, (zi + zh).sigmoid().to(h.dtype)
-        )  # under autocast the state keeps its 32 bits
+    def cell(self, inp, state):
+        (h,) = state
+        r_inp, z_inp, n_inp = inp.chunk(3, -1)
+        r_hid, z_hid, n_hid = (h @ self.rnn.weight_hh_l0.t()).chunk(3, -1)
+        reset = (r_inp + r_hid).sigmoid()
+        candidate = fast_tanh_(n_inp + reset * (n_hid + self._candidate_bias()))
+        update = (z_inp + z_hid).sigmoid()
+        # under autocast the state keeps its 32 bits
+        return (torch.lerp(candidate.to(h.dtype), h, update.to(h.dtype)),)
 
-    def forward_layer(self, inp, h):
-        return (
-            super().forward_layer(inp, h)
-            if is_compiling()
-            else gru_steps(inp, self.rnn.weight_hh_l0, self._bias_n(), h)
-        )
+    def forward_layer(self, inp, state):
+        if is_compiling():
+            return super().forward_layer(inp, state)
+        outs, h = gru_steps(inp, self.rnn.weight_hh_l0, self._candidate_bias(), *state)
+        return outs, (h,)
 
-    def _bias_n(self):
+    def _candidate_bias(self):
         return self.rnn.bias_hh_l0[2 * self.n_hid :]
 
 
 class LstmLayer(_LibraryLayer):
-    "A long short-term memory (Hochreiter & Schmidhuber 1997), in the form of `torch.nn.LSTM`; its state is (h, c)"
+    "A long short-term memory (Hochreiter & Schmidhuber 1997), in the form of `torch.nn.LSTM`. Its state is (h, c)."
 
     lib = nn.LSTM
     candidate = 2
-    n_parts = 2
+    n_state = 2
 
-    def cell(self, inp, h):
-        h, c = h
-        i, f, g, o = torch.addmm(inp, h, self.rnn.weight_hh_l0.t()).chunk(4, -1)
-        c = f.sigmoid() * c + i.sigmoid() * fast_tanh_(g)
-        return o.sigmoid() * fast_tanh_(c.clone()), c
+    def cell(self, inp, state):
+        h, c = state
+        return lstm_cell(torch.addmm(inp, h, self.rnn.weight_hh_l0.t()), c)
 
-    def forward_layer(self, inp, h):
+    def forward_layer(self, inp, state):
         if is_compiling():
-            return super().forward_layer(inp, h)
-        outs, *h = lstm_steps(inp, self.rnn.weight_hh_l0, *h)
-        return outs, tuple(h)
+            return super().forward_layer(inp, state)
+        outs, h, c = lstm_steps(inp, self.rnn.weight_hh_l0, *state)
+        return outs, (h, c)
+
+    def run_fused(self, e, state):
+        outs, state = self.rnn(e, tuple(o[None].contiguous() for o in state))
+        return outs, tuple(o[0] for o in state)
 
 
-def check_parts(
-    **parts: float,  # by name
+def check_dropout(
+    **parts: float,  # dropout probabilities by name
 ):
-    "Raise `ArchError` unless each can be a part that dropout leaves out."
-    for k, p in parts.items():
+    "Raise `ArchError` for a dropout outside [0, 1)."
+    for name, p in parts.items():
         if not 0 <= p < 1:
-            raise ArchError(f"{k}={p} is not from 0 to below 1; .5 is a usual value for large layers")
+            raise ArchError(f"{name}={p} is not from 0 to below 1; 0.5 is a usual value for large layers")

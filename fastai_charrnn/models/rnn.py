@@ -1,4 +1,8 @@
-"""The architectures made of recurrent layers: lesson 6's four (`loop`, `char3`, `concat`, `rnn`), `gru` and `lstm`."""
+"""The architectures made of recurrent layers: `char3`, `loop`, `concat`, `rnn` (the four of lesson 6), `gru` and `lstm`.
+
+Each is a layer of `layers` in a `CharModel`, with options for several layers, dropout, layer normalisation and tied weights.
+`encode` of the tanh networks uses `recurrence`, which computes equal beginnings of windows once.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -6,8 +10,8 @@ from torch import nn
 from torch.compiler import is_compiling
 
 from ..errors import ArchError
-from .base import CharModel
-from .layers import ConcatLayer, GruLayer, Layer, LoopLayer, LstmLayer, RnnLayer, check_parts
+from .base import CharModel, join_states, split_state
+from .layers import ConcatLayer, GruLayer, Layer, LoopLayer, LstmLayer, RnnLayer, check_dropout
 from .recurrence import concat_steps, table_lookup, tanh_steps
 from .registry import register_arch
 
@@ -15,9 +19,11 @@ __all__ = ["LayeredModel", "Char3Model", "CharLoopModel", "CharLoopConcatModel",
 
 
 class LayeredModel(CharModel, Layer):
-    "An architecture of equal recurrent layers: itself the first (it inherits a `Layer`, as the reference's have their weights), `upper` the others."
+    """Base class of architectures with one or more equal recurrent layers.
 
-    kind: type[Layer]  # what the others are
+    The model is its own first layer, so its weights have the names of lesson 6. `upper` holds the other layers."""
+
+    kind: type[Layer]  # the class of the other layers
 
     def __init__(
         self,
@@ -25,86 +31,81 @@ class LayeredModel(CharModel, Layer):
         emb_sz: int = 42,
         n_hid: int = 256,
         seq_len: int | None = 8,
-        n_layers: int = 1,  # recurrent layers, each reading the one below
-        output_p: float = 0.0,  # the part of each layer's outputs that training leaves out
-        layer_norm: bool = False,  # whether each layer's outputs are normalised (Ba, Kiros & Hinton 2016)
-        tie_weights: bool = False,  # whether characters are read out by their embeddings (Press & Wolf 2017); then emb_sz is n_hid
+        n_layers: int = 1,  # recurrent layers; each reads the outputs of the one below
+        output_p: float = 0.0,  # dropout before the output layer
+        layer_norm: bool = False,  # whether to normalise each layer's outputs (Ba, Kiros & Hinton 2016)
+        tie_weights: bool = False,  # whether embedding and output layer share weights (Press & Wolf 2017)
         identity: bool = False,  # whether hidden-to-hidden weights start as the identity (Le, Jaitly & Hinton 2015)
-        layer_p: float
-        | None = None,  # the part left out between layers, where it is not `dropout`; `torch.nn.LSTM(dropout=p)` is dropout=0, layer_p=p
+        layer_p: float | None = None,  # dropout between layers; None: `output_p`
     ):
+        """`torch.nn.LSTM(dropout=p)` is `output_p=0, layer_p=p`. With `tie_weights`, `emb_sz` must be `n_hid`.
+
+        Raises `ArchError` for a dropout outside [0, 1), for `n_layers` below 1, and for sizes that cannot be tied."""
         if layer_p is None:
             layer_p = output_p
-        check_parts(output_p=output_p, layer_p=layer_p)
+        check_dropout(output_p=output_p, layer_p=layer_p)
         if not isinstance(n_layers, int) or n_layers < 1:
             raise ArchError(f"n_layers={n_layers!r} is not a whole number from 1 up")
         if tie_weights and emb_sz != n_hid:
-            raise ArchError(
-                f"tie_weights=True reads characters out by their embeddings, so that emb_sz={emb_sz} must be n_hid={n_hid}; pass emb_sz={n_hid}"
-            )
+            raise ArchError(f"tie_weights=True needs emb_sz equal to n_hid={n_hid}, got {emb_sz}; pass emb_sz={n_hid}")
         super().__init__(vocab_sz, emb_sz, n_hid, seq_len)
         self.upper = nn.ModuleList([self.kind(n_hid, n_hid) for _ in range(n_layers - 1)])
-        self.norms = nn.ModuleList([nn.LayerNorm(n_hid) for _ in range(n_layers if layer_norm else 0)])
+        n_norms = n_layers if layer_norm else 0
+        self.norms = nn.ModuleList([nn.LayerNorm(n_hid) for _ in range(n_norms)])
         self.drop = nn.Dropout(output_p)
         self.layer_p = layer_p
         if tie_weights:
             self.out.weight = self.emb.weight
         if identity:
-            for o in (self, *self.upper):
-                o.to_identity()
+            for layer in (self, *self.upper):
+                layer.to_identity()
 
     def table(self):
         return self.project(self.emb.weight)
 
     def init_hidden(self, bs):
-        parts = tuple(super(LayeredModel, self).init_hidden(bs) for _ in range(self.n_parts * (1 + len(self.upper))))
-        return parts if len(parts) > 1 else parts[0]
+        (zeros,) = super().init_hidden(bs)
+        n_tensors = self.n_state * (1 + len(self.upper))
+        return (zeros, *(torch.zeros_like(zeros) for _ in range(n_tensors - 1)))
 
-    def output(self, h):
-        top = self.layer_output(self._split(h)[-1])
-        return self.norms[-1](top) if len(self.norms) else top
+    def output(self, state):
+        return self._normed(-1, self.layer_output(state[-self.n_state :]))
 
     def head(self, outs):
         return super().head(self.drop(outs))
 
-    def step(self, inp, h):
-        states = self._split(h)
+    def step(self, inp, state):
+        states = split_state(state, self.n_state)
         states[0] = self.cell(inp, states[0])
         for k, layer in enumerate(self.upper):
-            states[k + 1] = layer.cell(layer.project(self._between(k, self.layer_output(states[k]))), states[k + 1])
-        return self._joined(states)
+            e = self._between(k, self.layer_output(states[k]))
+            states[k + 1] = layer.cell(layer.project(e), states[k + 1])
+        return join_states(states)
 
-    def forward_seq(self, x, h):
-        # cuDNN has no gradients outside training
-        states = self._split(h)
-        lib = self.fused and x.is_cuda and (self.training or not torch.is_grad_enabled())
-        if lib:
-            outs, states[0] = self.run_fused(self.emb(x.t()), states[0])
-        else:
-            outs, states[0] = self.forward_layer(table_lookup(self.table(), x.t()), states[0])
+    def forward_seq(self, x, state):
+        states = split_state(state, self.n_state)
+        fused = self.fused and x.is_cuda and (self.training or not torch.is_grad_enabled())
+        outs, states[0] = self._first_layer(x.t(), states[0], fused)
         for k, layer in enumerate(self.upper):
             e = self._between(k, outs)
-            if lib:
+            if fused:
                 outs, states[k + 1] = layer.run_fused(e, states[k + 1])
             else:
                 outs, states[k + 1] = layer.forward_layer(layer.project(e), states[k + 1])
-        return (self.norms[-1](outs) if len(self.norms) else outs), self._joined(states)
+        return self._normed(-1, outs), join_states(states)
+
+    def _first_layer(self, x, state, fused):
+        if fused:
+            return self.run_fused(self.emb(x), state)
+        return self.forward_layer(table_lookup(self.table(), x), state)
+
+    def _normed(self, k, outs):
+        "The outputs of layer `k`, normalised if the model does so."
+        return self.norms[k](outs) if len(self.norms) else outs
 
     def _between(self, k, outs):
-        "What layer k+1 reads of layer k."
-        return F.dropout(self.norms[k](outs) if len(self.norms) else outs, self.layer_p, self.training)
-
-    def _split(self, h):
-        "The state, layer by layer."
-        p = self.n_parts
-        if not isinstance(h, tuple):
-            return [h]
-        return [h[i] if p == 1 else h[i : i + p] for i in range(0, len(h), p)]
-
-    def _joined(self, states):
-        if len(states) == 1:
-            return states[0]
-        return tuple(states) if self.n_parts == 1 else tuple(o for s in states for o in s)
+        "The inputs of layer `k + 1`, from the outputs of layer `k`."
+        return F.dropout(self._normed(k, outs), self.layer_p, self.training)
 
 
 @register_arch("loop")
@@ -114,12 +115,14 @@ class CharLoopModel(LoopLayer, LayeredModel):
     kind = LoopLayer
 
     def encode(self, x):
-        return super().encode(x) if self.upper or is_compiling() else tanh_steps(self.table(), x.t(), self.hid.weight)
+        if self.upper or is_compiling():
+            return super().encode(x)
+        return (tanh_steps(self.table(), x.t(), self.hid.weight),)
 
 
 @register_arch("char3")
 class Char3Model(CharLoopModel):
-    "The same step three times: windows of exactly three characters. (The reference writes them out.)"
+    "The step of `loop` three times, for windows of exactly three characters. (Lesson 6 writes the three steps out.)"
 
     fixed_seq_len = 3
 
@@ -134,37 +137,37 @@ class Char3Model(CharLoopModel):
 
 @register_arch("concat")
 class CharLoopConcatModel(ConcatLayer, LayeredModel):
-    "`h = tanh(H(relu(I([h ; E[c]]))))`: hidden state and embedding side by side, so that neither is lost in a sum."
+    "`h = tanh(H(relu(I([h ; E[c]]))))`: the hidden state and the embedding are concatenated instead of added."
 
     kind = ConcatLayer
 
     def encode(self, x):
         if self.upper or is_compiling():
             return super().encode(x)
-        return concat_steps(self.table(), x.t(), self.inp.weight[:, : self.n_hid], self.hid.weight, self.hid.bias)
+        return (concat_steps(self.table(), x.t(), self.hid_to_inner(), self.hid.weight, self.hid.bias),)
 
 
 @register_arch("rnn")
 class CharRnn(RnnLayer, LayeredModel):
-    "The library's tanh RNN layer over the window; its last output is read out."
+    "The tanh RNN layer of PyTorch."
 
     kind = RnnLayer
 
     def encode(self, x):
         if self.upper or x.is_cuda or is_compiling():
             return super().encode(x)
-        return tanh_steps(self.table(), x.t(), self.rnn.weight_hh_l0)
+        return (tanh_steps(self.table(), x.t(), self.rnn.weight_hh_l0),)
 
 
 @register_arch("gru")
 class CharGru(GruLayer, LayeredModel):
-    "A gated recurrent unit in the same place (Cho et al. 2014, in the form of `torch.nn.GRU`)."
+    "A gated recurrent unit (Cho et al. 2014), as `torch.nn.GRU`."
 
     kind = GruLayer
 
 
 @register_arch("lstm")
 class CharLstm(LstmLayer, LayeredModel):
-    "A long short-term memory in the same place (Hochreiter & Schmidhuber 1997, in the form of `torch.nn.LSTM`); its state is (h, c)."
+    "A long short-term memory (Hochreiter & Schmidhuber 1997), as `torch.nn.LSTM`. Its state is (h, c)."
 
     kind = LstmLayer

@@ -27,7 +27,7 @@ def test_a_carried_state_reads_prompts_whole_and_one_character_a_step(small):
     for prompt in ("", "x", "class definitions are longer than any window, the valu"):
         ids = learn.dls.vocab.encode(prompt).tolist()
         got = learn.generate(prompt, 60, seed=4)
-        h = m.init_hidden(1)
+        (h,) = m.init_hidden(1)
         want = []
         us = plain.uniforms(4, ids)
         with torch.no_grad():
@@ -38,7 +38,9 @@ def test_a_carried_state_reads_prompts_whole_and_one_character_a_step(small):
             for i in ids:
                 h = read(h, i)
             for _ in range(60):
-                want.append(1 + plain.draw(plain.divide_by_temperature(m.log_probs(h)[0, 1:].tolist(), 0.8), next(us)))
+                want.append(
+                    1 + plain.draw(plain.divide_by_temperature(m.log_probs((h,))[0, 1:].tolist(), 0.8), next(us))
+                )
                 h = read(h, want[-1])
         assert got.new == learn.dls.vocab.decode(want)
         assert learn.score(got.text).log_probs[len(prompt) :] == pytest.approx(got.log_probs, abs=1e-5)
@@ -88,7 +90,7 @@ def test_steps_that_insist_on_float32_are_taken_in_float32(small):
         "Its first state is of one type."
 
         def init_hidden(self, bs):
-            return torch.zeros(bs, self.n_hid, dtype=torch.float32)
+            return (torch.zeros(bs, self.n_hid, dtype=torch.float32),)
 
     assert len(build(small, Single).generate("the", 30, seed=1).new) == 30
 

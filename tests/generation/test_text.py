@@ -101,7 +101,7 @@ class LearnedStart(CharRnn):
         self.h0 = torch.nn.Parameter(torch.randn(n_hid))
 
     def init_hidden(self, bs):
-        return self.h0.expand(bs, -1)
+        return (self.h0.expand(bs, -1),)
 
     def start(self, inp):
         return self.step(inp, self.init_hidden(len(inp)))

@@ -146,8 +146,8 @@ class Bigram(CharModel):
     def table(self):
         return self.emb.weight
 
-    def step(self, inp, h):
-        return nn.functional.pad(inp, (0, self.n_hid - self.emb_sz))
+    def step(self, inp, state):
+        return (nn.functional.pad(inp, (0, self.n_hid - self.emb_sz)),)
 
 
 def test_a_class_of_ones_own_trains_by_name_or_as_itself(dls):

@@ -102,7 +102,7 @@ def test_a_carried_state_makes_two_batches_one(arch, n_layers):
     m(x[:, :5])
     torch.testing.assert_close(m(x[:3, 5:]), whole[:3, 5:], atol=1e-12, rtol=0)  # a smaller batch is the first rows
     assert torch.equal(m(x), whole)  # a larger one has nothing to go on from
-    assert not any(o.requires_grad for o in (m.state if isinstance(m.state, tuple) else (m.state,)))
+    assert not any(o.requires_grad for o in m.state)
 
 
 @five
@@ -364,8 +364,8 @@ def test_an_architecture_of_ones_own_needs_no_more_than_a_step(numbers):
         def table(self):
             return self.emb.weight
 
-        def step(self, inp, h):
-            return nn.functional.pad(inp, (0, self.n_hid - self.emb_sz))
+        def step(self, inp, state):
+            return (nn.functional.pad(inp, (0, self.n_hid - self.emb_sz)),)
 
     for stateful in (False, True):
         learn = _fit(char_learner(_dls(numbers, stateful), Bigram, n_hid=12, emb_sz=10, seed=0))

@@ -13,7 +13,7 @@ MAY_IMPORT = {
     "_utils": [],
     "data": [],
     "models": [],
-    "generation": ["data"],
+    "generation": ["data", "models"],
     "callback": ["data", "generation"],
     "learner": ["data", "models", "generation", "callback"],
     "adapt": ["data", "models", "learner"],
