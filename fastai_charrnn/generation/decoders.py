@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..models.base import check_state
-from ..models.modes import eval_mode
+from .modes import eval_mode
 
 __all__ = [
     "eval_mode",
