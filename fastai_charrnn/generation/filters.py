@@ -1,12 +1,10 @@
 """Sampling filters: temperature, top-k, top-p, min-p and repetition penalty, and the draw from filtered scores.
 
-Each filter is a pure function of scores (rows, V): logarithms of probabilities up to a constant, -inf for what is
-excluded.
+Scores (rows, V) are logarithms of probabilities up to a constant; excluded characters have -inf. To add a filter:
 
-To add a filter:
-
-1. Write the function here, next to `keep_min_p`, and call it in `filter_scores`, which holds the order.
+1. Write a pure function of scores here, next to `keep_min_p`, and call it in `filter_scores`, which sets the order.
 2. Add its option, with a check of its values, to `GenerationConfig` in `options`, and to `generate` in `text`.
+   `PredictNextCallback` and the command line list the same options.
 3. Test it against a plain version of its definition: `tests/plain_sampling.py` and `tests/generation/test_filters.py`.
 """
 

@@ -1,7 +1,7 @@
 """Loops in generated text: find the period of a text that repeats itself, copy it, warn about it.
 
-Greedy text of a model that reads `seq_len` characters depends on the last `seq_len` characters only. If these occurred
-before, the text repeats from there on, so that the remainder can be copied instead of computed.
+If a model reads `seq_len` characters, its greedy text depends only on the last `seq_len` characters. If these occurred
+before, the text repeats itself from there on, and the remainder is copied instead of computed.
 """
 
 import warnings
@@ -75,7 +75,7 @@ class LoopDetector:
     """Find out whether a stream of characters repeats itself, in constant memory.
 
     The last `context` characters are compared with a marked passage. The mark moves to the current position after 1, 2,
-    4, 8 … characters, so that every loop is found (Brent 1980, *An improved Monte Carlo factorization algorithm*)."""
+    4, 8 … characters. This finds every loop (Brent 1980, *An improved Monte Carlo factorization algorithm*)."""
 
     def __init__(
         self,

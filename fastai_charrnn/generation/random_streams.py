@@ -1,4 +1,4 @@
-"""Random numbers for sampling: every row of a batch draws from a stream of its own.
+"""Random numbers for sampling: every row of a batch has a separate stream.
 
 A stream is keyed by the seed, the part of the prompt that the model reads, and the number of the continuation. A row
 therefore draws the same numbers whatever the other rows are, on every device, and for any block size.

@@ -1,8 +1,9 @@
 """Sampling on indices: the loop that asks the model, filters its scores, draws, and feeds the result back.
 
 `greedy_ids` takes the most likely index each time, `sample_ids` follows a `GenerationConfig`, `stream_ids` yields one
-index at a time. Text and learners are handled in `text`, filters in `filters`, random numbers in `random_streams`. The
-result for a row depends on its prompt, its number and the seed: not on other rows, the device or the block size."""
+index at a time. `text` handles text and learners, `filters` the options, `random_streams` the random numbers.
+The result for a row depends only on its prompt, its number and the seed, not on other rows or the device.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -94,7 +95,7 @@ class Sampler:
             return torch.stack(ids, 1), torch.cat(log_probs, 1)
 
     def _choose(self, log_probs, u):
-        "One index for each row. Column 0, the padding, is left out, so that column i of the scores is index i+1."
+        "One index for each row. The scores leave out column 0, the padding: column i is index i+1."
         scores = filter_scores(log_probs[:, 1:], self.options, self.seen)
         column = scores.argmax(-1) if u is None else draw(scores, u)
         if self.seen is not None:
@@ -160,7 +161,7 @@ def stream_ids(
     """Yield the indices that `sample_ids` returns, one at a time, in constant memory.
 
     The model's mode and the gradient setting are not changed between two indices."""
-    # a function around the generator, so that errors are raised and the model is copied at once
+    # not a generator itself: here errors are raised and the model is copied before the first index is asked for
     return _stream(Sampler(model, ids, options, [0], seen), model)
 
 

@@ -6,8 +6,9 @@
     learn.score("for those who")                 # how likely the model finds a text
     learn.next_probs("for thos")                 # {'e': 0.98, …}
 
-A model with a window reads the last `seq_len` characters of a prompt; shorter prompts are padded with index 0 on the
-left. A stateful model reads the whole prompt. The model's mode and all random states are left unchanged."""
+A model with a window reads the last `seq_len` characters of a prompt. Shorter prompts are padded on the left with
+index 0. A stateful model reads the whole prompt. The model's mode and all random states are left unchanged.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
