@@ -56,8 +56,8 @@ def prompt_rows(
 ) -> Tensor:  # (n_prompts, width) int64, on the model's device
     """Pad prompts with index 0 on the left to what the model reads.
 
-    The width is the window of the model: only the end of a long prompt is kept. For a stateful model it is the length of
-    the longest prompt."""
+    The width is the window of the model: only the end of a long prompt is kept. For a stateful model it is the length
+    of the longest prompt."""
     if is_stateful(unwrap_model(learn.model)):
         width = max(map(len, encoded), default=0)
     else:
