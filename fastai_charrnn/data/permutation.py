@@ -18,7 +18,7 @@ __all__ = ["Shuffle", "Starts", "SpanStarts", "DrawnStarts", "OtherStarts", "MAN
 
 MANY = 2**20  # orders and splits of at most this many windows are arrays
 _n_rounds = 8
-_cache_size = 2**14  # numbers to permute at a time, so that they stay in the processor's cache
+_cache_size = 2**14  # numbers to permute at a time: they fit in the processor's cache
 _half = np.uint64(32)
 # the constants of splitmix64 (Steele, Lea & Flood 2014)
 _mix = tuple(np.uint64(c) for c in (0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0x9E3779B97F4A7C15))
