@@ -1,6 +1,6 @@
-"""Character-level recurrent networks for fastai. `from fastai_charrnn.all import *` is the way in.
+"""Character-level recurrent networks for fastai. Start with `from fastai_charrnn.all import *`.
 
-Holds the version and nothing else, so that the light parts (`corpus`, `vocab`, `charrnn --help`) import without torch.
+This module holds only the version: `data.corpus`, `data.vocab` and `charrnn --help` must not import torch.
 """
 
 __version__ = "0.1.0"

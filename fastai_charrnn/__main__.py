@@ -1,4 +1,4 @@
-"""`python -m fastai_charrnn` is `charrnn`, also where the environment's scripts are not on the path."""
+"""Run the command line as `python -m fastai_charrnn`, for environments whose scripts are not on the path."""
 
 import sys
 

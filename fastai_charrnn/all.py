@@ -1,4 +1,4 @@
-"""Everything a notebook needs, fastai's own surface included: `from fastai_charrnn.all import *`."""
+"""All public names of this package and of fastai, for notebooks: `from fastai_charrnn.all import *`."""
 
 from fastai.basics import *
 from fastai.callback.all import *

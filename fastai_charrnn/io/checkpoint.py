@@ -1,4 +1,4 @@
-"""Save a model while it trains: after every epoch, every minute of a fit by the clock, and when it is interrupted.
+"""Save a model while it trains, after every epoch or every few seconds, and stop training cleanly on Ctrl-C.
 
 `check_place`, `check_memory` and `check_room` make sure that a model can be trained and saved before an epoch is spent.
 """
@@ -39,7 +39,7 @@ def check_place(
         raise ModelFileError(f"{path} exists; pass --overwrite to replace it, or another --out")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # as root, permissions tell nothing: write something
+        # root may write anywhere by permissions, so try to write
         with tempfile.TemporaryFile(dir=path.parent) as f:
             f.write(b"0")
     except FileExistsError:
@@ -115,7 +115,7 @@ class SaveModelFile(TrainEpochCallback):
         self.save()
 
     def save(self):
-        "Write the model as it is now."
+        "Write the model, and start the clock again."
         save_model(self.learn, self.path)
         self.saved += 1
         self.last = time.monotonic()

@@ -22,9 +22,12 @@ def weight_table(
 
 def _layers(model) -> Iterator[tuple[str, nn.Module]]:
     for name, module in model.named_modules():
-        has_weights = any(True for _ in module.parameters(recurse=False))
-        is_leaf = not any(True for _ in module.children()) and not isinstance(module, nn.ModuleList)
-        if name and (has_weights or is_leaf):
+        if not name:
+            continue
+        weights = list(module.parameters(recurse=False))
+        parts = list(module.children())
+        is_list = isinstance(module, nn.ModuleList)
+        if weights or not (parts or is_list):
             yield name, module
 
 
@@ -38,8 +41,9 @@ def _layer_row(name, layer):
 
 def _totals(model):
     "The number of weights, as fastai's summary states it."
-    total = sum(w.numel() for w in model.parameters())
-    trainable = sum(w.numel() for w in model.parameters() if w.requires_grad)
+    weights = list(model.parameters())
+    total = sum(w.numel() for w in weights)
+    trainable = sum(w.numel() for w in weights if w.requires_grad)
     return [
         f"Total params: {total:,}",
         f"Total trainable params: {trainable:,}",
