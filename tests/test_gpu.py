@@ -1,4 +1,4 @@
-"""A GPU does what a CPU does: the same batches, losses, texts and files; the same again from the same seed; and no batch waits for it. Skipped where there is none."""
+"""On a GPU: batches, losses, texts and files equal those of a CPU, a seed fixes them, no batch waits for the GPU."""
 
 import numpy as np
 import pytest
@@ -22,49 +22,53 @@ from fastai_charrnn.all import (
 
 pytestmark = pytest.mark.gpu
 
-MODES = dict(windows={}, chunks=dict(target="every"), streams=dict(target="every", stateful=True, shift=True))
-everywhere = pytest.mark.parametrize(
-    "arch,mode", [(a, m) for a in list_archs() for m in MODES if a != "char3" or m == "windows"]
-)
+MODES = {"windows": {}, "chunks": dict(target="every"), "streams": dict(target="every", stateful=True, shift=True)}
+# char3 reads windows only
+CASES = [(arch, mode) for arch in list_archs() for mode in MODES if arch != "char3" or mode == "windows"]
+all_archs_and_modes = pytest.mark.parametrize("arch,mode", CASES)
 
 
 @pytest.fixture(autouse=True)
 def exact(monkeypatch):
-    "Products in 32 bits: cuDNN would round to 19 (TF32)."
+    "Products in 32 bits. cuDNN would round to 19 bits (TF32)."
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
 
 
-def build(arch, mode, device, calm=True, **kw):
+def build(arch, mode, device, dropout=False):
+    "A small untrained learner, by default without dropout, whose random numbers differ between devices."
     text = python_reference()[:6_000]
-    n = 3 if arch == "char3" else 8
+    seq_len = 3 if arch == "char3" else 8
     bs = 32 if mode == "streams" else 256
-    dls = CharDataLoaders.from_text(text, seq_len=n, bs=bs, valid="tail", seed=1, device=device, **MODES[mode])
-    return char_learner(dls, arch, **dict(n_hid=32, emb_sz=16, seed=0, config=CALM.get(arch) if calm else None) | kw)
+    dls = CharDataLoaders.from_text(text, seq_len=seq_len, bs=bs, valid="tail", seed=1, device=device, **MODES[mode])
+    config = None if dropout else CALM.get(arch)
+    return char_learner(dls, arch, n_hid=32, emb_sz=16, seed=0, config=config)
 
 
-def fit(learn, epochs=2, lr=5e-3, **kw):
+def fit(learn, **kwargs):
     with learn.no_bar(), learn.no_logging():
-        learn.fit(epochs, lr, **kw)
+        learn.fit(2, 5e-3, **kwargs)
     return torch.stack(learn.recorder.losses)
 
 
-@everywhere
-def test_the_curve_is_that_of_a_cpu(arch, mode):
-    here = build(arch, mode, "cpu")
-    there = build(arch, mode, "cuda")
-    for (x, y), (u, v) in zip(here.dls.valid, there.dls.valid):
-        assert u.is_cuda and torch.equal(x, u.cpu()) and torch.equal(y, v.cpu())
-    torch.testing.assert_close(fit(there), fit(here), atol=2e-3, rtol=0)
-    for k, v in here.training_log.rows[-1].items():
-        assert there.training_log.rows[-1][k] == pytest.approx(v, abs=5e-3), k
-    assert all(p.is_cuda for p in there.model.parameters())
+@all_archs_and_modes
+def test_losses_are_those_of_a_cpu(arch, mode):
+    cpu = build(arch, mode, "cpu")
+    gpu = build(arch, mode, "cuda")
+    for (x, y), (gpu_x, gpu_y) in zip(cpu.dls.valid, gpu.dls.valid):
+        assert gpu_x.is_cuda
+        assert torch.equal(x, gpu_x.cpu())
+        assert torch.equal(y, gpu_y.cpu())
+    torch.testing.assert_close(fit(gpu), fit(cpu), atol=2e-3, rtol=0)
+    for name, value in cpu.training_log.rows[-1].items():
+        assert gpu.training_log.rows[-1][name] == pytest.approx(value, abs=5e-3), name
+    assert all(p.is_cuda for p in gpu.model.parameters())
 
 
-@everywhere
-def test_a_seed_fixes_the_curve_and_the_weights_bit_for_bit(arch, mode):
+@all_archs_and_modes
+def test_a_seed_fixes_losses_and_weights_bit_for_bit(arch, mode):
     "Dropout included."
-    a = build(arch, mode, "cuda", calm=False)
-    b = build(arch, mode, "cuda", calm=False)
+    a = build(arch, mode, "cuda", dropout=True)
+    b = build(arch, mode, "cuda", dropout=True)
     for learn in (a, b):
         torch.manual_seed(5)
         fit(learn)
@@ -73,17 +77,20 @@ def test_a_seed_fixes_the_curve_and_the_weights_bit_for_bit(arch, mode):
         assert torch.equal(p, q)
 
 
-class Strict(Callback):
-    "Waiting for the device between two batches, or within one, is an error; an epoch's first batch apart, for which what the text is cut into is moved there."
+class ForbidWaiting(Callback):
+    """Make it an error to wait for the GPU, from the end of an epoch's first batch on.
 
-    order, run_valid = 100, False
+    For the first batch the order of the epoch is moved to the GPU."""
+
+    order = 100
+    run_valid = False
 
     def after_batch(self):
         torch.cuda.set_sync_debug_mode("error")
 
 
-class Mild(Callback):
-    "Before whatever fetches an epoch's numbers."
+class AllowWaiting(Callback):
+    "Runs before the callbacks that read the numbers of an epoch."
 
     order = -100
 
@@ -91,50 +98,56 @@ class Mild(Callback):
         torch.cuda.set_sync_debug_mode("default")
 
 
-@everywhere
+@all_archs_and_modes
 def test_no_batch_of_training_waits_for_the_device(arch, mode):
-    learn = build(arch, mode, "cuda", calm=False)
+    learn = build(arch, mode, "cuda", dropout=True)
     try:
-        fit(learn, cbs=[Strict(), Mild()])
+        fit(learn, cbs=[ForbidWaiting(), AllowWaiting()])
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert all(o.device.type == "cpu" for o in learn.recorder.losses) and learn.training_log.rows[-1]["valid_loss"] < 5
+    assert all(loss.device.type == "cpu" for loss in learn.recorder.losses)
+    assert learn.training_log.rows[-1]["valid_loss"] < 5
 
 
-def test_a_text_on_disk_gives_the_batches_of_one_in_memory(small, tmp_path):
+@pytest.mark.parametrize("mode", MODES)
+def test_batches_of_a_text_on_disk_are_those_of_a_text_in_memory(small, tmp_path, mode):
     (tmp_path / "a.txt").write_text(small, encoding="utf-8")
-    for kw in MODES.values():
-        a, b = (
-            CharDataLoaders.from_text(o, bs=64, valid="tail", seed=1, device="cuda", **kw)
-            for o in (small, encode_file(tmp_path / "a.txt"))
-        )
-        for (x, y), (u, v) in zip(a.train.seed(2), b.train.seed(2)):
-            assert u.is_cuda and torch.equal(x, u) and torch.equal(y, v)
+
+    def batches(text):
+        dls = CharDataLoaders.from_text(text, bs=64, valid="tail", seed=1, device="cuda", **MODES[mode])
+        return dls.train.seed(2)
+
+    for (x, y), (disk_x, disk_y) in zip(batches(small), batches(encode_file(tmp_path / "a.txt"))):
+        assert disk_x.is_cuda
+        assert torch.equal(x, disk_x)
+        assert torch.equal(y, disk_y)
+
+
+SAMPLING = [dict(temperature=0.8, top_p=0.9, seed=3), dict(temperature=0.6, top_k=5, seed=4)]
 
 
 @pytest.mark.parametrize("arch", list_archs())
-def test_texts_scores_and_probabilities_are_those_of_a_cpu_and_go_by_file(arch, tmp_path):
+def test_texts_and_scores_are_those_of_a_cpu_and_of_a_loaded_model(arch, tmp_path):
     learn = build(arch, "windows", "cuda")
     fit(learn)
     save_model(learn, tmp_path / "m")
     learn.path = tmp_path
     learn.export()
-    for other in (
-        load_model(tmp_path / "m", device="cpu"),
-        load_learner(tmp_path / "export.pkl"),
-        load_model(tmp_path / "m", device="cuda"),
-    ):
-        for how in (dict(temperature=0.8, top_p=0.9, seed=3), dict(temperature=0.6, top_k=5, seed=4)):
-            assert str(learn.generate("the value", 120, **how)) == str(other.generate("the value", 120, **how))
-        np.testing.assert_allclose(learn.score("the value of it").nll, other.score("the value of it").nll, atol=1e-4)
-    assert (
-        learn.predict_next("the value", n=40) == other.predict_next("the value", n=40)
-        and next(learn.model.parameters()).is_cuda
-    )
+    on_cpu = load_model(tmp_path / "m", device="cpu")
+    exported = load_learner(tmp_path / "export.pkl")
+    on_gpu = load_model(tmp_path / "m", device="cuda")
+    for other in (on_cpu, exported, on_gpu):
+        for options in SAMPLING:
+            text = str(other.generate("the value", 120, **options))
+            assert text == str(learn.generate("the value", 120, **options))
+        nll = other.score("the value of it").nll
+        np.testing.assert_allclose(learn.score("the value of it").nll, nll, atol=1e-4)
+    assert learn.predict_next("the value", n=40) == on_gpu.predict_next("the value", n=40)
+    assert next(on_gpu.model.parameters()).is_cuda
 
 
-def test_writing_leaves_the_devices_random_state_alone():
-    learn = build("lstm", "streams", "cuda", calm=False)
+def test_generating_and_evaluating_leave_the_random_state_of_the_gpu():
+    learn = build("lstm", "streams", "cuda", dropout=True)
     fit(learn)
     before = torch.cuda.get_rng_state()
     learn.generate("the", 50, temperature=1.0)
@@ -142,47 +155,64 @@ def test_writing_leaves_the_devices_random_state_alone():
     assert torch.equal(before, torch.cuda.get_rng_state())
 
 
-@pytest.mark.parametrize("arch", ["rnn", "lstm", "mullstm", "hawk"])
-def test_evaluation_and_adapting_give_the_numbers_of_a_cpu(arch):
-    here, there = build(arch, "streams", "cpu"), build(arch, "streams", "cuda")
-    there.model.load_state_dict(here.model.state_dict())
-    text = python_reference()[6_000:8_000]
+ARCHS = ["rnn", "gru", "lstm", "mullstm"]
+UNSEEN = python_reference()[6_000:8_000]
+
+
+def _equal_learners(arch):
+    cpu = build(arch, "streams", "cpu")
+    gpu = build(arch, "streams", "cuda")
+    gpu.model.load_state_dict(cpu.model.state_dict())
+    return cpu, gpu
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_evaluation_gives_the_numbers_of_a_cpu(arch):
+    cpu, gpu = _equal_learners(arch)
     for by in ("windows", "chunks", "streams"):
-        a, b = (o.evaluate(text, by=by, unk="skip") for o in (here, there))
-        assert a == pytest.approx(b, abs=1e-4)
-    assert dynamic_evaluation(here, text, unk="skip") == pytest.approx(
-        dynamic_evaluation(there, text, unk="skip"), abs=1e-3
-    )
-    (p, t), (q, u) = here.get_preds(), there.get_preds()
-    assert torch.equal(t, u) and (p - q).abs().max() < 1e-4
-    wider = extend_vocab(
-        there,
-        CharDataLoaders.from_text(
-            text + "é", vocab=there.dls.vocab.extended(text + "é"), bs=32, device="cuda", **MODES["streams"]
-        ),
-    )
-    assert fit(wider).isfinite().all() and next(wider.model.parameters()).is_cuda
+        assert cpu.evaluate(UNSEEN, by=by, unk="skip") == pytest.approx(
+            gpu.evaluate(UNSEEN, by=by, unk="skip"), abs=1e-4
+        )
+    adapted = dynamic_evaluation(gpu, UNSEEN, unk="skip")
+    assert dynamic_evaluation(cpu, UNSEEN, unk="skip") == pytest.approx(adapted, abs=1e-3)
+    probs, targs = cpu.get_preds()
+    gpu_probs, gpu_targs = gpu.get_preds()
+    assert torch.equal(targs, gpu_targs)
+    assert (probs - gpu_probs).abs().max() < 1e-4
 
 
-def test_the_recipe_trains_by_the_clock():
+@pytest.mark.parametrize("arch", ARCHS)
+def test_a_model_with_more_characters_trains_on_the_gpu(arch):
+    learn = build(arch, "streams", "cuda")
+    text = UNSEEN + "é"
+    vocab = learn.dls.vocab.extended(text)
+    dls = CharDataLoaders.from_text(text, vocab=vocab, bs=32, device="cuda", **MODES["streams"])
+    extended = extend_vocab(learn, dls)
+    assert fit(extended).isfinite().all()
+    assert next(extended.model.parameters()).is_cuda
+
+
+def test_the_best_recipe_trains_for_a_given_time():
     recipe = best_recipe(0.05, speed=200)
     learn = recipe.learner(recipe.dls(python_reference()[:60_000], device="cuda"))
     row = learn.fit_minutes(0.05, recipe.lr)
-    assert row["valid_loss"] < 4.5 and row["epochs"] > 0
+    assert row["valid_loss"] < 4.5
+    assert row["epochs"] > 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arch", list_archs())
-def test_a_compiled_model_has_the_same_outputs_and_gradients(arch):
+def test_a_compiled_model_has_equal_outputs_and_gradients(arch):
     learn = build(arch, "windows", "cuda")
-    model, (x, y) = learn.model.cuda(), learn.dls.one_batch()
+    model = learn.model.cuda()
+    x, y = learn.dls.one_batch()
 
-    def found(m):
+    def run(m):
         model.zero_grad()
         out = m(x)
         learn.loss_func(out, y).backward()
         return out.detach(), *(p.grad.clone() for p in model.parameters())
 
-    for a, b in zip(found(torch.compile(model)), found(model)):
-        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+    for compiled, plain in zip(run(torch.compile(model)), run(model)):
+        torch.testing.assert_close(compiled, plain, atol=1e-5, rtol=1e-4)
     torch.compiler.reset()
