@@ -14,16 +14,17 @@ lib = cfg["lib_name"]
 
 
 def without_relative_links(text):
-    "Links to files of the repository become plain text, its pictures are left out: an index would show both broken."
+    "The text without links to files of the repository and without its pictures, which a package index cannot show."
     text = re.sub(r'<img\b[^>]*\bsrc="(?!https://)[^>]*>', "", text)
     text = re.sub(r"!\[[^\]]*\]\((?!https://)[^)]*\)", "", text)
     return re.sub(r"\[([^\]]*)\]\((?!https://|#)[^)]*\)", r"\1", text)
 
 
 def description():
-    "README.md for a package index; code blocks stay as they are."
+    "README.md for a package index. Code blocks are not changed."
     parts = (root / "README.md").read_text(encoding="utf-8").split("```")
-    parts[::2] = [without_relative_links(o) for o in parts[::2]]
+    # every second part is code
+    parts[::2] = [without_relative_links(part) for part in parts[::2]]
     return "```".join(parts)
 
 

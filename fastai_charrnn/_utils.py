@@ -8,6 +8,10 @@ from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
 from tempfile import mkstemp
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["is_count", "is_whole", "unwrap_model", "modes_restored", "atomic_path", "atomic_write", "renamed"]
 
@@ -27,8 +31,8 @@ def is_whole(
 
 
 def unwrap_model(
-    model,  # a module
-):  # the model itself
+    model: "nn.Module",  # a model, wrapped or not
+) -> "nn.Module":  # the model itself
     "Return the model inside `nn.DataParallel` or `DistributedDataParallel`, or `model` itself."
     from torch import nn
 
@@ -38,7 +42,7 @@ def unwrap_model(
 
 @contextmanager
 def modes_restored(
-    model,  # a module
+    model: "nn.Module",  # a model with its submodules
 ) -> Iterator[None]:
     "Restore the training or evaluation mode of each module inside `model` at the end of the block."
     modes = [(module, module.training) for module in model.modules()]

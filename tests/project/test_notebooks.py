@@ -18,15 +18,16 @@ from tidy import tidied
 # notebooks with outputs
 
 
-def test_the_record_keeps_what_a_notebook_prints_about_losses():
-    cells = [("print(loss)", "valid 1.5080\n"), ("print(loss)", "none yet"), ("print(x)", "3.1416")]
-    assert printed(stored(*(cell(c, stream(t)) for c, t in cells))) == "```text\nvalid 1.5080\n```"
+def test_the_record_has_what_a_notebook_prints_about_losses():
+    outputs = [("print(loss)", "valid 1.5080\n"), ("print(loss)", "none yet"), ("print(x)", "3.1416")]
+    assert printed(stored(*(cell(code, stream(text)) for code, text in outputs))) == "```text\nvalid 1.5080\n```"
     assert printed(stored(cell("loss", result(plain="<Figure size 6.50x3.25 with loss>")))) == "No losses."
 
 
-def test_the_digest_is_that_of_the_code_and_the_version():
+def test_the_digest_depends_on_the_code_and_the_version():
     text = dict(cell_type="markdown", source="some words")
-    one, two = cell("a = 1"), cell("b = 2")
+    one = cell("a = 1")
+    two = cell("b = 2")
     first = digest(dict(cells=[one, two]), "0.1.0")
     assert digest(dict(cells=[one, text, cell("b = 2", stream("2"))]), "0.1.0") == first
     swapped = digest(dict(cells=[two, one]), "0.1.0")
@@ -35,7 +36,7 @@ def test_the_digest_is_that_of_the_code_and_the_version():
 
 
 @pytest.mark.parametrize(
-    "rel,cells,said",
+    "rel,cells,message",
     [
         ("tutorials/01.ipynb", [cell("a")], "without outputs: run `make outputs`"),
         ("tutorials/01.ipynb", [cell("a", stream("1"), count=3)], "execution counts: run `nbdev-clean`"),
@@ -53,25 +54,27 @@ def test_the_digest_is_that_of_the_code_and_the_version():
         ("03_data.ipynb", [cell("a", stream("1"))], "is a reference page and must be stored without outputs"),
     ],
 )
-def test_what_is_wrong_with_a_stored_notebook_is_said(rel, cells, said):
-    (complaint,) = complaints(Path(rel), stored(*cells))
-    assert said in complaint and rel in complaint
+def test_faults_of_a_stored_notebook_are_reported(rel, cells, message):
+    [complaint] = complaints(Path(rel), stored(*cells))
+    assert message in complaint
+    assert rel in complaint
 
 
 @pytest.mark.parametrize(
     "rel,cells", [("tutorials/01.ipynb", [cell("a", stream("1"))]), ("index.ipynb", []), ("03_data.ipynb", [cell("a")])]
 )
-def test_nothing_is_said_about_a_notebook_that_is_stored_well(rel, cells):
+def test_a_notebook_that_is_stored_well_has_no_faults(rel, cells):
     assert list(complaints(Path(rel), stored(*cells))) == []
 
 
-def test_outputs_of_other_cells_are_noticed():
+def test_outputs_of_other_cells_are_reported():
     nb = stored(cell("a = 1", stream("1")), outputs_of=digest(stored(cell("a = 2"))))
-    (complaint,) = complaints(Path("index.ipynb"), nb)
-    assert "outputs of other cells" in complaint and "make outputs" in complaint
+    [complaint] = complaints(Path("index.ipynb"), nb)
+    assert "outputs of other cells" in complaint
+    assert "make outputs" in complaint
 
 
-def test_large_outputs_are_noticed(tmp_path):
+def test_large_outputs_are_reported(tmp_path):
     (tmp_path / "index.ipynb").write_bytes(b" " * 5_000_000)
     (tmp_path / "03_data.ipynb").write_bytes(b" ")
     assert "4.8 MB" in size_complaint(tmp_path)
@@ -80,9 +83,10 @@ def test_large_outputs_are_noticed(tmp_path):
 
 
 def _tidy(*outputs):
-    (one,) = tidied(nbformat.from_dict(stored(cell("a", *outputs, count=7)))).cells
-    assert one.execution_count is None
-    return one.outputs
+    "What remains of the outputs of a cell."
+    [tidy_cell] = tidied(nbformat.from_dict(stored(cell("a", *outputs, count=7)))).cells
+    assert tidy_cell.execution_count is None
+    return tidy_cell.outputs
 
 
 @pytest.mark.parametrize(
@@ -97,8 +101,8 @@ def _tidy(*outputs):
         ("valid 1.5080 at 12:30: fine\n", "valid 1.5080 at 12:30: fine\n"),
     ],
 )
-def test_outputs_are_stored_without_what_belongs_to_one_machine(printed, kept):
-    (output,) = _tidy(stream(printed))
+def test_outputs_are_stored_without_paths_and_addresses(printed, kept):
+    [output] = _tidy(stream(printed))
     assert output.text == kept
 
 
@@ -107,13 +111,13 @@ def test_progress_bars_are_not_stored_but_the_table_of_epochs_is():
     table = "<table><tr><td>1.234</td></tr></table>"
     assert _tidy(result(html="<style>progress {}</style>"), result(html=f"<div>{bar}</div>", plain="<HTML>")) == []
     assert len(_tidy(result(html="<img src='x.png'>"))) == 1
-    (output,) = _tidy(result(html=f"<div>{bar}</div>{table}"))
+    [output] = _tidy(result(html=f"<div>{bar}</div>{table}"))
     assert output.data["text/html"] == f"<div></div>{table}"
 
 
 def test_consecutive_texts_are_stored_as_one():
     outputs = _tidy(stream("a\n"), stream("b\n"), stream("c\n", "stderr"))
-    assert [o.text for o in outputs] == ["a\nb\n", "c\n"]
+    assert [output.text for output in outputs] == ["a\nb\n", "c\n"]
 
 
 @pytest.mark.slow
@@ -122,16 +126,22 @@ def test_an_executed_notebook_is_stored_clean_and_current(tmp_path):
     (tmp_path / "pyproject.toml").write_bytes((root / "pyproject.toml").read_bytes())
     path = tmp_path / "nbs/index.ipynb"
     picture = "import matplotlib.pyplot as plt\nplt.figure(figsize=(1, 1))\nplt.plot([1, 2]);"
-    cells = [nbformat.v4.new_code_cell(o) for o in ("import os\nos.getcwd()", "print(object())", picture)]
+    sources = ("import os\nos.getcwd()", "print(object())", picture)
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     facts = store(path, "a machine")
     nb = json.loads(path.read_text(encoding="utf-8"))
-    outputs = [c["outputs"][-1] for c in nb["cells"]]
-    assert is_current(nb) and nb["metadata"][key] == facts and facts["machine"] == "a machine"
-    assert "nbs" in str(outputs[0]["data"]["text/plain"])  # it ran in its own folder
-    assert outputs[1]["text"] == ["<object object>\n"] and "image/png" in outputs[2]["data"]
+    assert is_current(nb)
+    assert nb["metadata"][key] == facts
+    assert facts["machine"] == "a machine"
+    folder, text, image = (c["outputs"][-1] for c in nb["cells"])
+    # it ran in its own folder
+    assert "nbs" in str(folder["data"]["text/plain"])
+    assert text["text"] == ["<object object>\n"]
+    assert "image/png" in image["data"]
     assert list(not_clean(tmp_path / "nbs")) == []
-    assert [o.name for o in path.parent.iterdir()] == ["index.ipynb"]
+    # no temporary files
+    assert [file.name for file in path.parent.iterdir()] == ["index.ipynb"]
 
 
 @pytest.mark.slow
@@ -144,11 +154,14 @@ def test_the_projects_notebooks_are_stored_well():
 
 def test_directives_are_read_from_the_start_of_a_cell():
     options, code = directives('#| code-fold: true\n#|code-summary: "Answer 1"\na = 1\n#| b')
-    assert options == {"code-fold": "true", "code-summary": '"Answer 1"'} and code == "a = 1\n#| b"
+    assert options == {"code-fold": "true", "code-summary": '"Answer 1"'}
+    assert code == "a = 1\n#| b"
 
 
 def _show(*sources):
-    return shown(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(o) for o in sources])).cells
+    "The cells that the site shows of some code cells."
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    return shown(nbformat.v4.new_notebook(cells=cells)).cells
 
 
 def test_hidden_cells_are_not_shown():
@@ -159,21 +172,21 @@ def test_folded_cells_and_hidden_code_are_marked():
     fold = "#| code-fold: true\n"
     cells = _show(f"{fold}a", f'{fold}#| code-summary: "Answer"\na', "#| echo: false\na", "a")
     assert [c.source for c in cells] == ["a"] * 4
-    folded, answer, quiet, plain = cells
-    assert folded.metadata.tags == ["hide-cell"] and folded.metadata.mystnb.code_prompt_show == "Show code"
-    assert answer.metadata.mystnb.code_prompt_show == "Answer"
-    assert quiet.metadata.tags == ["remove-input"] and plain.metadata.tags == []
+    assert [c.metadata.tags for c in cells] == [["hide-cell"], ["hide-cell"], ["remove-input"], []]
+    assert cells[0].metadata.mystnb.code_prompt_show == "Show code"
+    assert cells[1].metadata.mystnb.code_prompt_show == "Answer"
 
 
 @pytest.mark.slow
 def test_sphinx_folds_and_hides(tmp_path):
     pytest.importorskip("myst_nb")
     pytest.importorskip("furo")
-    sources = ['#| code-fold: true\n#| code-summary: "Answer 1"\nfolded', "#| hide\nhidden", "#| echo: false\nquiet"]
     cells = [
-        nbformat.v4.new_code_cell(o, outputs=[nbformat.v4.new_output("stream", text=f"{o[-6:]}!")]) for o in sources
+        nbformat.v4.new_markdown_cell("# Title"),
+        _cell_that_prints('#| code-fold: true\n#| code-summary: "Answer 1"\nfolded', "folded!"),
+        _cell_that_prints("#| hide\nhidden", "hidden!"),
+        _cell_that_prints("#| echo: false\nquiet", "quiet!"),
     ]
-    cells.insert(0, nbformat.v4.new_markdown_cell("# Title"))
     shutil.copy(root / "tools/site/conf.py", tmp_path)
     (tmp_path / "_static").mkdir()
     (tmp_path / "_static/site.css").write_text("")
@@ -181,7 +194,13 @@ def test_sphinx_folds_and_hides(tmp_path):
     subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", tmp_path, tmp_path / "html"], check=True)
     page = (tmp_path / "html/index.html").read_text(encoding="utf-8")
     details = page[page.index("<details") : page.index("</details>")]
-    assert "Answer 1" in details and "folded" in details
+    assert "Answer 1" in details
+    assert "folded" in details
     assert "hidden!" not in page
-    assert page.count("quiet") == page.count("quiet!") == 1  # what it prints, not its code
+    # what it prints, not its code
+    assert page.count("quiet") == page.count("quiet!") == 1
     assert "#|" not in page
+
+
+def _cell_that_prints(source, text):
+    return nbformat.v4.new_code_cell(source, outputs=[nbformat.v4.new_output("stream", text=text)])

@@ -9,15 +9,15 @@ import fastai_charrnn
 
 
 def _settings():
-    cfg = configparser.ConfigParser(delimiters=["="])
-    cfg.read(root / "settings.ini", encoding="utf-8")
-    return cfg["DEFAULT"]
+    config = configparser.ConfigParser(delimiters=["="])
+    config.read(root / "settings.ini", encoding="utf-8")
+    return config["DEFAULT"]
 
 
 def test_the_versions_agree():
-    assert _settings()["version"] == fastai_charrnn.__version__ and f"## {fastai_charrnn.__version__}" in (
-        root / "CHANGELOG.md"
-    ).read_text(encoding="utf-8")
+    version = fastai_charrnn.__version__
+    assert _settings()["version"] == version
+    assert f"## {version}" in (root / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_the_descriptions_agree():
@@ -28,4 +28,5 @@ def test_the_descriptions_agree():
 
 def test_the_corpus_is_not_in_the_project():
     tracked = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True).stdout
-    assert "nietzsche.txt" not in tracked and ".safetensors" not in tracked
+    assert "nietzsche.txt" not in tracked
+    assert ".safetensors" not in tracked
