@@ -84,7 +84,7 @@ class CharLearner(Learner):
     ):
         """Train, as fastai does. Raises `TrainingError` at the first loss that is NaN or infinite, before that step.
 
-        `FiniteLoss` cancels the fit and leaves the error to this method: fastai cleans up only after a cancelled fit."""
+        `FiniteLoss` cancels the fit and this method raises its error: fastai cleans up only after a cancelled fit."""
         self.training_now = True
         try:
             super().fit(n_epoch, lr, wd, cbs, reset_opt, start_epoch)

@@ -112,7 +112,8 @@ def test_a_seed_fixes_weights_order_and_text(small):
         learn = char_learner(dls, n_hid=32, seed=5)
         return quiet_fit(learn, 1)[0]["train_loss"], weights(learn), learn.predict_next("the", n=20)
 
-    (loss_a, weights_a, text_a), (loss_b, weights_b, text_b) = train(1), train(2)
+    loss_a, weights_a, text_a = train(1)
+    loss_b, weights_b, text_b = train(2)
     assert loss_a == loss_b
     assert torch.equal(weights_a, weights_b)
     assert text_a == text_b
