@@ -1,17 +1,18 @@
 """List the modules of the package with the first line of each docstring.
 
-python tools/tree.py                              print the list
-python tools/tree.py --against DIR --write        write results/TREE.md, with the list of another checkout before it
+    python tools/tree.py                        print the list
+    python tools/tree.py --against DIR --write  write results/TREE.md, with the list of another checkout
+
+A stranger should find the right module from this list.
 """
 
 import argparse
 import ast
-import sys
 from pathlib import Path
 
+from fastai_charrnn._utils import atomic_write
+
 root = Path(__file__).parents[1]
-sys.path.insert(0, str(root))
-from fastai_charrnn._utils import atomic_write  # noqa: E402
 
 
 def first_line(
@@ -27,7 +28,7 @@ def listing(
 ) -> str:  # Markdown
     "The modules of the package in a table, packages in alphabetical order."
     package = checkout / "fastai_charrnn"
-    rows = ["| module | what it says of itself |", "| --- | --- |"]
+    rows = ["| module | first line of its docstring |", "| --- | --- |"]
     for path in sorted(package.rglob("*.py"), key=lambda p: (p.parent != package, p)):
         if line := first_line(path):
             rows.append(f"| `{path.relative_to(package).as_posix()}` | {line} |")
@@ -38,7 +39,7 @@ def page(
     before: Path | None = None,  # an older checkout to list first
 ) -> str:  # results/TREE.md
     "The list as a page."
-    parts = ["# Modules\n\nWritten by `python tools/tree.py`: every module with the first line of its docstring."]
+    parts = ["# Modules\n\nWritten by `python tools/tree.py --write`."]
     if before:
         parts.append("## Before\n\n" + listing(before))
         parts.append("## Now\n\n" + listing(root))
@@ -49,9 +50,7 @@ def page(
 
 def main():
     "Parse the options, print or write."
-    parser = argparse.ArgumentParser(
-        description="List the modules of the package with the first line of each docstring."
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--against", type=Path, metavar="DIR", help="another checkout, listed first")
     parser.add_argument("--write", action="store_true", help="write results/TREE.md")
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""An entry of a reference page says how a name is called, what it does, and what each parameter means."""
+"""`show_doc` on reference pages: an entry has the signature, the docstring and the parameters of a public name."""
 
 import ast
 from collections.abc import Callable
@@ -23,24 +23,23 @@ def example(
     text: str,  # what to read
     seed: int | None = None,  # None: random
     *,
-    way: str | Path = "a|b",  # which
-    done: Callable = len,  # told at the end
+    mode: str | Path = "a|b",  # which
+    done: Callable = len,  # called at the end
     **kwargs,  # as `other`
 ) -> list[str]:  # the lines
     "Read a text."
 
 
-def _markdown(o):
-    return Entry(o, name=o.__name__)._repr_markdown_()
+def _markdown(value):
+    "The entry of a function or class."
+    return Entry(value, name=value.__name__)._repr_markdown_()
 
 
 def test_an_entry_has_heading_signature_docstring_table_and_result():
-    assert (
-        _markdown(example)
-        == """### `example`
+    expected = """### `example`
 
 ```python
-example(text, seed=None, *, way='a|b', done=len, **kwargs)
+example(text, seed=None, *, mode='a|b', done=len, **kwargs)
 ```
 
 Read a text.
@@ -49,17 +48,17 @@ Read a text.
 | --- | --- | --- | --- |
 | `text` | `str` |  | what to read |
 | `seed` | `int \\| None` | `None` | None: random |
-| `way` | `str \\| Path` | `'a\\|b'` | which |
-| `done` | `Callable` | `len` | told at the end |
+| `mode` | `str \\| Path` | `'a\\|b'` | which |
+| `done` | `Callable` | `len` | called at the end |
 | `kwargs` |  |  | as `other` |
 
 Further arguments are passed on: `rate`.
 
 Returns `list[str]`: the lines"""
-    )
+    assert _markdown(example) == expected
 
 
-def test_a_result_does_not_take_the_comment_of_the_line_above():
+def test_the_comment_of_the_last_parameter_is_not_that_of_the_result():
     def f(
         **kwargs,  # as `other`
     ) -> str:
@@ -68,7 +67,7 @@ def test_a_result_does_not_take_the_comment_of_the_line_above():
     assert _markdown(f).endswith("| `kwargs` |  |  | as `other` |\n\nReturns `str`")
 
 
-def test_parameters_about_which_nothing_is_said_are_in_the_table_unless_they_are_any_number():
+def test_the_table_has_parameters_without_comment_except_variable_ones():
     def f(
         a: int,  # the first
         b: int,
@@ -76,14 +75,16 @@ def test_parameters_about_which_nothing_is_said_are_in_the_table_unless_they_are
     ):
         "Nothing."
 
-    assert "| `b` | `int` |  |  |" in _markdown(f) and "`args`" not in _markdown(f)
+    assert "| `b` | `int` |  |  |" in _markdown(f)
+    assert "`args`" not in _markdown(f)
 
 
-def test_without_comments_types_are_in_the_signature():
+def test_without_comments_the_signature_has_the_types():
     def plain(x: int, *names: str, y=3.0):
-        "Nothing is said about them."
+        "No parameter has a comment."
 
-    assert "plain(x: int, *names: str, y: float=3.0)" in _markdown(plain) and "| parameter |" not in _markdown(plain)
+    assert "plain(x: int, *names: str, y: float=3.0)" in _markdown(plain)
+    assert "| parameter |" not in _markdown(plain)
 
 
 def test_long_signatures_are_wrapped():
@@ -91,7 +92,9 @@ def test_long_signatures_are_wrapped():
         "Many."
 
     signature = _markdown(long).split("```")[1].splitlines()
-    assert len(signature) == 3 and max(map(len, signature)) <= 88 and signature[2].startswith("    ")
+    assert len(signature) == 3
+    assert max(map(len, signature)) <= 88
+    assert signature[2].startswith("    ")
 
 
 class Animal:
@@ -99,13 +102,13 @@ class Animal:
 
     def __init__(
         self,
-        name: str,  # what it is called
+        name: str,  # what to call it
     ):
         self.name = name
 
     def speak(
         self,
-        loud: bool = False,  # so that all can hear it
+        loud: bool = False,  # shout
     ) -> str:
         "What it says."
         return self.name
@@ -128,31 +131,39 @@ class Animal:
 
 def test_an_entry_of_a_class_has_its_documented_methods():
     shown = _markdown(Animal)
-    assert "Animal(name)" in shown and "| `name` | `str` |  | what it is called |" in shown
+    assert "Animal(name)" in shown
+    assert "| `name` | `str` |  | what to call it |" in shown
     headings = [line for line in shown.splitlines() if line.startswith("#")]
-    assert headings == ["### `Animal`", *(f"#### `Animal.{o}`" for o in ("speak", "size", "many"))]
-    assert "speak(loud=False)" in shown and "many(n: int)" in shown and "In metres." in shown
-    assert "Functions that are methods, too: `other`." in shown and "how fast" not in shown
+    assert headings == ["### `Animal`", *(f"#### `Animal.{name}`" for name in ("speak", "size", "many"))]
+    for text in ("speak(loud=False)", "many(n: int)", "In metres."):
+        assert text in shown
 
 
-def test_a_parameter_is_described_as_in_the_base_class():
+def test_functions_that_are_methods_too_are_only_listed():
+    shown = _markdown(Animal)
+    assert "Functions that are methods, too: `other`." in shown
+    assert "how fast" not in shown
+
+
+def test_a_parameter_without_comment_has_that_of_the_base_class():
     class Dog(Animal):
         "An animal that barks."
 
         def __init__(self, name: str, age: int = 0):
             super().__init__(name)
 
-    assert "| `name` | `str` |  | what it is called |" in _markdown(Dog)
+    assert "| `name` | `str` |  | what to call it |" in _markdown(Dog)
 
 
 def test_signatures_are_python():
     @dataclass
     class Named:
-        names: list = field(default_factory=list)  # made anew each time
-        call: Callable = lambda x: x  # a function without a name
+        names: list = field(default_factory=list)  # a new list each time
+        call: Callable = lambda x: x  # an anonymous function
 
     signature = _markdown(Named).split("```")[1].removeprefix("python\n")
-    assert signature == "Named(names=..., call=...)\n" and ast.parse(signature)
+    assert signature == "Named(names=..., call=...)\n"
+    assert ast.parse(signature)
 
 
 def test_records_show_their_fields():
@@ -167,8 +178,10 @@ def test_records_show_their_fields():
         a: int  # the first
         b: float = 0.5  # the second
 
-    assert "Point(x, y=0)" in _markdown(Point) and "| `x` | `int` |  | to the right |" in _markdown(Point)
-    assert "Pair(a, b=0.5)" in _markdown(Pair) and "| `b` | `float` | `0.5` | the second |" in _markdown(Pair)
+    assert "Point(x, y=0)" in _markdown(Point)
+    assert "| `x` | `int` |  | to the right |" in _markdown(Point)
+    assert "Pair(a, b=0.5)" in _markdown(Pair)
+    assert "| `b` | `float` | `0.5` | the second |" in _markdown(Pair)
 
 
 @pytest.mark.parametrize(
