@@ -240,7 +240,7 @@ def _check_seq_len(record, seq_len):
 def _check_sizes(config):
     for name in ("emb_sz", "n_hid"):
         if not is_count(config[name]):
-            raise ArchError(f"{name}={config[name]!r} is not a whole number of at least 1")
+            raise ArchError(f"{name}={config[name]!r} is not a whole number, at least 1")
 
 
 def _count_characters(learn):

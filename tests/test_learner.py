@@ -169,7 +169,7 @@ def test_nothing_is_written_outside_the_learners_path(learn, tmp_path, monkeypat
         (dict(config=dict(layers=3)), ArchError, "CharRnn takes no argument layers; it takes vocab_sz"),
         (dict(prompts=["漢"]), UnknownCharError, "'漢'"),
         (dict(arch=3), ArchError, "neither"),
-        (dict(n_hid=0), ArchError, "n_hid=0 is not a whole number of at least 1"),
+        (dict(n_hid=0), ArchError, "n_hid=0 is not a whole number, at least 1"),
         (dict(emb_sz="big"), ArchError, "emb_sz='big'"),
     ],
 )

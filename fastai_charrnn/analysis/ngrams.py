@@ -67,14 +67,14 @@ def ngram_baseline(
     contexts inside their span. For other splits, the targets of the windows are counted and scored. Counting needs
     about 110 bytes of memory per character. Raises `DataError` for `dls` without text."""
     if int(max_context) != max_context or max_context < 1:
-        raise DataError(f"max_context={max_context} must be a whole number from 1 up")
+        raise DataError(f"max_context={max_context} must be a whole number, at least 1")
     if isinstance(dls.train_ds.ids, MappedIds):
         raise DataError(
             f"n-grams are counted in memory, but the text of these dls is on disk ({dls.train_ds.ids.path}); "
             "pass dls made with mmap=False, or dls of a part of the text"
         )
     if max_chars is not None and not is_count(max_chars):
-        raise DataError(f"max_chars={max_chars!r} must be None or a whole number from 1 up")
+        raise DataError(f"max_chars={max_chars!r} must be None or a whole number, at least 1")
     skip = _n_skipped(dls, max_chars)
     positions = _positions(dls, skip)
     train, _, valid = positions

@@ -74,7 +74,7 @@ def plot_arch(
     if arch not in _drawings:
         raise ArchError(f"{arch!r} has no drawing; plot_arch draws {', '.join(DRAWN)}")
     if n < 1:
-        raise DataError(f"n={n} characters cannot be drawn; pass a whole number from 1 up")
+        raise DataError(f"n={n} characters cannot be drawn; pass a whole number, at least 1")
     drawing = _drawings[arch]
     n = 1 if rolled else n
     ax = _axes(ax, (1.1 * (_width * n + 2), 3.6))

@@ -58,10 +58,10 @@ def lr_find(
 
     As fastai's `lr_find`, with another default rule and a narrower range, whose steps are half as large. fastai's rules
     are valley, slide, minimum and steep. Weights, optimizer, random state and order of training are restored, and no
-    file is left. Raises `DataError` if there is no text to train on, or if `num_it` is not a whole number from 1 up."""
+    file is left. Raises `DataError` if there is no text to train on, or if `num_it` is not a whole number, at least 1."""
     check_has_text(self.dls)
     if not is_count(num_it):
-        raise DataError(f"num_it must be a whole number from 1 up, got {num_it!r}")
+        raise DataError(f"num_it must be a whole number, at least 1, got {num_it!r}")
     with _restored(self), _no_files(self):
         return Learner.lr_find(self, start_lr, end_lr, num_it, stop_div, show_plot, suggest_funcs)
 

@@ -68,7 +68,7 @@ class PredictNextCallback(TrainEpochCallback):
         beam: int | None = None,
     ):
         if not is_count(every):
-            raise DataError(f"every must be a whole number of epochs from 1 up, got {every!r}")
+            raise DataError(f"every must be a whole number of epochs, at least 1, got {every!r}")
         self.options = GenerationConfig(
             temperature=temperature,
             top_k=top_k,

@@ -25,9 +25,9 @@ __all__ = ["fit_minutes", "TimeBudget"]
 
 
 class TimeBudget(Callback):
-    """Set the learning rate by the elapsed time t in [0, 1], and end the fit at t = 1.
+    """Set the learning rate by t, the elapsed part of the time from 0 to 1, and end the fit at t = 1.
 
-    lr = lr_max · min(1, t / warmup_pct, 1 - t). Epochs are not validated."""
+    lr = lr_max · min(1, t / warmup_pct, 1 - t). There is no validation after epochs; `fit_minutes` validates at the end."""
 
     # `MixedPrecision` turns autocast on before a batch and off after it: a fit that ends between would leave it on
     order = MixedPrecision.order - 1
@@ -37,7 +37,7 @@ class TimeBudget(Callback):
         self,
         minutes: float,  # how long to train
         lr_max: float,  # highest learning rate
-        warmup_pct: float = 0.05,  # part of the time in which the rate rises, from 0 to 1
+        warmup_pct: float = 0.05,  # part of the time in which the rate rises, above 0
     ):
         self.minutes = minutes
         self.lr_max = lr_max
@@ -79,7 +79,7 @@ def fit_minutes(
     self,  # a `CharLearner`
     minutes: float,  # how long to train
     lr_max: float,  # highest learning rate
-    warmup_pct: float = 0.05,  # part of the time in which the rate rises, from 0 to 1
+    warmup_pct: float = 0.05,  # part of the time in which the rate rises, above 0
     clip: float = 1.0,  # largest norm of the gradients
     bf16: bool | None = None,  # whether to compute in bfloat16; None: on a CPU where `fast_bf16()`
     cbs: list | None = None,  # further callbacks

@@ -92,7 +92,7 @@ def check_values(
     if args.command != "train":
         return
     for name in ("epochs", "bs", "seq_len", "stride", "n_hid", "emb_sz", "n_layers"):
-        _check_number(args, name, lambda v: v >= 1, "must be a whole number from 1 up")
+        _check_number(args, name, lambda v: v >= 1, "must be a whole number, at least 1")
     for name in ("lr", "minutes"):
         _check_number(args, name, lambda v: 0 < v < math.inf, "must be a finite number above 0")
     _check_number(args, "valid_pct", lambda v: 0 < v < 1, "must be between 0 and 1, such as .1")

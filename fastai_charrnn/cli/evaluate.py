@@ -83,7 +83,7 @@ def reproduce(
     from ..recipes.reproduce import reproduce as train_and_compare
 
     if args.seeds < 1:
-        raise CharRnnError(f"--seeds {args.seeds} must be a whole number from 1 up")
+        raise CharRnnError(f"--seeds {args.seeds} must be a whole number, at least 1")
     if args.out and not args.out.parent.is_dir():
         raise CharRnnError(
             f"there is no folder {args.out.parent} to write {args.out.name} to; create it, or pass another --out"

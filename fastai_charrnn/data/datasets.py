@@ -94,9 +94,9 @@ class DatasetBuilder:
     def _check_bs(self, n_train):
         "Raise `DataError` for batch sizes that are invalid or too large for `n_train` training windows."
         if not is_count(self.bs):
-            raise DataError(f"bs={self.bs} is not a whole number from 1 up")
+            raise DataError(f"bs={self.bs} is not a whole number, at least 1")
         if self.val_bs is not None and not is_count(self.val_bs):
-            raise DataError(f"val_bs={self.val_bs} is not a whole number from 1 up")
+            raise DataError(f"val_bs={self.val_bs} is not a whole number, at least 1")
         if n_train < self.bs:
             raise DataError(
                 f"{len(self.ids):,} characters and seq_len={self.seq_len} give {n_train:,} training windows, "

@@ -89,7 +89,7 @@ def split_streams(
     if not isinstance(valid, str) or valid != "tail":
         got = repr(valid) if isinstance(valid, str) else "window numbers"
         raise DataError(
-            f'streams (stateful=True) can only validate on the end of the text: pass valid="tail", not {got}'
+            f'streams (stateful=True) need the end of the text as validation set: pass valid="tail", not {got}'
         )
     _check(n_chars, seq_len, 1, valid_pct, 0)
     return _spans(n_chars, valid, valid_pct)
@@ -158,7 +158,7 @@ def _spans(n_chars, mode, valid_pct):
 def _check(n_chars, seq_len, stride, valid_pct, seed):
     for name, value in (("seq_len", seq_len), ("stride", stride)):
         if not is_count(value):
-            raise DataError(f"{name}={value!r} is not a whole number from 1 up")
+            raise DataError(f"{name}={value!r} is not a whole number, at least 1")
     if not 0 < valid_pct < 1:
         raise DataError(f"valid_pct={valid_pct} is not between 0 and 1; pass .1 to validate on a tenth of the text")
     if not (is_count(seed) or seed == 0) or seed >= 2**32:
@@ -229,5 +229,5 @@ def describe_split(
         "random": f"random {valid_pct:.0%}, seed {seed}, shares characters with train",
         "tail": f"the last {valid_pct:.0%} of the text",
         "blocks": f"the last {valid_pct:.0%} of each of {_n_blocks} stretches",
-        "last": "only the last window: its loss says little",
+        "last": "only the last window: its loss is not reliable",
     }[valid]

@@ -3,9 +3,9 @@
     rows      the text is cut into `bs` rows of consecutive characters, as equal in length as possible
     batches   `seq_len` columns of all rows, from left to right: x the characters, y the characters that follow
 
-Every character except the first of the text is a target exactly once. A row count that does not divide the text leaves
-a remainder: the first rows are one character longer, and the last batch has one column, the ends of those rows.
-Shifted streams start each epoch at another offset of up to one row, so rows and batches are cut at other places.
+Every character except the first of the text is a target exactly once. If `bs` does not divide the text, the first rows
+are one character longer, and their last characters follow in batches of one column. `remainder=False` leaves these out.
+With `shift=True` each epoch starts at another offset of up to one row, and the remainder is left out too.
 """
 
 import random
@@ -79,8 +79,9 @@ class CharStreams:
         return _Rectangle(starts, row_len, -(-row_len // self.seq_len))
 
     def _row_len(self, begin, end):
-        "Targets in a row. Shifted streams keep the length of one row free."
-        return (end - begin) // (self.bs + self.shift)
+        "Targets in a row. Shifted streams are cut as if there were one row more, which leaves room for the offset."
+        n_rows = self.bs + 1 if self.shift else self.bs
+        return (end - begin) // n_rows
 
     def _n_longer(self, begin, end):
         "The number of rows with one target more than the others."

@@ -231,5 +231,5 @@ class CharVocab:
 def _padding_in_text(position):
     return VocabError(
         f"the text contains the padding character '\\0' at position {position:,}; "
-        "remove it with text.replace('\\0', ''): it often means a binary file or the wrong encoding"
+        "remove it with text.replace('\\0', ''): usually the file is binary or the encoding is wrong"
     )

@@ -37,7 +37,7 @@ def checked_options(
 
 def _check_length(n, stream):
     if not (n is None or is_whole(n)):
-        raise GenerationError(f"n={n!r} is not a number of characters; pass a whole number from 0 up")
+        raise GenerationError(f"n={n!r} is not a number of characters; pass a whole number, at least 0")
     if n is None and not stream:
         raise GenerationError("n=None never ends, so it needs stream=True; pass a number of characters")
 
@@ -68,7 +68,7 @@ def check_predict_length(
         return
     if not is_whole(n):
         raise DataError(
-            f"n={n} is not a number of characters; pass a whole number from 0 up, or None for only the next character"
+            f"n={n} is not a number of characters; pass a whole number, at least 0, or None for only the next character"
         )
     if n_prompts * n > MAX_CHARS:
         raise DataError(
@@ -83,7 +83,7 @@ def check_top(
     "Raise `GenerationError` unless `top` is None or a number of characters."
     if not (top is None or is_count(top)):
         raise GenerationError(
-            f"top={top!r} is not a number of characters; pass a whole number from 1 up, or None for all"
+            f"top={top!r} is not a number of characters; pass a whole number, at least 1, or None for all"
         )
 
 

@@ -47,7 +47,7 @@ class GenerationConfig:
     def _check_numbers(self):
         if not _in_range(self.temperature, 0):
             raise GenerationError(
-                f"temperature={self.temperature!r} is not a number from 0 up; "
+                f"temperature={self.temperature!r} is not a number of at least 0; "
                 "0 takes the most likely character each time, .8 is usual"
             )
         for name in ("top_p", "min_p"):
@@ -60,11 +60,11 @@ class GenerationConfig:
 
     def _check_counts(self):
         if not is_count(self.num):
-            raise GenerationError(f"num={self.num!r} is not a whole number from 1 up")
+            raise GenerationError(f"num={self.num!r} is not a whole number, at least 1")
         for name in ("top_k", "beam"):
             v = getattr(self, name)
             if v is not None and not is_count(v):
-                raise GenerationError(f"{name}={v!r} is not a whole number from 1 up, or None")
+                raise GenerationError(f"{name}={v!r} is not a whole number, at least 1, or None")
 
     def _check_seed(self):
         v = self.seed

@@ -59,7 +59,7 @@ def check_room(
     if free < need:
         raise ModelFileError(
             f"{path} needs {need / 2**20:,.1f} MiB and its disk has {free / 2**20:,.1f} MiB free; "
-            "make room, or pass another --out"
+            "free disk space, or pass another --out"
         )
 
 

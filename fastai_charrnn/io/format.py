@@ -92,17 +92,16 @@ def _upgrade(description):
 def _check_format(path, description):
     found = description["format"]
     if isinstance(found, int) and found not in range(1, FORMAT + 1):
-        writer = description.get("versions", {}).get("fastai_charrnn", "that wrote it")
-        raise ModelFileError(
-            f"{path} has format {found}, this package reads {FORMAT} and below; use fastai_charrnn {writer}"
-        )
+        writer = description.get("versions", {}).get("fastai_charrnn")
+        package = f"fastai_charrnn {writer}" if writer else "the version of fastai_charrnn that wrote it"
+        raise ModelFileError(f"{path} has format {found}, this package reads {FORMAT} and below; use {package}")
 
 
 def _check_fields(description):
     "Raise `ValueError` for wrong fields, `KeyError` for missing ones."
     wrong = [name for name, kind in _FIELDS.items() if not isinstance(description[name], kind)]
     if wrong:
-        raise ValueError(f"{', '.join(wrong)} of the wrong kind")
+        raise ValueError(f"{', '.join(wrong)} have the wrong type")
     if description["seq_len"] < 1:
         raise ValueError(f"seq_len={description['seq_len']}")
     if description["target"] not in ("next", "every"):
@@ -148,7 +147,7 @@ def check_tensors(
         if expected.get(name) != shapes.get(name):
             raise ModelFileError(
                 f"tensor {name!r} is {shapes.get(name) or 'missing'} in the file, "
-                f"and its description calls for {expected.get(name) or 'none of that name'}"
+                f"and its description needs {expected.get(name) or 'no tensor of this name'}"
             )
     for name, dtype in sorted(description["dtypes"].items()):
         if dtype not in ("F32", "F64", "F16", "BF16"):

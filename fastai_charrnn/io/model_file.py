@@ -51,7 +51,9 @@ def save_model(
             save_file(tensors, part, metadata=metadata)
     except (OSError, SafetensorError) as e:
         reason = getattr(e, "strerror", None) or e
-        raise ModelFileError(f"cannot write {path}: {reason}; make room, or choose another place") from None
+        raise ModelFileError(
+            f"cannot write {path}: {reason}; free disk space, check the permissions, or pass another path"
+        ) from None
     return path
 
 
@@ -135,5 +137,5 @@ def _check_dls(dls, description, vocab):
     if dls.stateful != description["stateful"] or dls.target != description["target"]:
         raise ModelFileError(
             f"the model was trained with target={description['target']!r}, stateful={description['stateful']}, "
-            f"and dls have target={dls.target!r}, stateful={dls.stateful}; make them with the model's"
+            f"and dls have target={dls.target!r}, stateful={dls.stateful}; make dls with the target and stateful of the model"
         )

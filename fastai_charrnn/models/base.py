@@ -34,7 +34,7 @@ State = tuple[Tensor, ...]
 class CharModel(nn.Module):
     """Base class of the architectures: embeds characters, runs the steps, carries the state, returns log-probabilities.
 
-    `target` and `seq_len` set what the model predicts:
+    What the model predicts:
 
     - `target="next"`: the character after each window. The state starts with zeros, as in lesson 6.
     - `target="every"`: the character after each character of a window.
@@ -137,7 +137,7 @@ class CharModel(nn.Module):
         target: str,  # "next" or "every"
         seq_len: int | None,  # None: carry the state
     ):
-        "Change `target` and `seq_len` within a `with` block, starting without a state. Restores all three."
+        "Use another `target` and `seq_len`, and no carried state, within a `with` block. Restore these attributes after it."
         before = self.target, self.seq_len, self.state
         self.target = target
         self.seq_len = seq_len

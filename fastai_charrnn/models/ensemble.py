@@ -39,7 +39,7 @@ class CharEnsemble(CharModel):
         """Raises `ArchError` for `n_models` below 1, for an architecture that is unknown or has no steps, and for
         arguments it does not take."""
         if not is_count(n_models):
-            raise ArchError(f"n_models={n_models!r} is not a whole number from 1 up")
+            raise ArchError(f"n_models={n_models!r} is not a whole number, at least 1")
         member = get_arch(arch)
         if not _has_steps(member.cls):
             raise ArchError(

@@ -45,7 +45,7 @@ class LayeredModel(CharModel, Layer):
             layer_p = output_p
         check_dropout(output_p=output_p, layer_p=layer_p)
         if not isinstance(n_layers, int) or n_layers < 1:
-            raise ArchError(f"n_layers={n_layers!r} is not a whole number from 1 up")
+            raise ArchError(f"n_layers={n_layers!r} is not a whole number, at least 1")
         if tie_weights and emb_sz != n_hid:
             raise ArchError(f"tie_weights=True needs emb_sz equal to n_hid={n_hid}, got {emb_sz}; pass emb_sz={n_hid}")
         super().__init__(vocab_sz, emb_sz, n_hid, seq_len)

@@ -122,7 +122,7 @@ def default_recipe(
     Up to 3 million characters, training takes less than two minutes on two CPU cores.
     Raises `DataError` for a size below 1."""
     if not is_count(n_chars):
-        raise DataError(f"n_chars={n_chars!r} must be a whole number from 1 up")
+        raise DataError(f"n_chars={n_chars!r} must be a whole number, at least 1")
     size = _size_of(n_chars)
     bs = fitting_streams(n_chars, DefaultRecipe.seq_len, size.bs)
     config = _accepted(size.arch, size.dropouts)

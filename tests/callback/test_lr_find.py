@@ -194,7 +194,7 @@ def test_a_loaded_model_has_no_text_to_try_rates_on(small, tmp_path):
 
 @pytest.mark.parametrize("num_it", [0, -5, 2.5, "many"])
 def test_num_it_must_be_a_whole_number(small, num_it):
-    with pytest.raises(DataError, match=f"num_it must be a whole number from 1 up, got {num_it!r}"):
+    with pytest.raises(DataError, match=f"num_it must be a whole number, at least 1, got {num_it!r}"):
         _found(_learner(small), num_it=num_it)
 
 

@@ -72,7 +72,7 @@ def test_every_skips_epochs(dls):
     samples = learn.predict_next_cb.samples
     assert [s.epoch for s in samples] == [1, 3]
     assert all(len(s.text) == 10 for s in samples)
-    with pytest.raises(DataError, match="every must be a whole number of epochs from 1 up, got 0"):
+    with pytest.raises(DataError, match="every must be a whole number of epochs, at least 1, got 0"):
         PredictNextCallback(every=0)
 
 

@@ -59,10 +59,10 @@ ERRORS = {
     "train my.txt --arch LSTM --n-hid 60000": "GiB of memory to train and this machine has",
     "train my.txt --n-hid 100000000": "GiB of memory to train and this machine has",
     "train my.txt --n-hid 100000000000": "there is not enough memory for",
-    "train my.txt --n-hid 0": "--n-hid 0 must be a whole number from 1 up",
+    "train my.txt --n-hid 0": "--n-hid 0 must be a whole number, at least 1",
     "train my.txt --emb-sz 0": "--emb-sz 0 must be",
     "train my.txt --n-layers 0": "--n-layers 0 must be",
-    "train my.txt --epochs 0": "--epochs 0 must be a whole number from 1 up",
+    "train my.txt --epochs 0": "--epochs 0 must be a whole number, at least 1",
     "train my.txt --lr -1": "--lr -1.0 must be a finite number above 0",
     "train my.txt --lr inf": "--lr inf must be a finite number above 0",
     "train my.txt --lr nan": "--lr nan must be a finite number above 0",
@@ -94,9 +94,9 @@ ERRORS = {
     "generate m --prompt a --unk ?!": "--unk '?!' is neither 'error', 'skip' nor a character of this vocabulary",
     "generate m --prompt a -n -1": "--n -1 is not a number of characters",
     "generate m --prompt a -n 99999999999": "pass --stream, or ask for less",
-    "generate m --prompt a --temperature nan": "--temperature nan is not a number from 0 up",
+    "generate m --prompt a --temperature nan": "--temperature nan is not a number of at least 0",
     "generate m --prompt a --top-p 2": "--top-p 2.0 is not a number from 0 to 1",
-    "generate m --prompt a --top-k 0": "--top-k 0 is not a whole number from 1 up",
+    "generate m --prompt a --top-k 0": "--top-k 0 is not a whole number, at least 1",
     "generate m --prompt a --min-p 2": "--min-p 2.0 is not",
     "generate m --prompt a --repetition-penalty 0": "--repetition-penalty 0.0 is not a number above 0; 1 ",
     "generate m --prompt a --num 0": "--num 0 is not",
@@ -188,7 +188,7 @@ def test_a_full_disk_is_an_error_before_training(cli, folder, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100_000))
     code, err = cli("train my.txt --target next --n-hid 256 --out full.safetensors")
     assert code == 1
-    assert "its disk has 0.1 MiB free; make room, or pass another --out" in err
+    assert "its disk has 0.1 MiB free; free disk space, or pass another --out" in err
     assert not (folder / "full.safetensors").exists()
 
 

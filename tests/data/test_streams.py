@@ -138,7 +138,7 @@ def test_a_loader_with_another_batch_size_cuts_the_text_into_other_rows():
     "options,message",
     [
         (dict(target="next"), 'pass target="every"'),
-        (dict(valid="random"), "can only validate on the end of the text"),
+        (dict(valid="random"), "need the end of the text as validation set"),
         (dict(valid=[1, 2]), "not window numbers"),
         (dict(stride=3), "leave out stride=3"),
         (dict(target="all", stateful=False), 'must be "next"'),

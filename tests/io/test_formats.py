@@ -80,5 +80,5 @@ def _empty_format_4(description):
 )
 def test_another_format_is_refused(small, tmp_path, change):
     _, new = _saved(small, tmp_path)
-    with pytest.raises(ModelFileError, match=r"has format [04], this package reads 3 and below; use fastai_charrnn"):
+    with pytest.raises(ModelFileError, match=r"has format [04], this package reads 3 and below; use .*fastai_charrnn"):
         load_model(changed_copy(new, tmp_path / "other.safetensors", change))

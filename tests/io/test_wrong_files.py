@@ -21,21 +21,21 @@ def path(trained, tmp_path_factory):
     "change,message",
     [
         (lambda d: d.update(arch="gpt"), r"no architecture is called 'gpt'.*@register_arch\('gpt'\)"),
-        (lambda d: d["config"].update(n_hid=65), "its description calls for"),
-        (lambda d: d["config"].update(n_hid=10**8), "its description calls for"),
+        (lambda d: d["config"].update(n_hid=65), "its description needs"),
+        (lambda d: d["config"].update(n_hid=10**8), "its description needs"),
         (lambda d: d["config"].update(n_hid=-1), "cannot be built|n_hid=-1"),
         (lambda d: d["config"].update(layers=2), "takes no argument layers"),
         (lambda d: d.pop("vocab"), "cannot be read"),
         (lambda d: d.pop("format"), "cannot be read"),
         (lambda d: d.update(vocab=["\0", "a"]), "tensor 'emb.weight' is"),
         (lambda d: d.update(vocab=["a"]), "starts with the padding"),
-        (lambda d: d.update(seq_len="8"), "seq_len of the wrong kind"),
+        (lambda d: d.update(seq_len="8"), "seq_len have the wrong type"),
         (lambda d: d.update(seq_len=0), "seq_len=0"),
-        (lambda d: d.update(format="3"), "format of the wrong kind"),
+        (lambda d: d.update(format="3"), "format have the wrong type"),
         (lambda d: d.update(target="all"), "target='all'"),
         (lambda d: d.update(stateful=1), "stateful=1"),
-        (lambda d: d.update(arch="lstm"), "its description calls for"),
-        (lambda d: d.update(config=[]), "config of the wrong kind"),
+        (lambda d: d.update(arch="lstm"), "its description needs"),
+        (lambda d: d.update(config=[]), "config have the wrong type"),
     ],
 )
 def test_a_description_that_does_not_fit_is_refused(path, tmp_path, change, message):
@@ -46,7 +46,7 @@ def test_a_description_that_does_not_fit_is_refused(path, tmp_path, change, mess
 @pytest.mark.parametrize(
     "tensors,message",
     [
-        (dict(extra=torch.zeros(3)), "'extra' is .3. in the file, and its description calls for none of that name"),
+        (dict(extra=torch.zeros(3)), "'extra' is .3. in the file, and its description needs no tensor of this name"),
         ({"out.bias": None}, "'out.bias' is missing"),
         ({"out.bias": torch.zeros(7)}, "'out.bias' is .7. in the file"),
         ({"rnn.bias_hh_l0": torch.zeros(64, dtype=torch.int64)}, "is I64, not a float"),

@@ -29,7 +29,7 @@ def test_training_reads_few_enough_characters_for_two_minutes(n):
 
 @pytest.mark.parametrize("size", [0, -1, 2.5, True, "1000"])
 def test_a_size_that_is_not_a_count_is_an_error(size):
-    with pytest.raises(DataError, match="must be a whole number from 1 up"):
+    with pytest.raises(DataError, match="must be a whole number, at least 1"):
         default_recipe(size)
 
 
