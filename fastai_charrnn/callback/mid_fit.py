@@ -10,12 +10,13 @@ from .._utils import modes_restored, unwrap_model
 
 __all__ = ["validating_in_fit"]
 
-# What `Learner.validate` and the two callbacks that hear it change.
-LEARNER_FIELDS = (
-    *("cbs", "recorder", "_metrics", "final_record", "training_now"),
-    *("training", "epoch", "train_iter", "pct_train"),
-    *("dl", "iter", "n_iter", "xb", "yb", "pred", "loss", "loss_grad"),
-)
+# set here and by the recorder
+_RECORD_FIELDS = ("cbs", "recorder", "_metrics", "final_record", "training_now")
+# set by `TrainEvalCallback`
+_PROGRESS_FIELDS = ("training", "epoch", "train_iter", "pct_train")
+# set by `Learner.validate` for every batch
+_BATCH_FIELDS = ("dl", "iter", "n_iter", "xb", "yb", "pred", "loss", "loss_grad")
+LEARNER_FIELDS = _RECORD_FIELDS + _PROGRESS_FIELDS + _BATCH_FIELDS
 
 
 @contextmanager

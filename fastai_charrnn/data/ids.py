@@ -98,7 +98,9 @@ class MappedIds:
     def gather(self, starts: Tensor, k: int, bs: int) -> Iterator[Tensor]:
         "Yield batches of stretches on `device`. Arguments and shapes are those of `CharIds.gather`."
         n_bytes = self.n * self.dtype.itemsize
-        read = self._read if len(starts) * _max_scan_gap < n_bytes else self._scan
+        # where stretches are far apart, a scan would read much more than is needed
+        is_sparse = len(starts) * _max_scan_gap < n_bytes
+        read = self._read if is_sparse else self._scan
         stretches = torch.from_numpy(read(starts.numpy(), k))
         return (batch.to(self.device, non_blocking=True) for batch in stretches.split(bs))
 

@@ -75,6 +75,7 @@ class CharStreams:
         row_len = self._row_len(begin, end)
         row = torch.arange(self.bs)
         n_longer = self._n_longer(begin, end)
+        # the first rows have one target more, so row r starts min(r, n_longer) positions later
         starts = begin - 1 + row * row_len + row.clamp(max=n_longer)
         return _Rectangle(starts, row_len, -(-row_len // self.seq_len))
 
