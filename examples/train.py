@@ -4,7 +4,8 @@
     torchrun --nproc-per-node 2 examples/train.py
     accelerate launch --multi_gpu --num_processes 2 examples/train.py      # on CPUs too
 
-`bs` is each process's: two with 256 train as one with 512 does. README.md beside this file has the command for several hosts.
+`bs` is the batch size of each process: two processes with 256 train like one with 512. README.md in this folder has the
+command for several hosts.
 """
 
 import argparse
