@@ -51,7 +51,7 @@ def test_the_digest_depends_on_the_code_and_the_version():
             'differs between machines or runs, "<progress',
         ),
         ("index.ipynb", [cell("a")], "without outputs"),
-        ("03_data.ipynb", [cell("a", stream("1"))], "is a reference page and must be stored without outputs"),
+        ("data/02_loaders.ipynb", [cell("a", stream("1"))], "is a reference page and must be stored without outputs"),
     ],
 )
 def test_faults_of_a_stored_notebook_are_reported(rel, cells, message):
@@ -61,7 +61,7 @@ def test_faults_of_a_stored_notebook_are_reported(rel, cells, message):
 
 
 @pytest.mark.parametrize(
-    "rel,cells", [("tutorials/01.ipynb", [cell("a", stream("1"))]), ("index.ipynb", []), ("03_data.ipynb", [cell("a")])]
+    "rel,cells", [("tutorials/01.ipynb", [cell("a", stream("1"))]), ("index.ipynb", []), ("data/02_loaders.ipynb", [cell("a")])]
 )
 def test_a_notebook_that_is_stored_well_has_no_faults(rel, cells):
     assert list(complaints(Path(rel), stored(*cells))) == []
@@ -76,7 +76,7 @@ def test_outputs_of_other_cells_are_reported():
 
 def test_large_outputs_are_reported(tmp_path):
     (tmp_path / "index.ipynb").write_bytes(b" " * 5_000_000)
-    (tmp_path / "03_data.ipynb").write_bytes(b" ")
+    (tmp_path / "00_first_steps.ipynb").write_bytes(b" ")
     assert "4.8 MB" in size_complaint(tmp_path)
     (tmp_path / "index.ipynb").write_bytes(b" ")
     assert size_complaint(tmp_path) == ""

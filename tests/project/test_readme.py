@@ -74,7 +74,7 @@ def test_short_lines_keep_their_columns():
 @pytest.mark.parametrize(
     "link,link_from_root",
     [
-        ("01_corpus.ipynb", "nbs/01_corpus.ipynb"),
+        ("data/01_texts.ipynb", "nbs/data/01_texts.ipynb"),
         ("../LICENSE", "LICENSE"),
         ("tutorials/01.ipynb#x", "nbs/tutorials/01.ipynb#x"),
         ("https://docs.fast.ai", "https://docs.fast.ai"),
