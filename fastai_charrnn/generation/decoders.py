@@ -8,7 +8,7 @@ The rows of a batch are prompts, padded on the left with index 0. A model with a
 A stateful model does not: its state starts at the first character.
 """
 
-from copy import deepcopy
+from copy import copy, deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -108,11 +108,15 @@ class StatefulDecoder(SlidingWindowDecoder):
     "Reads every character once and carries the state. For models with steps and `seq_len=None`."
 
     def __init__(self, model: nn.Module, ids: Tensor):
-        self.model = model
+        self.model = _fast_view(model)
         with self.running():
-            self.table = model.table()
+            self.table = self.model.table()
             self.state = self._init_hidden(len(ids))
             self._read(ids)
+
+    def running(self):
+        "Return the context in which to call the other methods. The view of the model is in evaluation mode already."
+        return torch.inference_mode()
 
     def _init_hidden(self, bs):
         return check_state(self.model, self.model.init_hidden(bs))
@@ -146,11 +150,11 @@ class StaggeredWindowDecoder(StatefulDecoder):
     state that has then read n characters gives the log-probabilities, and starts anew next."""
 
     def __init__(self, model: nn.Module, ids: Tensor):
-        self.model = model
+        self.model = _fast_view(model)
         self.bs, self.seq_len = ids.shape
         self.n_read = 0
         with self.running():
-            self.table = model.table()
+            self.table = self.model.table()
             self.start = self._init_hidden(self.bs)
             # `feed` writes into the states, so none may share memory
             self.state = tuple(o.clone() for o in self._init_hidden(self.bs * self.seq_len))
@@ -194,6 +198,16 @@ def _has_steps(model):
 def _where_rows(mask, new, old):
     "The rows of `new` where `mask` (rows,) is true, else those of `old`."
     return torch.where(mask.view(-1, *[1] * (new.dim() - 1)), new, old)
+
+
+def _fast_view(module):
+    """A copy of a module in evaluation mode that shares its tensors, and has them and its parts as plain attributes.
+
+    `nn.Module` searches for them in Python at every access, which takes a tenth to a third of the time of a step."""
+    view = copy(module)
+    parts = {name: part and _fast_view(part) for name, part in module._modules.items()}
+    vars(view).update(module._parameters | module._buffers | parts, _modules=parts, training=False)
+    return view
 
 
 def _float64_copy(model):
