@@ -1,6 +1,6 @@
-"""The architectures as the reference's notebook writes them: layer by layer, step by step, nothing folded.
+"""The architectures as lesson 6 writes them: layer by layer, step by step.
 
-Each takes a model of ours and computes with its very parameters, so that values and gradients can be compared.
+Each takes a model of this package and computes with its parameters, so values and gradients can be compared.
 """
 
 import torch
@@ -32,7 +32,7 @@ def concat(m, x):
 
 
 def library(m, x):
-    "The recurrent layer over the whole sequence, its last output read out."
+    "PyTorch's recurrent layer over the whole sequence, and the output layer on its last output."
     outp, _ = m.rnn(m.emb(x.t()))
     return log_softmax(m.out(outp[-1]), dim=-1)
 
@@ -41,13 +41,13 @@ ORACLES = dict(char3=char3, loop=loop, concat=concat, rnn=library, gru=library, 
 
 
 def get_next(m, vocab, prompt, n=8):
-    "The reference's generator step."
+    "Lesson 6's `get_next`: the most likely next character."
     idxs = torch.tensor([vocab.index(c) for c in prompt])[None]
     return vocab[int(m(idxs).argmax())]
 
 
 def get_next_n(m, vocab, prompt, n):
-    "The reference's `get_next_n`: the window slides by one for every character written."
+    "Lesson 6's `get_next_n`: the window moves by one for each character."
     res = prompt
     for _ in range(n):
         c = get_next(m, vocab, prompt)
@@ -57,11 +57,11 @@ def get_next_n(m, vocab, prompt, n):
 
 
 def step_by_step(m, x):
-    "What a model says after every character, by its steps alone: (bs, n, V)."
-    h = m.init_hidden(len(x))
+    "The log-probabilities after every character, computed by `step`: (bs, n, V)."
+    state = m.init_hidden(len(x))
     table = m.table()
     outs = []
     for c in x.t():
-        h = m.step(table[c], h)
-        outs.append(m.log_probs(h))
+        state = m.step(table[c], state)
+        outs.append(m.log_probs(state))
     return torch.stack(outs, 1)

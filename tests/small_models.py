@@ -1,18 +1,17 @@
-"""Small models and learners that several tests share: lively ones, one that carries its state, one without the step protocol."""
+"""Small models and learners that several tests share."""
 
 import numpy as np
 import torch
 
 from fastai_charrnn.all import CharDataLoaders, char_learner, get_arch
 
-CALM = dict(
-    mullstm=dict(output_p=0.0, layer_p=0.0, hidden_p=0.0, embed_p=0.0), hawk=dict(output_p=0.0, layer_p=0.0)
-)  # configs without dropout: two fits draw the same
-CALM["ensemble"] = CALM["mullstm"]  # what its networks are
+# Configurations without dropout. Two fits draw equal random numbers.
+CALM = dict(mullstm=dict(output_p=0.0, layer_p=0.0, hidden_p=0.0, embed_p=0.0))
+CALM["ensemble"] = CALM["mullstm"]
 
 
 class Whole(torch.nn.Module):
-    "A model without the step protocol, and with a layer that behaves otherwise in training."
+    "A model without steps, and with a layer that acts in training only."
 
     def __init__(self, model):
         super().__init__()
@@ -31,14 +30,15 @@ class CarriedGru(get_arch("gru").cls):
 
 
 def lively(learn, scale=4):
-    "Weights so large that texts are lively."
+    "Scale the weights, so that the texts vary."
     for p in learn.model.parameters():
         p.data *= scale
     return learn
 
 
 def build(small, arch, n=8, **kw):
-    dls = CharDataLoaders.from_text(small, seq_len=3 if arch == "char3" else n, bs=256, valid="tail", device="cpu")
+    seq_len = 3 if arch == "char3" else n
+    dls = CharDataLoaders.from_text(small, seq_len=seq_len, bs=256, valid="tail", device="cpu")
     return char_learner(dls, arch, n_hid=24, emb_sz=16, seed=1, **kw)
 
 

@@ -1,7 +1,9 @@
-"""`eval_mode`: a model in evaluation mode and without gradients within a `with` block, in several threads at once.
+"""`eval_mode`: a model in evaluation mode and without gradients within a `with` block.
 
-with eval_mode(learn.model) as model:
-    model(dls.one_batch()[0])
+    with eval_mode(learn.model) as model:
+        model(dls.one_batch()[0])
+
+Several threads may be in such blocks at once.
 """
 
 import threading

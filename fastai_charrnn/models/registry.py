@@ -1,7 +1,10 @@
-"""The registry of architectures: names to records. Knows no torch; `models` and users register into it.
+"""The registry of architectures: names and the classes that they stand for. Imports no torch.
 
-@register_arch("mine", n_layers=2)        # defaults that `char_learner(config=…)` may override
-class Mine(nn.Module): ...                # built as Mine(vocab_sz, emb_sz=…, n_hid=…, n_layers=…)
+    @register_arch("mine", n_hid=64)          # defaults, which `char_learner(config=…)` overrides
+    class Mine(CharRnn):                      # built as Mine(vocab_sz, emb_sz=…, n_hid=…)
+        "A network of your own."
+
+`char_learner(dls, "mine")` then builds it, and a model file can name it.
 """
 
 import inspect
@@ -12,16 +15,16 @@ from types import MappingProxyType
 
 from ..errors import ArchError
 
-__all__ = ["Arch", "register_arch", "list_archs", "get_arch"]
+__all__ = ["Arch", "register_arch", "list_archs", "get_arch", "check_takes", "new_names", "RENAMED"]
 
 
 @dataclass(frozen=True)
 class Arch:
-    "What is known of an architecture."
+    "A registered architecture, or a class or function that stands for itself."
 
-    name: str  # what `char_learner(arch=)` and model files call it
+    name: str  # its name in `char_learner(arch=)` and in model files
     cls: Callable  # builds the model: cls(vocab_sz, emb_sz=…, n_hid=…, **config)
-    config: MappingProxyType = field(default_factory=lambda: MappingProxyType({}))  # defaults of further arguments
+    config: MappingProxyType = field(default_factory=lambda: MappingProxyType({}))  # default arguments
 
     @property
     def registered(self) -> bool:
@@ -31,7 +34,7 @@ class Arch:
 
 _archs: dict[str, Arch] = {}
 
-# Arguments of architectures by the names that version 0.1 had for them.
+# Arguments of architectures that had other names in version 0.1.
 RENAMED = {
     "dropout": "output_p",
     "layer_drop": "layer_p",
@@ -42,56 +45,74 @@ RENAMED = {
     "window": "seq_len",
 }
 
+# Architectures of version 0.1 that are examples now.
+MOVED = {"hawk": "examples/hawk.py"}
+
 
 def register_arch(
-    name: str,  # what to call it
-    **config,  # defaults of further arguments
+    name: str,  # the name of the architecture
+    **config,  # default arguments
 ) -> Callable:  # a decorator that returns the class or function unchanged
-    "Register the class or function below it as architecture `name`. Raises `ArchError` if the name is taken by another."
+    "Register the class or function below as architecture `name`. Raises `ArchError` if another one has that name."
 
     def register(cls):
-        old = _archs.get(name)
-        if old is not None and (old.cls.__module__, old.cls.__qualname__) != (cls.__module__, cls.__qualname__):
-            raise ArchError(
-                f"architecture {name!r} is taken by {old.cls.__module__}.{old.cls.__qualname__}; choose another name"
-            )
+        known = _archs.get(name)
+        if known is not None and _qualified_name(known.cls) != _qualified_name(cls):
+            raise ArchError(f"architecture {name!r} is already {_qualified_name(known.cls)}; choose another name")
         _archs[name] = Arch(name, cls, MappingProxyType(config))
         return cls
 
     return register
 
 
+def _qualified_name(cls):
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
 def list_archs() -> list[str]:  # sorted
-    "The names of all registered architectures."
+    "Return the names of all registered architectures."
     return sorted(_archs)
 
 
 def get_arch(
-    arch: str | Callable,  # a registered name, or a class or function of your own
+    arch: str | Callable,  # a registered name, or a class or function
 ) -> Arch:  # its record
-    "The record of an architecture. Raises `ArchError` listing the known names for an unknown one."
+    "Return the record of an architecture. Raises `ArchError` with the known names for an unknown one."
     if isinstance(arch, str):
-        if arch in _archs:
-            return _archs[arch]
-        raise ArchError(
-            f"no architecture is called {arch!r}; known: {', '.join(list_archs())}. Pass a class of your own, or register it with register_arch"
-        )
+        return _named_arch(arch)
     if not callable(arch):
         raise ArchError(f"arch={arch!r} is neither the name of an architecture nor a class or function that builds one")
-    return next((a for a in _archs.values() if a.cls is arch), Arch(getattr(arch, "__name__", "custom"), arch))
+    for known in _archs.values():
+        if known.cls is arch:
+            return known
+    return Arch(getattr(arch, "__name__", "custom"), arch)
+
+
+def _named_arch(name):
+    if name in _archs:
+        return _archs[name]
+    if name in MOVED:
+        raise ArchError(f"{name!r} is no longer part of the package; import {MOVED[name]} first, which registers it")
+    raise ArchError(
+        f"no architecture is called {name!r}; known: {', '.join(list_archs())}. "
+        "Pass a class of your own, or register it with register_arch"
+    )
 
 
 def new_names(
     cls: Callable,  # a class or function that builds a model
     config: dict,  # arguments for it, by name
-) -> dict:  # by the names it has for them
-    "Replace names of version 0.1 that `cls` does not take, each with a `DeprecationWarning`."
+) -> dict:  # the arguments by their present names
+    """Replace names of version 0.1, each with a `DeprecationWarning`.
+
+    A name that `cls` itself takes, such as `dropout` of a user's class, is left as it is."""
     takes = inspect.signature(cls).parameters
-    old = [k for k in config if k in RENAMED and k not in takes and RENAMED[k] in takes]
-    for k in old:
-        message = f"{cls.__name__}({k}=…) is now called {RENAMED[k]}; the old name goes with version 0.3"
+    renamed = {old: new for old, new in RENAMED.items() if old in config and old not in takes and new in takes}
+    for old, new in renamed.items():
+        message = f"{cls.__name__}({old}=…) is now called {new}; the old name goes with version 0.3"
+        # the caller of `char_learner`, which calls `build_model`, which calls this
         warnings.warn(message, DeprecationWarning, stacklevel=4)
-    return {RENAMED[k] if k in old else k: v for k, v in config.items()}
+    return {renamed.get(name, name): value for name, value in config.items()}
 
 
 def check_takes(
@@ -100,5 +121,7 @@ def check_takes(
 ):
     "Raise `ArchError` for arguments that it does not take."
     takes = inspect.signature(cls).parameters
-    if bad := [k for k in config if k not in takes and not any(p.kind is p.VAR_KEYWORD for p in takes.values())]:
-        raise ArchError(f"{cls.__name__} takes no argument {', '.join(bad)}; it takes {', '.join(takes)}")
+    if any(p.kind is p.VAR_KEYWORD for p in takes.values()):
+        return
+    if unknown := [name for name in config if name not in takes]:
+        raise ArchError(f"{cls.__name__} takes no argument {', '.join(unknown)}; it takes {', '.join(takes)}")

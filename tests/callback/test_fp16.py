@@ -65,7 +65,7 @@ def test_to_bf16_trains_on_a_cpu_and_to_fp32_ends_it(small, arch, tmp_path):
     assert fit(learn).isfinite().all()
 
 
-@pytest.mark.parametrize("arch", [o for o in list_archs() if o != "hawk"])  # which scans in 32 bits
+@pytest.mark.parametrize("arch", list_archs())
 def test_autocast_reaches_the_recurrence(small, arch):
     """The table is the input of the recurrence, where most of the work is, and its dtype decides.
 

@@ -25,7 +25,6 @@ TABLES = {
     "data.corpus",
     "generation.decoders",
     "errors",
-    "models.hawk",
     "io.format",
     "models.rnn",
     "models.mullstm",
