@@ -1,7 +1,7 @@
-"""What the reference pages show about a public name: `show_doc` uses `Entry`, see [tool.nbdev] in pyproject.toml.
+"""Render the entries of the reference pages: `show_doc` uses `Entry`, see [tool.nbdev] in pyproject.toml.
 
-An entry has a heading, the signature, the docstring and a table of the parameters, all taken from the code.
-That of a class goes on with its public methods.
+An entry has a heading, the signature, the docstring and a table of the parameters, all read from the code.
+The entry of a class also has its public methods.
 """
 
 import inspect
@@ -12,7 +12,8 @@ from fastcore.docments import docments
 from fastcore.utils import AttrDict
 
 empty = inspect.Parameter.empty
-width = 88  # columns of a signature
+stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+max_width = 88  # columns of a signature
 
 
 class Entry:
@@ -21,154 +22,219 @@ class Entry:
     def __init__(self, sym, name=None, title_level=3):
         self.sym = sym
         self.name = name or getattr(sym, "__qualname__", str(sym))
-        self.h = "#" * title_level
+        self.heading = "#" * title_level
 
     def _repr_markdown_(self):
-        parts = [f"{self.h} `{self.name}`", *described(self.sym, self.name)]
-        if inspect.isclass(self.sym):
-            for name, method in methods(self.sym):
-                parts += [f"{self.h}# `{self.name}.{name}`", *described(method, name)]
-            if functions := _as_methods(self.sym):
-                parts.append("Functions that are methods, too: " + ", ".join(f"`{o}`" for o in functions) + ".")
-        return "\n\n".join(parts)
+        parts = [f"{self.heading} `{self.name}`", *described(self.sym, self.name)]
+        return "\n\n".join([*parts, *self._method_parts()])
+
+    def _method_parts(self):
+        if not inspect.isclass(self.sym):
+            return
+        for name, method in methods(self.sym):
+            yield f"{self.heading}# `{self.name}.{name}`"
+            yield from described(method, name)
+        names = _functions_as_methods(self.sym)
+        if names:
+            yield f"Functions that are also methods: {_code_list(names)}."
 
     __repr__ = _repr_markdown_
 
 
 def methods(
     cls: type,  # a class
-):  # name and function or property of each
+):  # (name, function or property) of each method
     "The public methods that a class defines and documents itself."
-    for name, o in vars(cls).items():
-        o = getattr(o, "__func__", o)
-        own = f"{cls.__name__}.{name}"
-        is_method = isinstance(o, property) or inspect.isfunction(o) and o.__qualname__.endswith(own)
-        if is_method and o.__doc__ and not name.startswith("_"):
-            yield name, o
+    for name, member in vars(cls).items():
+        member = getattr(member, "__func__", member)
+        if name.startswith("_") or not member.__doc__:
+            continue
+        if isinstance(member, property) or _is_defined_in(member, cls, name):
+            yield name, member
 
 
-def _as_methods(cls):
-    "Functions with an entry of their own that a class has as methods."
-    functions = {k: o for k, o in vars(cls).items() if inspect.isfunction(o) and not k.startswith("_")}
-    return [name for name, o in functions.items() if "." not in o.__qualname__ and o.__qualname__ == name]
+def _is_defined_in(member, cls, name):
+    return inspect.isfunction(member) and member.__qualname__.endswith(f"{cls.__name__}.{name}")
+
+
+def _functions_as_methods(cls):
+    "Functions of modules, with entries of their own, that are methods of a class."
+    names = []
+    for name, member in vars(cls).items():
+        if inspect.isfunction(member) and not name.startswith("_") and member.__qualname__ == name:
+            names.append(name)
+    return names
 
 
 def described(
-    o,  # a function, class or property
-    name: str,  # as it is called
+    sym,  # a function, class or property
+    name: str,  # its name in calls
 ):  # Markdown paragraphs
     "Signature, docstring and parameters."
-    doc = _as_markdown(inspect.getdoc(o) or "")
-    if isinstance(o, property) or not _has_signature(o):
+    doc = _as_markdown(inspect.getdoc(sym) or "")
+    if isinstance(sym, property) or not _has_signature(sym):
         return [doc]
-    doc = "" if doc.startswith(f"{name}(") else doc  # that of a dataclass without one repeats its signature
-    own, passed_on = _parameters(o)
-    documented = any(p.docment for p in own.values())
+    if doc.startswith(f"{name}("):
+        # a dataclass without a docstring has its signature there
+        doc = ""
+    own, passed_on = _parameters(sym)
+    documented = any(param.docment for param in own.values())
     parts = [f"```python\n{_signature(name, own, types=not documented)}\n```", doc]
     if documented:
         parts.append(_table(own))
     if passed_on:
-        parts.append("Further arguments are passed on: " + ", ".join(f"`{p}`" for p in passed_on) + ".")
-    return [p for p in [*parts, _returns(o)] if p]
+        parts.append(f"Further arguments are passed on: {_code_list(passed_on)}.")
+    parts.append(_returns(sym))
+    return [part for part in parts if part]
 
 
 def _as_markdown(doc):
-    "A docstring whose paragraphs that are set in columns stay so."
-    paragraphs = doc.split("\n\n")
-    return "\n\n".join(f"```text\n{p}\n```" if re.search(r"\S {3,}\S", p) else p for p in paragraphs)
+    "A docstring in which paragraphs with columns are code blocks."
+    return "\n\n".join(_paragraph(text) for text in doc.split("\n\n"))
 
 
-def _has_signature(o):
+def _paragraph(text):
+    return f"```text\n{text}\n```" if re.search(r"\S {3,}\S", text) else text
+
+
+def _has_signature(sym):
     try:
-        inspect.signature(o)
+        inspect.signature(sym)
     except (TypeError, ValueError):
         return False
     return True
 
 
-def _parameters(o):
-    "Parameters by name, with type, default and docment: a function's own, and those it has by `delegates`."
-    params = _fields(o) if hasattr(o, "_fields") else docments(o, full=True, returns=False, args_kwargs=True)
-    params = {k: p for k, p in params.items() if k not in ("self", "cls")}
-    code = getattr(inspect.unwrap(o.__init__ if inspect.isclass(o) else o), "__code__", None)
-    here = set(params) if hasattr(o, "_fields") or code is None else set(code.co_varnames)
-    bases = [docments(c, full=True) for c in inspect.getmro(o)[1:-1]] if inspect.isclass(o) else []
-    for name, p in params.items():
-        p.docment = p.docment or next((b[name].docment for b in bases if name in b and b[name].docment), None)
-    own = {k: p for k, p in params.items() if k in here}
-    events = getattr(o, "_methods", ())  # which fastai's callbacks take as arguments
-    return own, [k for k in params if k not in here and k not in events]
+# parameters
 
 
-def _fields(o):
+def _parameters(sym):
+    "A function's own parameters, by name with type, default and docment, and the names it has by `delegates`."
+    params = _all_parameters(sym)
+    own_names = _own_names(sym, params)
+    for name, param in params.items():
+        param.docment = param.docment or _docment_of_bases(sym, name)
+    own = {name: param for name, param in params.items() if name in own_names}
+    events = getattr(sym, "_methods", ())  # fastai's callbacks take their events as arguments
+    passed_on = [name for name in params if name not in own_names and name not in events]
+    return own, passed_on
+
+
+def _all_parameters(sym):
+    params = _fields(sym) if hasattr(sym, "_fields") else docments(sym, full=True, returns=False, args_kwargs=True)
+    return {name: param for name, param in params.items() if name not in ("self", "cls")}
+
+
+def _own_names(sym, params):
+    "The names of the parameters in the code: `delegates` adds others to the signature."
+    function = inspect.unwrap(sym.__init__ if inspect.isclass(sym) else sym)
+    code = getattr(function, "__code__", None)
+    if hasattr(sym, "_fields") or code is None:
+        return set(params)
+    return set(code.co_varnames)
+
+
+def _docment_of_bases(sym, name):
+    "What the base classes say about a parameter."
+    if not inspect.isclass(sym):
+        return None
+    for base in inspect.getmro(sym)[1:-1]:
+        param = docments(base, full=True).get(name)
+        if param and param.docment:
+            return param.docment
+
+
+def _fields(cls):
     "The fields of a named tuple, which `docments` does not read."
-    comments = dict(re.findall(r"^\s+(\w+):.*?# (.*)$", inspect.getsource(o), re.M))
-    params = inspect.signature(o).parameters.values()
-    return {
-        p.name: AttrDict(anno=p.annotation, default=p.default, kind=p.kind, docment=comments.get(p.name))
-        for p in params
-    }
+    comments = dict(re.findall(r"^\s+(\w+):.*?# (.*)$", inspect.getsource(cls), re.M))
+    fields = {}
+    for param in inspect.signature(cls).parameters.values():
+        docment = comments.get(param.name)
+        fields[param.name] = AttrDict(anno=param.annotation, default=param.default, kind=param.kind, docment=docment)
+    return fields
+
+
+# signatures
 
 
 def _signature(name, params, types):
-    "A call with all defaults, on lines of at most `width` columns."
-    parts, lines = _parts(params, types), [f"{name}("]
-    for i, part in enumerate(parts):
-        part += ")" if i == len(parts) - 1 else ","
-        if len(f"{lines[-1]} {part}") > width:
+    "A call with all defaults, on lines of at most `max_width` columns."
+    parts = _signature_parts(params, types)
+    if not parts:
+        return f"{name}()"
+    parts = [f"{part}," for part in parts[:-1]] + [f"{parts[-1]})"]
+    lines = [f"{name}({parts[0]}"]
+    for part in parts[1:]:
+        if len(f"{lines[-1]} {part}") > max_width:
             lines.append("   ")
-        lines[-1] += part if lines[-1].endswith("(") else f" {part}"
-    return "\n".join(lines) if parts else f"{name}()"
+        lines[-1] += f" {part}"
+    return "\n".join(lines)
 
 
-def _parts(params, types):
-    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+def _signature_parts(params, types):
     parts = []
-    for name, p in params.items():
-        anno = f": {_type(p.anno)}" if types and _type(p.anno) else ""
-        default = "" if p.default is empty else f"={_value(p.default)}"
-        starred = any(o.startswith("*") for o in parts)
-        if p.kind is inspect.Parameter.KEYWORD_ONLY and not starred:
+    for name, param in params.items():
+        starred = any(part.startswith("*") for part in parts)
+        if param.kind is inspect.Parameter.KEYWORD_ONLY and not starred:
             parts.append("*")
-        parts.append(stars.get(p.kind, "") + name + anno + default)
+        parts.append(_signature_part(name, param, types))
     return parts
 
 
+def _signature_part(name, param, types):
+    text = stars.get(param.kind, "") + name
+    kind = _type(param.anno)
+    if types and kind:
+        text += f": {kind}"
+    if param.default is not empty:
+        text += f"={_value(param.default)}"
+    return text
+
+
+# the table of parameters
+
+
 def _table(params):
-    head = "| parameter | type | default | |\n| --- | --- | --- | --- |"
-    rows = [
-        [f"`{k}`", _code(_type(p.anno)), _code(_value(p.default)), p.docment or ""]
-        for k, p in params.items()
-        if _says_something(p)
-    ]
-    return "\n".join([head, *("| " + " | ".join(map(_cell, row)) + " |" for row in rows)])
+    lines = ["| parameter | type | default | |", "| --- | --- | --- | --- |"]
+    for name, param in params.items():
+        # `**kwargs` without a comment has nothing to say
+        if param.docment or param.kind not in stars:
+            lines.append(_row(name, param))
+    return "\n".join(lines)
 
 
-def _says_something(p):
-    return p.docment or p.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-
-
-def _returns(o):
-    if inspect.isclass(o):
-        return ""
-    returned = docments(o, full=True, args_kwargs=True).get("return")
-    if returned is None or returned.anno in (empty, None) and not returned.docment:
-        return ""
-    kind = _code(_type(returned.anno))
-    return "Returns " + (f"{kind}: {returned.docment}" if kind and returned.docment else kind or returned.docment)
-
-
-def _code(text):
-    return f"`{text}`" if text else ""
+def _row(name, param):
+    cells = [_code(name), _code(_type(param.anno)), _code(_value(param.default)), param.docment or ""]
+    return f"| {' | '.join(_cell(text) for text in cells)} |"
 
 
 def _cell(text):
     return text.replace("|", r"\|").replace("\n", " ")
 
 
+def _returns(sym):
+    if inspect.isclass(sym):
+        return ""
+    returned = docments(sym, full=True, args_kwargs=True).get("return")
+    parts = [_code(_type(returned.anno)), returned.docment] if returned else []
+    parts = [text for text in parts if text]
+    return f"Returns {': '.join(parts)}" if parts else ""
+
+
+# text
+
+
+def _code_list(names):
+    return ", ".join(_code(name) for name in names)
+
+
+def _code(text):
+    return f"`{text}`" if text else ""
+
+
 def _type(anno):
-    "A type as it is written, without the modules of its parts."
-    if anno in (empty, NoneType):
+    "A type as in the code, without the modules of its parts."
+    if anno in (empty, None, NoneType):
         return ""
     text = anno if isinstance(anno, str) else inspect.formatannotation(anno)
     return re.sub(r"\b(?:\w+\.)+(?=\w)", "", text)
@@ -178,5 +244,7 @@ def _value(default):
     if default is empty:
         return ""
     text = getattr(default, "__name__", None) or repr(default)
-    text = re.sub(r"^<(\w+\.\w+): .*>$", r"\1", text)  # of an enumeration
-    return "..." if text in ("<factory>", "<lambda>") else re.sub(r" at 0x[0-9a-f]+", "", text)
+    if text in ("<factory>", "<lambda>"):
+        return "..."
+    text = re.sub(r"^<(\w+\.\w+): .*>$", r"\1", text)  # a member of an enumeration
+    return re.sub(r" at 0x[0-9a-f]+", "", text)

@@ -141,7 +141,7 @@ def test_an_entry_of_a_class_has_its_documented_methods():
 
 def test_functions_that_are_methods_too_are_only_listed():
     shown = _markdown(Animal)
-    assert "Functions that are methods, too: `other`." in shown
+    assert "Functions that are also methods: `other`." in shown
     assert "how fast" not in shown
 
 
