@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from ..errors import ArchError
 
-__all__ = ["Arch", "register_arch", "list_archs", "get_arch", "check_takes", "new_names", "RENAMED"]
+__all__ = ["Arch", "register_arch", "list_archs", "get_arch"]
 
 
 @dataclass(frozen=True)
