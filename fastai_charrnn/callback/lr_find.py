@@ -58,7 +58,7 @@ def lr_find(
 
     As fastai's `lr_find`, with another default rule and a narrower range, whose steps are half as large. fastai's rules
     are valley, slide, minimum and steep. Weights, optimizer, random state and order of training are restored, and no
-    file is left. Raises `DataError` if there is no text to train on, or if `num_it` is not a whole number, at least 1."""
+    file is left. Raises `DataError` if there is no text to train on, or for a `num_it` below 1."""
     check_has_text(self.dls)
     if not is_count(num_it):
         raise DataError(f"num_it must be a whole number, at least 1, got {num_it!r}")

@@ -27,7 +27,8 @@ __all__ = ["fit_minutes", "TimeBudget"]
 class TimeBudget(Callback):
     """Set the learning rate by t, the elapsed part of the time from 0 to 1, and end the fit at t = 1.
 
-    lr = lr_max · min(1, t / warmup_pct, 1 - t). There is no validation after epochs; `fit_minutes` validates at the end."""
+    lr = lr_max · min(1, t / warmup_pct, 1 - t).
+    There is no validation after epochs; `fit_minutes` validates at the end."""
 
     # `MixedPrecision` turns autocast on before a batch and off after it: a fit that ends between would leave it on
     order = MixedPrecision.order - 1

@@ -137,5 +137,5 @@ def _check_dls(dls, description, vocab):
     if dls.stateful != description["stateful"] or dls.target != description["target"]:
         raise ModelFileError(
             f"the model was trained with target={description['target']!r}, stateful={description['stateful']}, "
-            f"and dls have target={dls.target!r}, stateful={dls.stateful}; make dls with the target and stateful of the model"
+            f"and dls have target={dls.target!r}, stateful={dls.stateful}; make dls with those of the model"
         )
