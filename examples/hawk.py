@@ -2,21 +2,21 @@
 
     python examples/hawk.py            # trains for about a minute on Python's documentation and prints text
 
-Import this file to use the architecture by its name, and to load model files that name it. It was part of version 0.1. At
-every training time tried, "mullstm" had a lower loss.
+Import this file to use the architecture by its name, and to load model files that name it. It was part of version 0.1.
+At every training time tried, "mullstm" had a lower loss.
 
-Hawk is from De et al. 2024, *Griffin: Mixing Gated Linear Recurrences with Local Attention for Efficient Language Models*.
-A block reads u = norm(x) in two branches and adds their product to x. An MLP of the same form follows:
+De et al. 2024, *Griffin: Mixing Gated Linear Recurrences with Local Attention for Efficient Language Models*. A block
+reads u = norm(x) in two branches and adds their product to x. An MLP of the same form follows:
 
     x ← x + W_o (silu(W_g u) ⊙ lru(conv(W_x u)));   x ← x + W_2 (silu(W_a v) ⊙ W_b v),  v = norm(x)
 
-conv is a causal convolution of width 4, with its own filter for each number. lru is the recurrence (RG-LRU, §2.4, eq. 1-4).
-Its gates depend only on the input, so it is linear in h:
+conv is a causal convolution of width 4, with its own filter for each number. lru is the recurrence (RG-LRU, §2.4,
+eq. 1-4). Its gates depend only on the input, so it is linear in h:
 
     r_t = σ(W_r y_t + b_r);   i_t = σ(W_i y_t + b_i);   a_t = exp(-8 softplus(Λ) r_t)
     h_t = a_t ⊙ h_{t-1} + sqrt(1 - a_t²) ⊙ (i_t ⊙ y_t)
 
-Two differences from the paper: SiLU instead of GELU, and full matrices W_r, W_i instead of block-diagonal ones.
+It uses SiLU instead of the paper's GELU, and full matrices W_r, W_i instead of block-diagonal ones.
 """
 
 import argparse
@@ -31,10 +31,9 @@ from fastai_charrnn.all import CharDataLoaders, CharModel, char_learner, python_
 from fastai_charrnn.models.layers import check_dropout
 from fastai_charrnn.models.recurrence import table_lookup
 
-# earlier inputs that the convolution reads
-N_PAST = 3
+N_PAST = 3  # earlier inputs that the convolution reads
 
-# 1. The recurrence. The gates do not depend on h, so they are computed for all steps at once, and only this part is a loop.
+# 1. The recurrence. Only this part is a loop, as the gates are computed for all steps at once.
 
 
 def scan(
@@ -44,9 +43,7 @@ def scan(
 ) -> Tensor:  # (n, bs, n_hid) the state after each step
     "`h = a h + b`, step by step. This has the fewest additions, and is the fastest form on a CPU."
     # torch.compile cannot trace a backward pass written by hand
-    if is_compiling():
-        return scan_by_doubling(a, b, h)
-    return _Scan.apply(a, b, h.to(a.dtype))
+    return scan_by_doubling(a, b, h) if is_compiling() else _Scan.apply(a, b, h.to(a.dtype))
 
 
 class _Scan(torch.autograd.Function):
@@ -75,11 +72,10 @@ def scan_by_doubling(
     b: Tensor,
     h: Tensor,
 ) -> Tensor:
-    """`h = a h + b` in log2(n) operations over all steps (Hillis & Steele 1986).
-
-    After k operations, each step contains the 2^k steps before it."""
+    "`h = a h + b` in log2(n) operations over all steps (Hillis & Steele 1986)."
     first = torch.addcmul(b[:1], a[:1], h.to(a.dtype))
     b = torch.cat([first, b[1:]])
+    # each step combines k steps, then 2k
     k = 1
     while k < len(a):
         b = torch.cat([b[:k], torch.addcmul(b[k:], a[k:], b[:-k])])
@@ -156,7 +152,7 @@ class HawkBlock(nn.Module):
         self,
         y: Tensor,  # (n, bs, n_hid) what the recurrence reads
     ) -> tuple[Tensor, Tensor]:  # a and b of `scan`
-        "The gates of the recurrence, for all steps at once."
+        "The gates of the recurrence."
         r, i = self.gates(y).sigmoid().chunk(2, -1)
         e = F.softplus(self.decay) * 8 * r
         # exp(-e), which costs 15 sigmoids on a CPU
@@ -171,7 +167,8 @@ class HawkBlock(nn.Module):
 class CharHawk(CharModel):
     """Blocks with a gated linear recurrence.
 
-    The state has two tensors for each block, the last inputs of its convolution and h, and then the output of the last block."""
+    The state has two tensors for each block, the last inputs of its convolution and h. Its last tensor is the output of
+    the last block."""
 
     def __init__(
         self,
@@ -194,8 +191,8 @@ class CharHawk(CharModel):
         self.out = nn.Linear(emb_sz, vocab_sz)
 
     def layers(self, emb_sz, n_hid):
-        blocks = [HawkBlock(emb_sz, n_hid, self.n_mlp, self.n_layers) for _ in range(self.n_layers)]
-        self.blocks = nn.ModuleList(blocks)
+        sizes = emb_sz, n_hid, self.n_mlp, self.n_layers
+        self.blocks = nn.ModuleList([HawkBlock(*sizes) for _ in range(self.n_layers)])
         self.norm = nn.LayerNorm(emb_sz)
 
     def table(self):
@@ -225,8 +222,7 @@ class CharHawk(CharModel):
         "Run the blocks over x (n, bs, emb_sz). Returns the outputs of the last one, and the state."
         new_state = []
         for k, block in enumerate(self.blocks):
-            past, h = state[2 * k : 2 * k + 2]
-            x, past, h = block(x, past, h, self._layer_dropout, recurrence)
+            x, past, h = block(x, *state[2 * k : 2 * k + 2], self._layer_dropout, recurrence)
             new_state += [past, h]
         return x, (*new_state, x[-1])
 

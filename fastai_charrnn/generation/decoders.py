@@ -4,8 +4,8 @@
     StaggeredWindowDecoder    for models with steps and a window: equal results with one step a character
     StatefulDecoder           for models with steps and `seq_len=None`: carries the state
 
-The rows of a batch are prompts, padded on the left with index 0. A model with a window reads the padding, as in `predict_next`.
-A stateful model does not: its state starts at the first character.
+The rows of a batch are prompts, padded on the left with index 0. A model with a window reads the padding, as in
+`predict_next`. A stateful model does not: its state starts at the first character.
 """
 
 from copy import copy, deepcopy
@@ -51,7 +51,7 @@ def decoder(
 ) -> "SlidingWindowDecoder|StaggeredWindowDecoder|StatefulDecoder":
     """Return the decoder that suits the model.
 
-    The last bits of a product depend on the size of the batch. In float64 they are too small to change a drawn character."""
+    The last bits of a product depend on the batch size. In float64 they are too small to change what is drawn."""
     if not _has_steps(model):
         return SlidingWindowDecoder(model, ids)
     kind = StatefulDecoder if is_stateful(model) else StaggeredWindowDecoder
@@ -144,10 +144,10 @@ class StatefulDecoder(SlidingWindowDecoder):
 
 
 class StaggeredWindowDecoder(StatefulDecoder):
-    """Reads every character once, for models with steps and a window of n characters. Equal to `SlidingWindowDecoder`.
+    """Reads every character once. For models with steps and a window of n characters. Equals `SlidingWindowDecoder`.
 
-    Each prompt has n states. One of them starts anew at each character, in turn. A step feeds a character to all of them. The
-    state that has then read n characters gives the log-probabilities, and starts anew next."""
+    Each prompt has n states. At each character one of them starts anew. A step feeds a character to all states.
+    The state that has then read n characters gives the log-probabilities, and is the next to start anew."""
 
     def __init__(self, model: nn.Module, ids: Tensor):
         self.model = _fast_view(model)

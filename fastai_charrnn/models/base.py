@@ -137,7 +137,7 @@ class CharModel(nn.Module):
         target: str,  # "next" or "every"
         seq_len: int | None,  # None: carry the state
     ):
-        "Use another `target` and `seq_len`, and no carried state, within a `with` block. Restore these attributes after it."
+        "Use another `target` and `seq_len` within a `with` block, and start it without a state. Restores all three."
         before = self.target, self.seq_len, self.state
         self.target = target
         self.seq_len = seq_len

@@ -23,10 +23,10 @@ def build_model(
     seed: int | None = None,  # for the weights; None: use the global random state
     target: str = "next",  # "next" or "every": predict after each window, or after each character
 ) -> nn.Module:
-    """Build a model on the CPU, so a seed gives the same weights on every device. A class that takes `seq_len` gets it.
+    """Build a model on the CPU, so that a seed gives equal weights on every device.
 
-    Raises `ArchError` for arguments that the class does not take, for sizes that do not fit into memory, and for a model
-    that cannot carry its state where `seq_len` is None."""
+    Raises `ArchError` for arguments that the class does not take, for sizes that do not fit into memory, and if
+    `seq_len` is None and the model cannot carry its state."""
     takes = inspect.signature(cls).parameters
     config = new_names(cls, config)
     # classes written for version 0.1 call it `window`

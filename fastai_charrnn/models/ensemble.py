@@ -2,9 +2,9 @@
 
     learn = char_learner(dls, "ensemble", n_hid=64, config=dict(arch="gru", n_models=4))
 
-Networks that start from different weights make different errors, so their mean predicts new text better than each of them
-(Hansen & Salamon 1990, *Neural Network Ensembles*). In training the output is the mean of their log-probabilities, so the loss
-is the mean of their losses. In evaluation it is the logarithm of their mean probability.
+Networks that start from different weights make different errors, so their mean predicts new text better than each of
+them (Hansen & Salamon 1990, *Neural Network Ensembles*). In training the output is the mean of their log-probabilities,
+so the loss is the mean of their losses. In evaluation it is the logarithm of their mean probability.
 
 An ensemble is one `CharModel`: its table, state and outputs are those of its members, concatenated.
 """

@@ -4,9 +4,9 @@
     (i,f,g,o)_t = W x_t + U (m_t ⊙ h_{t-1}) + b
     c_t = σ(f) c_{t-1} + σ(i) tanh(g);   h_t = σ(o) tanh(c_t)
 
-This is the second round of the Mogrifier (Melis, Kočiský & Blunsom 2020, eq. 2: h ← 2σ(R x) ⊙ h). It is also the multiplicative
-LSTM with W_mh = 1 (Krause, Lu, Murray & Renals 2016, eq. 14-18: m = (W_mx x) ⊙ (W_mh h)). Each character has its own transition
-matrix, U diag(m). In the first layer x is a character, so m is part of the table and costs nothing.
+This is the second round of the Mogrifier (Melis, Kočiský & Blunsom 2020, eq. 2: h ← 2σ(R x) ⊙ h). It is also the
+multiplicative LSTM with W_mh = 1 (Krause, Lu, Murray & Renals 2016, eq. 14-18: m = (W_mx x) ⊙ (W_mh h)). Each character
+has its own transition matrix, U diag(m). In the first layer x is a character, so m is part of the table.
 """
 
 from torch import Tensor, nn
@@ -93,6 +93,7 @@ class CharMulLstm(CharModel):
             return super().forward_seq(x, state)
         states = split_state(state, 2)
         inp = table_lookup(self.table(), x.t())
+        outs = None
         for k, (h, c) in enumerate(states):
             if k:
                 inp = self.inp[k](self.rnn_dropout(outs, self.layer_p))

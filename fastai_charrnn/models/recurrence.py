@@ -1,9 +1,11 @@
 """The tanh recurrences over windows and sequences, with gradients computed by hand.
 
-Many windows of a batch begin with the same characters: of 512 from a novel, about 40 differ in the first character, 225 in the
-first two, 400 in the first three. On a CPU the states after equal beginnings are computed once. A `Level` has one row for each
-different beginning. Once almost all beginnings differ, a level is the batch itself. (On a GPU, finding equal beginnings would
-make the host wait. There the first level has a row for every character of the vocabulary, and the others are the batch.)
+Many windows of a batch begin with the same characters: 512 windows of a novel have about 40 different first characters,
+225 different first pairs and 400 different first triples. On a CPU the states after equal beginnings are computed once.
+A `Level` has one row for each different beginning. Once almost all beginnings differ, a level is the batch itself.
+
+On a GPU, finding equal beginnings would make the host wait. There the first level has a row for every character of the
+vocabulary, and the other levels are the batch.
 
 Values and gradients equal those of the loop in `CharModel.forward_seq` to rounding.
 """
@@ -61,7 +63,7 @@ def table_lookup(
 ) -> Tensor:  # (…, k)
     """Return rows of a small table.
 
-    The gradient is a product with one-hot rows. It is faster than adding row by row, and adds in a fixed order on any device."""
+    The gradient is a product with one-hot rows, which is faster than adding row by row, and adds in a fixed order."""
     return F.embedding(x, table) if is_compiling() else _LookUp.apply(table, x)
 
 
@@ -70,7 +72,8 @@ def fast_tanh_(
 ) -> Tensor:  # of the same shape
     """Return tanh(x). May overwrite `x` if it needs no gradient.
 
-    On a CPU tanh(x) is computed as 2σ(2x) - 1, because PyTorch's σ is eight times as fast. In 16 bits that would be too coarse."""
+    On a CPU tanh(x) is computed as 2σ(2x) - 1, because PyTorch's σ is eight times as fast. This would be too coarse in
+    16 bits."""
     if x.requires_grad:
         return x.tanh()
     if not x.is_cuda and x.dtype in (torch.float32, torch.float64):
@@ -134,10 +137,9 @@ class _Steps(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, dh):
-        w, w2, zs, hs = ctx.saved_tensors
+        w, w2 = ctx.saved_tensors[:2]
         levels = ctx.levels
-        zs = _by_level(zs, levels)
-        hs = _by_level(hs, levels)
+        zs, hs = (_by_level(rows, levels) for rows in ctx.saved_tensors[2:])
         # Sums over rows and steps are wide: in 16 bits small terms would be lost.
         wide = torch.promote_types(dh.dtype, torch.float32)
         dtable = dh.new_zeros(ctx.vocab_sz, dh.shape[1], dtype=wide)

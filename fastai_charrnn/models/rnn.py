@@ -1,7 +1,7 @@
-"""The architectures made of recurrent layers: `char3`, `loop`, `concat`, `rnn` (the four of lesson 6), `gru` and `lstm`.
+"""The architectures made of recurrent layers: lesson 6's `char3`, `loop`, `concat` and `rnn`, and `gru` and `lstm`.
 
-Each is a layer of `layers` in a `CharModel`, with options for several layers, dropout, layer normalisation and tied weights.
-`encode` of the tanh networks uses `recurrence`, which computes equal beginnings of windows once.
+Each is a layer of `layers` in a `CharModel`, with options for several layers, dropout, layer normalisation and tied
+weights. `encode` of the tanh networks uses `recurrence`, which computes equal beginnings of windows once.
 """
 
 import torch

@@ -15,7 +15,7 @@ from model_checks import (
 from training_modes import assert_learns_and_writes
 
 from fastai_charrnn.all import ArchError, get_arch
-from fastai_charrnn.models.gated import lstm_steps
+from fastai_charrnn.models.gated import LstmGates, lstm_steps
 
 configs = pytest.mark.parametrize(
     "arch,config", [("mullstm", {}), ("mullstm", dict(n_layers=3)), ("ensemble", {})], ids=str
@@ -59,9 +59,9 @@ def _scaled_lstm(inp, w, h, c, factors):
     "The formulas of an LSTM with scaled hidden state, step by step."
     outs = []
     for x, factor in zip(inp, factors):
-        i, f, g, o = (x + (h * factor) @ w.t()).chunk(4, -1)
-        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-        h = o.sigmoid() * c.tanh()
+        gate = LstmGates(*(x + (h * factor) @ w.t()).chunk(4, -1))
+        c = gate.f.sigmoid() * c + gate.i.sigmoid() * gate.g.tanh()
+        h = gate.o.sigmoid() * c.tanh()
         outs.append(h)
     return torch.stack(outs), h, c
 

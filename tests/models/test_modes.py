@@ -8,7 +8,6 @@ from training_modes import make_dls, quiet_fit
 from fastai_charrnn.all import (
     ArchError,
     Callback,
-    CharDataLoaders,
     CharModel,
     ModelResetter,
     char_learner,
