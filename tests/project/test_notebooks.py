@@ -61,7 +61,8 @@ def test_faults_of_a_stored_notebook_are_reported(rel, cells, message):
 
 
 @pytest.mark.parametrize(
-    "rel,cells", [("tutorials/01.ipynb", [cell("a", stream("1"))]), ("index.ipynb", []), ("data/02_loaders.ipynb", [cell("a")])]
+    "rel,cells",
+    [("tutorials/01.ipynb", [cell("a", stream("1"))]), ("index.ipynb", []), ("data/02_loaders.ipynb", [cell("a")])],
 )
 def test_a_notebook_that_is_stored_well_has_no_faults(rel, cells):
     assert list(complaints(Path(rel), stored(*cells))) == []

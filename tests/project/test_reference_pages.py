@@ -69,8 +69,8 @@ def test_notebooks_open_with_a_title_and_one_line_about_them(path):
 def test_every_public_module_is_on_one_page():
     """The first cell of a page names its modules.
 
-    All modules that `fastai_charrnn.all` exports are on a page. Internal modules need not be. No module is on two pages.
-    """
+    All modules that `fastai_charrnn.all` exports are on a page. Internal modules need not be.
+    No module is on two pages."""
     named = [m for page in pages for m in _modules(page)]
     assert {m: k for m, k in Counter(named).items() if k > 1} == {}
     assert set(named) - set(module_paths) == set()
