@@ -1,4 +1,4 @@
-"""One script for one process, several, or several hosts.
+"""Train in one process, in several, or on several hosts.
 
     python examples/train.py
     torchrun --nproc-per-node 2 examples/train.py
@@ -16,7 +16,7 @@ p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDes
 p.add_argument("file", nargs="?", help="a text file (the Python language reference)")
 p.add_argument("--epochs", type=int, default=1)
 p.add_argument("--bs", type=int, default=256, help="windows in a batch of each process")
-p.add_argument("--chars", type=int, help="so many characters of the text (all)")
+p.add_argument("--chars", type=int, help="characters of the text to use (all)")
 p.add_argument("--out", default="model.safetensors")
 args = p.parse_args()
 
@@ -25,6 +25,7 @@ dls = CharDataLoaders.from_text(text[: args.chars], bs=args.bs, valid="tail", va
 learn = char_learner(dls, "rnn", seed=42)
 with learn.no_bar(), learn.distrib_ctx():
     learn.fit_one_cycle(args.epochs, 5e-3)
-save_model(learn, args.out)  # the first process alone writes
+# only the first process writes
+save_model(learn, args.out)
 if not rank_distrib():
     print(learn.generate(dls.vocab.decode(dls.valid_ds[0][0]), 100, seed=1))

@@ -90,10 +90,11 @@ class _Lstm(torch.autograd.Function):
         # what goes into the products, if it is not h itself
         scaled = None if mul is None else torch.empty_like(outs)
         h = h0
+        weight_t = w.t()
         for t in range(n):
             if mul is not None:
                 h = torch.mul(h, mul[t], out=scaled[t])
-            torch.addmm(inp[t], h, w.t(), out=z)
+            torch.addmm(inp[t], h, weight_t, out=z)
             gate = _activate(gates[t].copy_(z))
             c = torch.mul(gate.f, cs[t], out=cs[t + 1]).addcmul_(gate.i, gate.g)
             tanh_c = fast_tanh_(tanh_cs[t].copy_(c))
@@ -163,13 +164,16 @@ class _Gru(torch.autograd.Function):
         hidden_ns = h0.new_empty(n, bs, n_hid)
         hs = h0.new_empty(n + 1, bs, n_hid)
         hs[0] = h0
+        weight_t = w.t()
         for t in range(n):
-            hidden = hs[t].to(w.dtype) @ w.t()
-            torch.add(hidden[:, 2 * n_hid :], bias, out=hidden_ns[t])
-            gates[t, :, rz].copy_(inp[t, :, rz]).add_(hidden[:, rz]).sigmoid_()
-            r, z, candidate = gates[t].chunk(3, -1)
-            candidate.copy_(inp[t, :, 2 * n_hid :]).addcmul_(r, hidden_ns[t])
-            torch.lerp(fast_tanh_(candidate), hs[t], z, out=hs[t + 1])
+            x, h = inp[t], hs[t]
+            hidden = h.to(w.dtype) @ weight_t
+            hidden_n = torch.add(hidden[:, 2 * n_hid :], bias, out=hidden_ns[t])
+            gate = gates[t]
+            gate[:, rz].copy_(x[:, rz]).add_(hidden[:, rz]).sigmoid_()
+            r, z, candidate = gate.chunk(3, -1)
+            candidate.copy_(x[:, 2 * n_hid :]).addcmul_(r, hidden_n)
+            torch.lerp(fast_tanh_(candidate), h, z, out=hs[t + 1])
         ctx.save_for_backward(w, gates, hidden_ns, hs)
         # A copy: a view of what the node saves would keep the node alive.
         return hs[1:].to(inp.dtype, copy=True)
@@ -180,7 +184,6 @@ class _Gru(torch.autograd.Function):
         w, gates = ctx.saved_tensors[:2]
         hidden_ns, hs = ctx.saved_tensors[2:]
         n, bs, n_hid = hidden_ns.shape
-        rz = slice(0, 2 * n_hid)
         # gradients of `inp` and of W h, which differ in the candidate: its hidden part is scaled by r
         dinp = w.new_empty(n, bs, 3 * n_hid)
         dhidden = w.new_empty(n, bs, 3 * n_hid)
@@ -197,9 +200,9 @@ class _Gru(torch.autograd.Function):
             _tanh_grad(torch.sub(dh, dh_next, out=tmp), candidate, grad_input=dn)
             _sigmoid_grad(torch.mul(dn, hidden_ns[t], out=tmp), r, grad_input=dr)
             dinp[t].copy_(dgates)
-            dhidden[t, :, rz] = dgates[:, rz]
-            dhidden[t, :, 2 * n_hid :] = torch.mul(dn, r, out=tmp)
-            dh_next += dhidden[t] @ w
+            dhidden_t = dhidden[t].copy_(dgates)
+            dhidden_t[:, 2 * n_hid :] = torch.mul(dn, r, out=tmp)
+            dh_next += dhidden_t @ w
         h_prevs = hs[:-1].reshape(n * bs, n_hid).to(w.dtype)
         dw = dhidden.flatten(0, 1).t() @ h_prevs
         dbias = dhidden[..., 2 * n_hid :].sum((0, 1), dtype=hs.dtype)
