@@ -20,7 +20,7 @@ from torch import nn
 from ..data.vocab import CharVocab
 from ..errors import ArchError, CharRnnError, ModelFileError
 from ..models.build import build_model, without_init
-from ..models.registry import RENAMED, Arch, get_arch
+from ..models.registry import MOVED, RENAMED, Arch, get_arch
 
 __all__ = ["describe_model", "build_described", "check_tensors", "named_errors", "with_suffix", "FORMAT"]
 
@@ -159,9 +159,13 @@ def _registered_arch(name):
     try:
         return get_arch(name)
     except ArchError as e:
-        raise ModelFileError(
-            f"{e}. To load the file, import the module whose class has @register_arch({name!r}) first"
-        ) from None
+        # the message already says where an architecture that left the package is now
+        hint = (
+            ""
+            if name in MOVED
+            else f". To load the file, import the module whose class has @register_arch({name!r}) first"
+        )
+        raise ModelFileError(f"{e}{hint}") from None
 
 
 def _expected_shapes(description, arch, vocab_sz):

@@ -9,6 +9,7 @@ import pytest
 from charrnn_process import run
 
 import fastai_charrnn
+from fastai_charrnn.all import get_arch, list_archs
 from fastai_charrnn.cli import main
 from fastai_charrnn.cli.parser import make_parser
 
@@ -57,6 +58,12 @@ def test_help_does_not_import_torch():
 
 def test_version():
     assert run("--version").stdout == f"charrnn {fastai_charrnn.__version__}\n"
+
+
+def test_the_help_names_every_architecture(read_help):
+    listed = re.search(r"--arch ARCH +(.+?) \(default", read_help("train"), re.S)[1]
+    own_archs = [name for name in list_archs() if get_arch(name).cls.__module__.startswith("fastai_charrnn.")]
+    assert sorted(re.findall(r"\w+", listed.replace(" or ", " "))) == own_archs
 
 
 # options with the names of version 0.1
