@@ -38,7 +38,7 @@ def test_all_architectures_learn_in_all_three_modes(arch, mode):
     assert len(learn.generate("one", 30, seed=1).new) == 30
 
 
-class Losses(Callback):
+class KeepTrainLosses(Callback):
     "Keeps the losses of training, and validates in the middle of epochs if asked."
 
     order = 60
@@ -61,7 +61,7 @@ def test_validating_in_mid_epoch_does_not_change_training(mode):
     results = []
     for validate in (False, True):
         learn = char_learner(make_dls(mode, bs=16), "lstm", n_hid=16, config=dict(n_layers=2, output_p=0.3), seed=0)
-        cb = Losses(validate)
+        cb = KeepTrainLosses(validate)
         torch.manual_seed(3)
         quiet_fit(learn, 2, cbs=cb)
         recorded = learn.recorder.values, [float(o) for o in learn.recorder.losses]
