@@ -97,7 +97,7 @@ def check_values(
         _check_number(args, name, lambda v: 0 < v < math.inf, "must be a finite number above 0")
     _check_number(args, "valid_pct", lambda v: 0 < v < 1, "must be between 0 and 1, such as .1")
     _check_number(args, "output_p", lambda v: 0 <= v < 1, "must be from 0 to below 1, such as .2")
-    allowed = "must be 0 or more; 0 gives greedy text, .8 is usual"
+    allowed = "must be 0 or more; 0 takes the most likely character, .8 is usual"
     _check_number(args, "temperature", lambda v: 0 <= v < math.inf, allowed)
     _check_number(args, "seed", lambda v: 0 <= v < 2**32, "must be from 0 to 4294967295")
 

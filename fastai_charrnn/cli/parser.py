@@ -154,7 +154,7 @@ def _add_samples(parser):
         metavar="TEXT",
         help="continue this after every epoch and at the end; repeat for more (three places in the validation part)",
     )
-    summary = "of the samples; 0: greedy text (.8)"
+    summary = "of the samples; 0: always the most likely character (.8)"
     parser.add_argument("--temperature", type=float, default=0.8, metavar="FLOAT", help=summary)
 
 
