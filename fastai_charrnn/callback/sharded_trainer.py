@@ -115,9 +115,9 @@ class ShardedTrainer(Callback):
     def _scale_for_accumulation(self, callbacks) -> float:
         """The factor of `loss_grad` when gradients are accumulated.
 
-        `GradientAccumulation` has multiplied it by rows_r / n_acc, so (1 / world) · Σ_r rows_r · loss_r / n_acc is left
-        to compute: the factor is 1, or 0 on a rank without rows. Its count of rows becomes the mean over ranks, so all
-        ranks step at the same batch."""
+        `GradientAccumulation` has multiplied it by rows_r / n_acc, so (1 / world) · Σ_r rows_r · loss_r / n_acc is
+        left to compute: the factor is 1, or 0 on a rank without rows. Its count of rows becomes the mean over ranks, so
+        all ranks step at the same batch."""
         own_rows, rows = self.dl.counts
         for cb in callbacks:
             # the callback itself adds the batch size of this rank
@@ -127,8 +127,8 @@ class ShardedTrainer(Callback):
     def after_loss(self):
         """Scale this rank's loss so that the mean of the gradients over ranks is the gradient of the whole batch.
 
-        Without accumulation: loss_grad_r = world · weight_r · loss_r. A mean, and not a sum, leaves gradients that were
-        added up before as they are."""
+        Without accumulation: loss_grad_r = world · weight_r · loss_r. A mean, and not a sum, leaves gradients
+        that were added up before as they are."""
         if not self.training or not self.sharded:
             return
         weight = self._weight()

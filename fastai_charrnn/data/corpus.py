@@ -59,7 +59,7 @@ def python_reference() -> str:  # about 465,000 characters (Python 3.11; other v
 def human_numbers(
     part: str = "all",  # "all" (9,998 lines), "train" (1 to 7,999) or "valid" (8,001 to 9,999)
 ) -> str:  # one number a line, each followed by a space
-    """Return the numbers up to 9,999 in English words, "one \\ntwo \\n…": a classic toy corpus for recurrent networks.
+    """Return the numbers up to 9,999 in English words, "one \\ntwo \\n…": a toy corpus for recurrent networks.
 
     Spelling (no "and", no hyphen) and parts are those of the fast.ai course. Neither part contains 8,000.
     Raises `CorpusError` for another `part`."""

@@ -3,8 +3,8 @@
 A list of 10**9 window numbers takes 8 GB. These sequences take a few bytes and can be used like arrays: `len`, and
 `[…]` with numbers, slices or arrays of numbers. This module needs NumPy only.
 
-`Shuffle` is a Feistel network on pairs (left, right) with left < a, right < b and a·b slightly above n. Each round adds
-to one half a random function of the other half. A round can be undone whatever the function, so the whole is a
+`Shuffle` is a Feistel network on pairs (left, right) with left < a, right < b and a·b slightly above n. Each round
+adds to one half a random function of the other half. A round can be undone whatever the function, so the whole is a
 bijection of 0 … a·b-1. Results from n up are permuted again until they are below n (cycle walking: Black & Rogaway
 2002, "Ciphers with Arbitrary Finite Domains").
 """
@@ -46,7 +46,7 @@ class _Numbers:
 
 
 class Shuffle(_Numbers):
-    "A permutation of 0 … n-1 fixed by a seed, in O(1) memory. `shuffle[i]` is the image of i, `positions` the inverse."
+    "A permutation of 0 … n-1 by a seed, in O(1) memory. `shuffle[i]` is the image of i, `positions` undoes it."
 
     def __init__(
         self,

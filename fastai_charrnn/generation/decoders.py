@@ -17,7 +17,6 @@ from ..models.base import check_state
 from .modes import eval_mode
 
 __all__ = [
-    "eval_mode",
     "next_log_probs",
     "decoder",
     "is_stateful",

@@ -71,6 +71,25 @@ def copy_loop(
     row[done:] = row[done - period + np.arange(len(row) - done) % period]
 
 
+def copy_loops(
+    prompts: Tensor,  # (rows, n) indices that were continued; n is the window of the model
+    done: int,  # characters computed of each row
+    ids: Tensor | np.ndarray,  # (rows, m) indices of the continuations
+    *values: Tensor | np.ndarray,  # (rows, m) what else belongs to each of them
+) -> bool:  # whether all rows are complete
+    "Fill the remainder of all rows by copying, in place, if every row repeats itself."
+    computed = ids[:, :done]
+    if isinstance(computed, Tensor):
+        computed = computed.cpu().numpy()
+    periods = find_periods(prompts, computed)
+    if periods is None:
+        return False
+    for array in (ids, *values):
+        for row, period in zip(array, periods):
+            copy_loop(row, done, period)
+    return True
+
+
 class LoopDetector:
     """Find out whether a stream of characters repeats itself, in constant memory.
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from torch import Tensor
 
-from .loops import MIN_LENGTH, copy_loop, find_period, find_periods
+from .loops import MIN_LENGTH, copy_loops, find_period
 
 _max_block = 256  # characters between two checks of what was generated
 
@@ -70,13 +70,8 @@ class Rows:
         "Complete all rows by copying, if every row repeats itself."
         if not MIN_LENGTH <= self.done < self.n:
             return
-        periods = find_periods(prompts, self.ids[:, : self.done])
-        if periods is None:
-            return
-        for row, period in enumerate(periods):
-            copy_loop(self.ids[row], self.done, period)
-            copy_loop(self.log_probs[row], self.done, period)
-        self.done = self.n
+        if copy_loops(prompts, self.done, self.ids, self.log_probs):
+            self.done = self.n
 
     def first_period(
         self,

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from .checks import check_log_probs, check_weights
-from .decoders import decoder, eval_mode, is_stateful
+from .decoders import decoder, is_stateful
 from .filters import draw, filter_scores
-from .loops import MIN_LENGTH, copy_loop, find_periods, loop_context
+from .loops import MIN_LENGTH, copy_loops, loop_context
+from .modes import eval_mode
 from .options import GenerationConfig
 from .random_streams import Uniforms, stream_keys
 from .rows import Rows
@@ -38,22 +39,12 @@ def greedy_ids(
             end = min(n, max(MIN_LENGTH, done + done // 4)) if loops else n
             new[:, done:end] = torch.stack([reader.next() for _ in range(done, end)], 1)
             done = end
-            if loops and done < n and _copy_loops(ids, new, done):
+            if loops and done < n and copy_loops(ids, done, new):
                 break
     # argmax of NaN is index 0, the padding
     if not new.all():
         check_weights(model)
     return new
-
-
-def _copy_loops(ids, new, done):
-    "Complete all rows by copying if every row repeats itself; return whether it does."
-    periods = find_periods(ids, new[:, :done].cpu().numpy())
-    if periods is None:
-        return False
-    for row, period in zip(new, periods):
-        copy_loop(row, done, period)
-    return True
 
 
 class Sampler:

@@ -6,7 +6,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import nn
 
 from .checks import check_log_probs, check_weights
-from .decoders import decoder, eval_mode, is_stateful
+from .decoders import decoder, is_stateful
+from .modes import eval_mode
 
 __all__ = ["score_ids"]
 

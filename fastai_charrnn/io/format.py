@@ -159,13 +159,11 @@ def _registered_arch(name):
     try:
         return get_arch(name)
     except ArchError as e:
-        # the message already says where an architecture that left the package is now
-        hint = (
-            ""
-            if name in MOVED
-            else f". To load the file, import the module whose class has @register_arch({name!r}) first"
-        )
-        raise ModelFileError(f"{e}{hint}") from None
+        message = str(e)
+        # of an architecture that left the package, it says where that is now
+        if name not in MOVED:
+            message += f". To load the file, import the module whose class has @register_arch({name!r}) first"
+        raise ModelFileError(message) from None
 
 
 def _expected_shapes(description, arch, vocab_sz):

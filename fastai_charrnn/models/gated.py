@@ -145,7 +145,7 @@ class _Lstm(torch.autograd.Function):
 def _activate(gates):
     """The gates from their pre-activations, in place.
 
-    One sigmoid computes all four, as tanh(g) = 2σ(2g) - 1. PyTorch's tanh on a CPU costs ten sigmoids."""
+    One sigmoid computes all four, as tanh(g) = 2σ(2g) - 1. On an AMD EPYC PyTorch's tanh costs ten sigmoids."""
     gate = LstmGates(*gates.chunk(4, -1))
     gate.g.mul_(2)
     gates.sigmoid_()

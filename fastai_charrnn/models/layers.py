@@ -72,7 +72,26 @@ class Layer(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} needs a method to_identity()")
 
 
-class LoopLayer(Layer):
+class TanhLayer(Layer):
+    "A layer with `h = tanh(inp + W h)`. Subclasses define `weight_hh`, the matrix W."
+
+    def weight_hh(self) -> Tensor:  # (n_hid, n_hid)
+        "Return the hidden-to-hidden weights."
+        raise NotImplementedError(f"{type(self).__name__} needs a method weight_hh()")
+
+    def cell(self, inp, state):
+        (h,) = state
+        return (fast_tanh_(torch.addmm(inp, h, self.weight_hh().t())),)
+
+    def forward_layer(self, inp, state):
+        # torch.compile traces the plain loop
+        if is_compiling():
+            return super().forward_layer(inp, state)
+        outs = tanh_sequence(inp, self.weight_hh(), *state)
+        return outs, (outs[-1],)
+
+
+class LoopLayer(TanhLayer):
     "`h = tanh(H(h + relu(I(e))))`"
 
     def layers(self, n_inp, n_hid):
@@ -83,16 +102,8 @@ class LoopLayer(Layer):
         # H(h + i) = W h + (W i + b), and the part in brackets does not depend on h
         return self.hid(self.inp(e).relu())
 
-    def cell(self, inp, state):
-        (h,) = state
-        return (fast_tanh_(torch.addmm(inp, h, self.hid.weight.t())),)
-
-    def forward_layer(self, inp, state):
-        # torch.compile traces the plain loop
-        if is_compiling():
-            return super().forward_layer(inp, state)
-        outs = tanh_sequence(inp, self.hid.weight, *state)
-        return outs, (outs[-1],)
+    def weight_hh(self):
+        return self.hid.weight
 
     def to_identity(self):
         nn.init.eye_(self.hid.weight)
@@ -158,20 +169,13 @@ class _LibraryLayer(Layer):
             nn.init.eye_(self.rnn.weight_hh_l0[start : start + self.n_hid])
 
 
-class RnnLayer(_LibraryLayer):
+class RnnLayer(TanhLayer, _LibraryLayer):
     "`h = tanh(W_i e + b_i + W_h h + b_h)`, as `torch.nn.RNN`"
 
     lib = nn.RNN
 
-    def cell(self, inp, state):
-        (h,) = state
-        return (fast_tanh_(torch.addmm(inp, h, self.rnn.weight_hh_l0.t())),)
-
-    def forward_layer(self, inp, state):
-        if is_compiling():
-            return super().forward_layer(inp, state)
-        outs = tanh_sequence(inp, self.rnn.weight_hh_l0, *state)
-        return outs, (outs[-1],)
+    def weight_hh(self):
+        return self.rnn.weight_hh_l0
 
 
 class GruLayer(_LibraryLayer):

@@ -5,7 +5,7 @@
     c_t = σ(f) c_{t-1} + σ(i) tanh(g);   h_t = σ(o) tanh(c_t)
 
 This is the second round of the Mogrifier (Melis, Kočiský & Blunsom 2020, eq. 2: h ← 2σ(R x) ⊙ h). It is also the
-multiplicative LSTM with W_mh = 1 (Krause, Lu, Murray & Renals 2016, eq. 14-18: m = (W_mx x) ⊙ (W_mh h)). Each character
+multiplicative LSTM with W_mh = 1 (Krause, Lu, Murray & Renals 2016, eq. 14-18: m = (W_mx x) ⊙ (W_mh h)). A character
 has its own transition matrix, U diag(m). In the first layer x is a character, so m is part of the table.
 """
 

@@ -108,16 +108,21 @@ class LayeredModel(CharModel, Layer):
         return F.dropout(self._normed(k, outs), self.layer_p, self.training)
 
 
+class _TanhModel(LayeredModel):
+    "A model of `TanhLayer`s: with one layer, windows are read with equal beginnings computed once."
+
+    def encode(self, x):
+        runs_fused = self.fused and x.is_cuda
+        if self.upper or runs_fused or is_compiling():
+            return super().encode(x)
+        return (tanh_steps(self.table(), x.t(), self.weight_hh()),)
+
+
 @register_arch("loop")
-class CharLoopModel(LoopLayer, LayeredModel):
+class CharLoopModel(LoopLayer, _TanhModel):
     "`h = tanh(H(h + relu(I(E[c]))))`, in a loop over the window."
 
     kind = LoopLayer
-
-    def encode(self, x):
-        if self.upper or is_compiling():
-            return super().encode(x)
-        return (tanh_steps(self.table(), x.t(), self.hid.weight),)
 
 
 @register_arch("char3")
@@ -148,15 +153,10 @@ class CharLoopConcatModel(ConcatLayer, LayeredModel):
 
 
 @register_arch("rnn")
-class CharRnn(RnnLayer, LayeredModel):
+class CharRnn(RnnLayer, _TanhModel):
     "The tanh RNN layer of PyTorch."
 
     kind = RnnLayer
-
-    def encode(self, x):
-        if self.upper or x.is_cuda or is_compiling():
-            return super().encode(x)
-        return (tanh_steps(self.table(), x.t(), self.rnn.weight_hh_l0),)
 
 
 @register_arch("gru")

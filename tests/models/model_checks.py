@@ -4,9 +4,19 @@ import torch
 from oracles import step_by_step
 from torch import nn
 
-from fastai_charrnn.all import get_arch
+from fastai_charrnn.all import CharModel, get_arch
 
 V = 30
+
+
+class Bigram(CharModel):
+    "A network of your own: only the last character counts."
+
+    def table(self):
+        return self.emb.weight
+
+    def step(self, inp, state):
+        return (nn.functional.pad(inp, (0, self.n_hid - self.emb_sz)),)
 
 
 def make_model(arch, /, seq_len=None, **kw):
@@ -76,6 +86,22 @@ def assert_protocol(model):
     state = model.init_hidden(3)
     assert isinstance(state, tuple)
     assert all(len(o) == 3 for o in state)
+
+
+class ArchitectureTests:
+    "Tests of any architecture. Subclasses parametrize `arch` and `config`."
+
+    def test_steps_equal_the_sequence(self, arch, config):
+        assert_steps_equal_sequence(with_noise(make_model(arch, **config)).eval(), random_windows())
+
+    def test_a_carried_state_makes_two_batches_one(self, arch, config):
+        assert_state_is_carried(with_noise(make_model(arch, **config)).eval(), random_windows())
+
+    def test_dropout_is_for_training_only(self, arch, config):
+        assert_dropout_is_for_training_only(with_noise(make_model(arch, **config)), random_windows())
+
+    def test_the_protocol(self, arch, config):
+        assert_protocol(with_noise(make_model(arch, **config)))
 
 
 def assert_batches_keep_no_memory(arch):

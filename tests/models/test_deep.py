@@ -2,16 +2,7 @@
 
 import pytest
 import torch
-from model_checks import (
-    V,
-    assert_dropout_is_for_training_only,
-    assert_protocol,
-    assert_state_is_carried,
-    assert_steps_equal_sequence,
-    make_model,
-    random_windows,
-    with_noise,
-)
+from model_checks import ArchitectureTests, V
 from training_modes import assert_learns_and_writes
 
 from fastai_charrnn.all import ArchError, get_arch
@@ -23,18 +14,8 @@ configs = pytest.mark.parametrize(
 
 
 @configs
-def test_steps_equal_the_sequence(arch, config):
-    assert_steps_equal_sequence(with_noise(make_model(arch, **config)).eval(), random_windows())
-
-
-@configs
-def test_a_carried_state_makes_two_batches_one(arch, config):
-    assert_state_is_carried(with_noise(make_model(arch, **config)).eval(), random_windows())
-
-
-@configs
-def test_dropout_is_for_training_only(arch, config):
-    assert_dropout_is_for_training_only(with_noise(make_model(arch, **config)), random_windows())
+class TestDeepArchitectures(ArchitectureTests):
+    "The tests of every architecture, for these."
 
 
 @pytest.mark.parametrize("arch", ["mullstm", "ensemble"])
@@ -42,11 +23,6 @@ def test_dropout_is_for_training_only(arch, config):
 def test_a_dropout_above_1_is_refused(arch, name):
     with pytest.raises(ArchError, match=f"{name}=1.5"):
         get_arch(arch).cls(V, **{name: 1.5})
-
-
-@configs
-def test_the_protocol(arch, config):
-    assert_protocol(with_noise(make_model(arch, **config)))
 
 
 @pytest.mark.parametrize("arch", ["mullstm", "ensemble"])

@@ -8,17 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from model_checks import (
-    V,
-    assert_batches_keep_no_memory,
-    assert_dropout_is_for_training_only,
-    assert_protocol,
-    assert_state_is_carried,
-    assert_steps_equal_sequence,
-    make_model,
-    random_windows,
-    with_noise,
-)
+from model_checks import ArchitectureTests, V, assert_batches_keep_no_memory
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from training_modes import assert_learns_and_writes, make_dls
@@ -46,29 +36,14 @@ def hawk():
 
 
 @configs
-def test_steps_equal_the_sequence(arch, config):
-    assert_steps_equal_sequence(with_noise(make_model(arch, **config)).eval(), random_windows())
-
-
-@configs
-def test_a_carried_state_makes_two_batches_one(arch, config):
-    assert_state_is_carried(with_noise(make_model(arch, **config)).eval(), random_windows())
-
-
-@configs
-def test_dropout_is_for_training_only(arch, config):
-    assert_dropout_is_for_training_only(with_noise(make_model(arch, **config)), random_windows())
+class TestHawk(ArchitectureTests):
+    "The tests of every architecture, for the example."
 
 
 @pytest.mark.parametrize("name", ["output_p", "layer_p"])
 def test_a_dropout_above_1_is_refused(name):
     with pytest.raises(ArchError, match=f"{name}=1.5"):
         get_arch("hawk").cls(V, **{name: 1.5})
-
-
-@configs
-def test_the_protocol(arch, config):
-    assert_protocol(with_noise(make_model(arch, **config)))
 
 
 @pytest.mark.parametrize("mode", ["next", "every", "streams"])

@@ -2,19 +2,11 @@
 
 import pytest
 import torch
+from model_checks import Bigram
 from torch import nn
 from training_modes import make_dls, quiet_fit
 
-from fastai_charrnn.all import (
-    ArchError,
-    Callback,
-    CharModel,
-    ModelResetter,
-    char_learner,
-    human_numbers,
-    load_model,
-    save_model,
-)
+from fastai_charrnn.all import ArchError, Callback, ModelResetter, char_learner, human_numbers, load_model, save_model
 from fastai_charrnn.io.generator import load_generator
 
 five = pytest.mark.parametrize("arch", ["loop", "concat", "rnn", "gru", "lstm"])
@@ -154,16 +146,6 @@ def test_a_model_file_keeps_the_mode(numbers, arch, tmp_path):
     assert trained_on.training_log.rows[-1]["valid_loss"] < learn.training_log.rows[-1]["valid_loss"]
     with pytest.raises(ValueError, match="stateful=True, and dls have target='every', stateful=False"):
         load_model(path, dls=make_dls("every", bs=16, vocab=vocab))
-
-
-class Bigram(CharModel):
-    "Only the last character counts."
-
-    def table(self):
-        return self.emb.weight
-
-    def step(self, inp, state):
-        return (nn.functional.pad(inp, (0, self.n_hid - self.emb_sz)),)
 
 
 @pytest.mark.parametrize("mode", ["every", "streams"])

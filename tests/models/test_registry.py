@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 import torch
+from model_checks import Bigram
 from oracles import ORACLES
 from torch import nn
 
@@ -38,16 +39,6 @@ def test_a_class_can_be_registered_again():
     # learners made before can still be saved
     assert known.registered
     assert get_arch("rnn").registered
-
-
-class Bigram(CharModel):
-    "Only the last character counts."
-
-    def table(self):
-        return self.emb.weight
-
-    def step(self, inp, state):
-        return (nn.functional.pad(inp, (0, self.n_hid - self.emb_sz)),)
 
 
 def _trained(dls, arch, lr=1e-2, **kw):
