@@ -17,7 +17,7 @@ from operator import attrgetter
 import fastai.callback.all  # noqa: F401 (adds fit_one_cycle, no_bar and others to Learner)
 from fastai.basics import Adam, Callback, L, Learner, PrettyString, delegates, event, nested_reorder
 
-from ._utils import is_count, unwrap_model
+from ._utils import is_count
 from .callback.core import FiniteLoss, StateResetter
 from .callback.dispatch import may_handle
 from .callback.distributed import detach_distributed, distrib_ctx, load, to_distributed
@@ -28,11 +28,10 @@ from .callback.samples import PredictNextCallback
 from .callback.stream_preds import FlattenStreams
 from .callback.time_budget import fit_minutes
 from .callback.training_log import TrainingLog
-from .data.ids import CharIds
 from .data.loaders import CharDataLoaders
-from .data.reading import check_mode, dataset_for, default_bs, model_args
 from .data.streams import CharStreams
 from .errors import ArchError
+from .evaluation import evaluate
 from .generation.text import generate, next_probs, predict_next, score
 from .metrics import BitsPerChar, CharAccuracy, CharLoss, CharNLLLoss, SmoothLoss
 from .models.build import build_model
@@ -52,6 +51,7 @@ class CharLearner(Learner):
     next_probs = next_probs
     generate = generate
     score = score
+    evaluate = evaluate
     fit_minutes = fit_minutes
     lr_find = lr_find
     distrib_ctx = distrib_ctx
@@ -103,43 +103,6 @@ class CharLearner(Learner):
         if self.opt is not None:
             self.opt.set_hypers(lr=lr)
         return self
-
-    def evaluate(
-        self,
-        text: str,  # at least one window and a character, or two characters
-        bs: int | None = None,  # rows in a batch; None: 4,096 windows, 512 chunks, or up to 64 streams
-        unk: str = "error",  # characters outside the vocabulary: "error", "skip", or a known character to replace them
-        by: str | None = None,  # how to read: "windows", "chunks" or "streams"; None: as in training
-    ) -> dict[str, float]:  # loss in nats, then the metrics, by name; with `by`, names such as "streams_loss"
-        """Return the loss and metrics on `text`. They depend on how the text is read:
-
-        windows    every character after the first seq_len, each from the seq_len before it and a state of zeros
-        chunks     every character after the first, from a state of zeros at each seq_len-th
-        streams    every character after the first, from all before it in its row
-
-        Raises `UnknownCharError`, `DataError` for a short text or an unknown `by`, `ArchError` for a `by` the model
-        cannot read."""
-        ids = CharIds.from_array(self.dls.vocab.encode(text, unk=unk))
-        mode = self.dls.mode if by is None else by
-        check_mode(mode)
-        bs = bs or default_bs(mode, len(ids))
-        ds = dataset_for(mode, ids, self.dls.vocab, self.dls.seq_len, bs)
-        with self._reading(mode), self.no_bar(), self.no_logging():
-            values = self.validate(dl=self.dls.valid.new(ds, bs=bs))
-        prefix = "" if by is None else f"{by}_"
-        names = ["loss", *self.metrics.attrgot("name")]
-        return {prefix + name: value for name, value in zip(names, values)}
-
-    def _reading(self, mode):
-        "A context in which the model reads in this mode."
-        if mode == self.dls.mode:
-            return nullcontext()
-        model = unwrap_model(self.model)
-        if not hasattr(model, "reading"):
-            raise ArchError(
-                f"{type(model).__name__} can read only {self.dls.mode}; derive it from CharModel to evaluate by {mode}"
-            )
-        return model.reading(**model_args(mode, self.dls.seq_len))
 
     def validate(
         self,
