@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help setup quickstart test lint notebooks dist dist-full constraints release pytest bench reproduce leaderboard readme outputs docs clean
+.PHONY: help setup quickstart test lint notebooks dist dist-full constraints release pytest other-python bench reproduce leaderboard readme outputs docs clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -25,7 +25,8 @@ setup: .venv/installed ## create .venv with what running needs, in the tested ve
 quickstart: setup ## train a network for about two minutes, show samples, save the model
 	$(BIN)/charrnn train --out models/quickstart.safetensors --overwrite
 
-test: lint notebooks dist quickstart pytest ## everything that CI runs
+# CI also runs the fast tests on a second Python, if there is one; pytest's closing line comes last
+test: lint notebooks dist quickstart $(if $(CI),other-python) pytest ## everything that CI runs
 
 lint: .venv/dev-installed ## check the format and style of the code, and that notebooks are stored clean
 	$(BIN)/ruff check .
@@ -51,6 +52,9 @@ release: .venv/dev-installed ## make release VERSION=1.2.3: set the version, bui
 pytest: .venv/dev-installed ## run all tests, including slow ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
+other-python: .venv/dev-installed ## run the fast tests on another supported Python that is installed here
+	$(BIN)/python tools/other_python.py
+
 bench: .venv/dev-installed ## measure speed, write results/BENCHMARKS.md
 	$(BIN)/python benchmarks/run.py
 
@@ -67,7 +71,7 @@ leaderboard: setup ## train all architectures for the same time (3 hours), write
 	$(BIN)/python tools/readme.py
 
 clean: ## remove what was built, including .venv
-	rm -rf .venv build dist models *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-3.* build dist models *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 outputs: .venv/docs-installed ## execute and store tutorials and index whose outputs are not current
 	$(BIN)/python tools/outputs.py

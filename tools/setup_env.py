@@ -2,6 +2,7 @@
 
     python tools/setup_env.py           what running needs
     python tools/setup_env.py dev       also what testing needs; likewise docs
+    python tools/setup_env.py --venv FOLDER dev     in another folder than .venv
 
 Installs with uv if it is on PATH or can be installed, else with pip. `INSTALLER=pip` always uses pip.
 Written in the syntax of Python 3.6, so that an old Python prints a clear message too. The Python version, the venv
@@ -12,6 +13,7 @@ import configparser
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from installers import SetupError, attempt, install, root, uv_environ
 
@@ -103,10 +105,14 @@ def uv_for_venv():
 
 
 def main(
-    extras,  # dev, docs or nothing
+    extras,  # dev, docs or nothing, after --venv FOLDER or nothing
 ):
     "Check, create the environment, install."
-    python = make_venv(root / ".venv")
+    folder = root / ".venv"
+    if extras[:1] == ["--venv"]:
+        folder = Path(extras[1])
+        extras = extras[2:]
+    python = make_venv(folder)
     project = str(root) + ("[%s]" % ",".join(extras) if extras else "")
     install(python, project)
 
