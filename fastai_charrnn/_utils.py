@@ -8,12 +8,25 @@ from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
 from tempfile import mkstemp
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["is_count", "is_whole", "unwrap_model", "modes_restored", "atomic_path", "atomic_write", "renamed"]
+P = ParamSpec("P")
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable)
+
+__all__ = [
+    "is_count",
+    "is_whole",
+    "unwrap_model",
+    "modes_restored",
+    "atomic_path",
+    "atomic_write",
+    "renamed",
+    "typed_delegates",
+]
 
 
 def is_count(
@@ -93,14 +106,14 @@ def atomic_write(
 
 def renamed(
     **names: str,  # old name = new name
-) -> Callable:  # a decorator
+) -> Callable[[Callable[P, T]], Callable[P, T]]:  # a decorator
     """Accept old names of keyword arguments until version 0.3, each with a `DeprecationWarning`.
 
     Passing an old name and its new one together raises `TypeError`."""
 
-    def decorate(f):
+    def decorate(f: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(f)
-        def with_old_names(*args, **kwargs):
+        def with_old_names(*args: P.args, **kwargs: P.kwargs) -> T:
             for old in names.keys() & kwargs.keys():
                 new = names[old]
                 if new in kwargs:
@@ -113,3 +126,13 @@ def renamed(
         return with_old_names
 
     return decorate
+
+
+def typed_delegates(
+    to: Callable,  # the function that gets the keyword arguments
+    but: list[str] | None = None,  # names of parameters to leave out
+) -> Callable[[F], F]:  # a decorator
+    "fastcore's `delegates(keep=True)`. Type checkers keep the type of the decorated function, which fastcore's loses."
+    from fastcore.meta import delegates
+
+    return delegates(to, keep=True, but=but)

@@ -15,9 +15,9 @@ from contextlib import nullcontext
 from operator import attrgetter
 
 import fastai.callback.all  # noqa: F401 (adds fit_one_cycle, no_bar and others to Learner)
-from fastai.basics import Adam, Callback, L, Learner, PrettyString, delegates, event, nested_reorder
+from fastai.basics import Adam, Callback, L, Learner, PrettyString, event, nested_reorder
 
-from ._utils import is_count
+from ._utils import is_count, typed_delegates
 from .callback.core import FiniteLoss, StateResetter
 from .callback.dispatch import may_handle
 from .callback.distributed import detach_distributed, distrib_ctx, load, to_distributed
@@ -35,7 +35,7 @@ from .evaluation import evaluate
 from .generation.text import generate, next_probs, predict_next, score
 from .metrics import BitsPerChar, CharAccuracy, CharLoss, CharNLLLoss, SmoothLoss
 from .models.build import build_model
-from .models.registry import get_arch
+from .models.registry import Arch, get_arch
 from .models.summary import weight_table
 
 __all__ = ["CharLearner", "char_learner"]
@@ -45,8 +45,9 @@ class CharLearner(Learner):
     "A fastai `Learner` that continues text. Made by `char_learner`."
 
     training_now = False  # whether a fit is under way
-    arch = None  # the architecture's record, set by `char_learner`
-    arch_config = {}  # every argument the model was built with
+    dls: CharDataLoaders
+    arch: Arch | None = None  # the architecture's record, set by `char_learner`
+    arch_config: dict = {}  # every argument the model was built with
     predict_next = predict_next
     next_probs = next_probs
     generate = generate
@@ -153,8 +154,8 @@ class CharLearner(Learner):
 _sample_options = set(inspect.signature(PredictNextCallback).parameters) - {"prompts", "seed"}
 
 
-@delegates(PredictNextCallback.__init__, keep=True, but=["prompts", "seed"])
-@delegates(Learner.__init__, keep=True)
+@typed_delegates(PredictNextCallback.__init__, but=["prompts", "seed"])
+@typed_delegates(Learner.__init__)
 def char_learner(
     dls: CharDataLoaders,  # windows or streams of text
     arch: str | Callable = "rnn",  # a name from `list_archs()`, or your own class or function

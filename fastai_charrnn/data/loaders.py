@@ -8,6 +8,7 @@ A window is its start in the text, and a batch is gathered at once, so no Python
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -35,6 +36,17 @@ _min_mapped = 2**26  # bytes of a file from which its text stays on disk
 
 class CharDataLoaders(DataLoaders):
     "Training and validation loaders over one text. Made by `from_text` or `from_file`."
+
+    if TYPE_CHECKING:
+        # what fastai finds in the loaders and their datasets
+        vocab: CharVocab
+        seq_len: int
+        target: str
+        stateful: bool
+        train: WindowDL
+        valid: WindowDL
+
+        def one_batch(self) -> tuple[Tensor, Tensor]: ...
 
     @classmethod
     @renamed(n="seq_len")
