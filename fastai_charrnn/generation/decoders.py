@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..models.base import check_state
 from .modes import eval_mode
+from .outputs import last_log_probs, read_windows
 
 __all__ = [
     "next_log_probs",
@@ -27,13 +28,14 @@ __all__ = [
 
 
 def next_log_probs(
-    model: nn.Module,  # (bs, n) indices to (bs, V) log-probabilities
+    model: nn.Module,  # (bs, n) indices to what `last_log_probs` accepts
     ids: Tensor,  # (bs, n) indices on the model's device, padded with 0 on the left
 ) -> Tensor:  # (bs, V) log-probabilities, float32
     "Return the log-probabilities of the index after each row."
     with eval_mode(model):
-        log_probs = StatefulDecoder(model, ids).log_probs() if is_stateful(model) else model(ids)
-        return log_probs.float().log_softmax(-1)
+        if is_stateful(model):
+            return last_log_probs(StatefulDecoder(model, ids).log_probs(), torch.float32)
+        return read_windows(model, ids, torch.float32)
 
 
 def is_stateful(
@@ -64,11 +66,13 @@ def decoder(
 
 
 class SlidingWindowDecoder:
-    "Reads the whole window for each character. For any model."
+    """Reads the whole window for each character. For any model.
+
+    A model that carries a state and has a method `reset`, such as fastai's `AWD_LSTM`, starts each window anew."""
 
     def __init__(
         self,
-        model: nn.Module,  # (bs, n) indices to (bs, V) log-probabilities
+        model: nn.Module,  # (bs, n) indices to what `last_log_probs` accepts
         ids: Tensor,  # (rows, n) indices to continue; n is the window
     ):
         self.model = model
@@ -80,7 +84,7 @@ class SlidingWindowDecoder:
 
     def log_probs(self) -> Tensor:  # (rows, V)
         "Return the log-probabilities of the next character."
-        return self.model(self.ids)
+        return read_windows(self.model, self.ids)
 
     def feed(
         self,

@@ -8,6 +8,7 @@ from torch import nn
 from .checks import check_log_probs, check_weights
 from .decoders import decoder, is_stateful
 from .modes import eval_mode
+from .outputs import last_log_probs, read_windows
 
 __all__ = ["score_ids"]
 
@@ -43,7 +44,7 @@ def _window_scores(model, ids, seq_len, device):
         targets = ids[start : start + n_windows]
         x = _to_tensor(windows[start : start + len(targets)], device)
         with eval_mode(model):
-            scores = _of_targets(model(x), targets)
+            scores = _of_targets(read_windows(model, x, torch.float64), targets)
         yield scores
 
 
@@ -57,7 +58,7 @@ def _stateful_scores(model, ids, device):
             for index in _to_tensor(targets, device).unbind():
                 log_probs.append(reader.log_probs())
                 reader.feed(index[None])
-            scores = _of_targets(torch.cat(log_probs), targets)
+            scores = _of_targets(last_log_probs(torch.cat(log_probs), torch.float64), targets)
         yield scores
 
 
@@ -66,7 +67,6 @@ def _to_tensor(ids, device):
 
 
 def _of_targets(log_probs, targets):
-    "The log-probability of each target, normalised in float64, as float32."
-    log_probs = log_probs.double().log_softmax(-1)
+    "The log-probability of each target, as float32."
     columns = _to_tensor(targets, log_probs.device)[:, None]
     return log_probs.gather(1, columns)[:, 0].float().cpu().numpy()
