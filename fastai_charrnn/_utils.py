@@ -2,6 +2,7 @@
 
 import functools
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ __all__ = [
     "atomic_write",
     "renamed",
     "typed_delegates",
+    "warn_caller",
 ]
 
 
@@ -136,3 +138,17 @@ def typed_delegates(
     from fastcore.meta import delegates
 
     return delegates(to, keep=True, but=but)
+
+
+def warn_caller(
+    message: str,  # what was changed or looks wrong
+    category: type[Warning],  # usually `CharRnnWarning`
+):
+    "Warn at the line that called this package, however deep inside the package the warning arises."
+    package = __name__.partition(".")[0]
+    level = 1
+    frame = sys._getframe()
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame = frame.f_back
+        level += 1
+    warnings.warn(message, category, stacklevel=level)

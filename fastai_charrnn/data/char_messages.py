@@ -4,11 +4,11 @@ This module does not import torch.
 """
 
 import unicodedata
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
+from .._utils import warn_caller
 from ..errors import CharRnnWarning
 
 _n_large = 1000  # more distinct characters than this usually come from a wrong encoding
@@ -68,7 +68,6 @@ def is_large(
 def warn_large(
     chars: Sequence[str],  # a large vocabulary, padding included
     counts: np.ndarray,  # (len(chars),) how often each character occurs in the text
-    stacklevel: int = 4,  # whose line the warning names
 ):
     "Warn with the rarest characters of a large vocabulary."
     rarest = np.argsort(counts[1:], kind="stable")[:10] + 1
@@ -77,4 +76,4 @@ def warn_large(
         f"{len(chars) - 1:,} distinct characters, the rarest {listed}: often a sign of a wrong encoding; "
         "pass the file's encoding=… if these are not characters of your text"
     )
-    warnings.warn(message, CharRnnWarning, stacklevel=stacklevel)
+    warn_caller(message, CharRnnWarning)

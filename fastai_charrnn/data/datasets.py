@@ -11,8 +11,9 @@ import torch
 
 from .._utils import is_count
 from ..errors import DataError
+from .document_splits import DocumentSplit
 from .ids import CharIds, MappedIds
-from .splits import describe_split, split_streams, split_windows
+from .splits import check_window_options, describe_split, split_streams, split_windows
 from .streams import CharStreams
 from .vocab import CharVocab
 from .windows import CharWindows
@@ -35,6 +36,7 @@ class DatasetBuilder:
     seed: int
     target: str
     shift: bool = False
+    documents: DocumentSplit | None = None
 
     def windows(self) -> list:  # training and validation dataset
         """Build shuffled training windows, and validation windows.
@@ -47,6 +49,8 @@ class DatasetBuilder:
                 "the character after each of its characters"
             )
         stride = self._window_stride()
+        if self.documents:
+            return self._document_windows(stride)
         split = split_windows(len(self.ids), self.seq_len, stride, self.valid, self.valid_pct, self.seed)
         self._check_bs(len(split.train))
         info = self._info(stride, describe_split(self.valid, self.valid_pct, self.seed), split.spans)
@@ -55,6 +59,17 @@ class DatasetBuilder:
             val_bs = self.val_bs or max(self.bs, MIN_VAL_BS)
             return [train, self._streams(split.spans[1], val_bs, info, stateful=False)]
         return [train, self._windows(split.valid, info)]
+
+    def _document_windows(self, stride):
+        """Windows inside documents. If every character is a target, those that validate do not overlap.
+
+        Streams would cut each of many short documents into rows of a few characters."""
+        check_window_options(self.seq_len, stride)
+        valid_stride = self.seq_len if self.target == "every" else stride
+        split = self.documents.windows(self.seq_len, stride, valid_stride)
+        self._check_bs(len(split.train))
+        info = self._info(stride, self.documents.describe(self.valid_pct), split.spans)
+        return [self._windows(split.train, info), self._windows(split.valid, info)]
 
     def streams(self) -> list:  # training and validation dataset
         "Build streams for models that keep their state from batch to batch."
@@ -65,9 +80,17 @@ class DatasetBuilder:
             )
         if self.stride not in (None, self.seq_len):
             raise DataError(f"stateful=True reads a text without gaps or overlaps: leave out stride={self.stride!r}")
-        train_spans, valid_spans = split_streams(len(self.ids), self.seq_len, self.valid, self.valid_pct)
+        if self.documents:
+            check_window_options(self.seq_len, self.seq_len)
+            spans = self.documents.spans
+            train_spans, valid_spans = self.documents.stream_spans
+            how = self.documents.describe(self.valid_pct)
+        else:
+            spans = split_streams(len(self.ids), self.seq_len, self.valid, self.valid_pct)
+            train_spans, valid_spans = spans
+            how = describe_split("tail", self.valid_pct, self.seed)
         self._check_bs(train_spans[0][1] - 1)
-        info = self._info(self.seq_len, describe_split("tail", self.valid_pct, self.seed), (train_spans, valid_spans))
+        info = self._info(self.seq_len, how, spans)
         train = self._streams(train_spans, self.bs, info, stateful=True, remainder=False, shift=self.shift)
         return [train, self._streams(valid_spans, self.val_bs or self.bs, info, stateful=True)]
 
@@ -87,6 +110,8 @@ class DatasetBuilder:
     def _info(self, stride, split, spans):
         "How the data was made, for model files. The digest identifies the text; texts on disk have none."
         info = dict(n_chars=len(self.ids), stride=stride, split=split, spans=spans)
+        if self.documents:
+            info["documents"] = dict(train=self.documents.n_train, valid=self.documents.n_valid)
         if isinstance(self.ids, CharIds):
             info["digest"] = self.ids.digest
         return info

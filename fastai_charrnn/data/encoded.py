@@ -7,7 +7,6 @@ The JSON file is written last and removed first, so data without it counts as ab
 
 import hashlib
 import json
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._utils import atomic_path, atomic_write
+from .._utils import atomic_path, atomic_write, warn_caller
 from ..errors import CharRnnWarning, CorpusError
 from .char_messages import is_large, warn_large
 from .text_file import TextFile
@@ -63,7 +62,7 @@ def encode_file(
     if not meta:
         meta = _encode(source, stamp, vocab, unk, data_path, meta_path)
     if meta["changes"]:
-        warnings.warn(meta["changes"], CharRnnWarning, stacklevel=2)
+        warn_caller(meta["changes"], CharRnnWarning)
     return EncodedFile(data_path, CharVocab(meta["vocab"]), meta["n_chars"])
 
 

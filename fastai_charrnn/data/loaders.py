@@ -10,21 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from fastai.basics import DataLoaders, default_device
 from torch import Tensor
 
 from .._utils import renamed
 from ..errors import DataError
-from .char_messages import is_large, warn_large
 from .datasets import MIN_VAL_BS, DatasetBuilder
 from .encoded import EncodedFile, encode_file
-from .ids import CharIds, MappedIds
 from .reading import mode_of
 from .splits import SplitAudit, audit
 from .streams import CharStreams
 from .text_file import read_text
+from .text_source import encode_source
 from .vocab import CharVocab
 from .window_dl import WindowDL
 from .windows import CharWindows
@@ -52,7 +50,7 @@ class CharDataLoaders(DataLoaders):
     @renamed(n="seq_len")
     def from_text(
         cls,
-        text: str | EncodedFile,  # the text, or the result of `encode_file`
+        text: str | Sequence[str] | EncodedFile,  # a text, several documents, or the result of `encode_file`
         seq_len: int = 8,  # characters in a window
         stride: int | None = None,  # characters from one window's start to the next; None: 1, see below
         bs: int = 512,  # windows in a training batch
@@ -67,6 +65,8 @@ class CharDataLoaders(DataLoaders):
         target: str = "next",  # predict the character after a window ("next"), or after each character ("every")
         stateful: bool = False,  # whether to read `bs` streams in parallel, `seq_len` characters a batch
         shift: bool = False,  # whether streams start at another offset every epoch
+        valid_text: str | Sequence[str] | None = None,  # a text or documents to validate on; then all of `text` trains
+        sep: str | None = "\n",  # one character that ends each of several documents; None: nothing is added
     ) -> "CharDataLoaders":
         """Make loaders over windows of `seq_len` characters, each with the character that follows it.
 
@@ -76,14 +76,19 @@ class CharDataLoaders(DataLoaders):
         `char_learner(seed=)`. With `target="every"` and the split "tail" or "blocks", validation reads streams, which
         contain each character once.
 
+        Several documents, a list or a column of a table, are never joined: no window crosses a border, and documents
+        too short for one window are left out with a warning. `valid="tail"` then validates on the last documents,
+        "random" on documents drawn at random, and document numbers on these. Streams read all training documents one
+        after the other as one text, and the validation documents as another. Each ends with `sep`.
+
         Raises `DataError` if the text is too short for `seq_len`, `bs` or the split, `VocabError` if it contains '\\0'
         or unknown characters. Warns if it has more than 1,000 distinct characters, usually due to a wrong encoding."""
-        ids, vocab = _encode(text, vocab, unk)
+        source = encode_source(text, valid_text, valid, valid_pct, seed, vocab, unk, sep)
         if shift and not stateful:
             raise DataError("shift=True moves the start of streams, so it requires stateful=True")
         builder = DatasetBuilder(
-            ids=ids,
-            vocab=vocab,
+            ids=source.ids,
+            vocab=source.vocab,
             seq_len=seq_len,
             stride=stride,
             bs=bs,
@@ -93,6 +98,7 @@ class CharDataLoaders(DataLoaders):
             seed=seed,
             target=target,
             shift=shift,
+            documents=source.documents,
         )
         train, valid_ds = builder.streams() if stateful else builder.windows()
         return cls.from_datasets(train, valid_ds, bs=bs, val_bs=val_bs, device=device, path=path)
@@ -149,8 +155,10 @@ class CharDataLoaders(DataLoaders):
 
     def __repr__(self) -> str:
         info = self.train_ds.info
+        n_documents = sum(info["documents"].values()) if "documents" in info else 0
+        documents = f"{n_documents:,} documents, " if n_documents else ""
         lines = [
-            f"CharDataLoaders: {info.get('n_chars', 0):,} characters, vocabulary of {len(self.vocab)}",
+            f"CharDataLoaders: {documents}{info.get('n_chars', 0):,} characters, vocabulary of {len(self.vocab)}",
             f"  {self._describe_batches(info.get('stride', 1))}",
             f"  train    {_describe_loader(self.train)}",
             f"  valid    {_describe_loader(self.valid)} ({info.get('split', 'no text')})",
@@ -180,19 +188,6 @@ def _ordinal(stride):
     is_teen = 10 <= stride % 100 < 20
     suffix = "th" if is_teen else {1: "st", 2: "nd", 3: "rd"}.get(stride % 10, "th")
     return f"{stride}{suffix} "
-
-
-def _encode(text, vocab, unk):
-    "The indices of a text, and their vocabulary."
-    if isinstance(text, EncodedFile):
-        if vocab not in (None, text.vocab):
-            raise DataError("an encoded text comes with its vocabulary; pass vocab=… to encode_file instead")
-        return MappedIds(text.path), text.vocab
-    vocab = CharVocab.from_text(text) if vocab is None else vocab
-    ids = vocab.encode(text, unk=unk)
-    if is_large(vocab):
-        warn_large(vocab, np.bincount(ids, minlength=len(vocab)), stacklevel=5)
-    return CharIds.from_array(ids), vocab
 
 
 def _starts(ds):

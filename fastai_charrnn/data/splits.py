@@ -155,10 +155,18 @@ def _spans(n_chars, mode, valid_pct):
     return tuple(zip(edges, cuts)), tuple(zip(cuts, edges[1:]))
 
 
-def _check(n_chars, seq_len, stride, valid_pct, seed):
+def check_window_options(
+    seq_len: int,  # characters in a window
+    stride: int,  # characters from one window's start to the next
+):
+    "Raise `DataError` unless both are whole numbers of at least 1."
     for name, value in (("seq_len", seq_len), ("stride", stride)):
         if not is_count(value):
             raise DataError(f"{name}={value!r} is not a whole number, at least 1")
+
+
+def _check(n_chars, seq_len, stride, valid_pct, seed):
+    check_window_options(seq_len, stride)
     if not 0 < valid_pct < 1:
         raise DataError(f"valid_pct={valid_pct} is not between 0 and 1; pass .1 to validate on a tenth of the text")
     if not (is_count(seed) or seed == 0) or seed >= 2**32:

@@ -8,12 +8,12 @@ import codecs
 import gzip
 import io
 import re
-import warnings
 import zlib
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from .._utils import warn_caller
 from ..errors import CharRnnWarning, CorpusError
 
 __all__ = ["read_text", "TextFile"]
@@ -44,7 +44,7 @@ def read_text(
     file = TextFile(fname, encoding)
     text = "".join(file)
     if file.changes:
-        warnings.warn(file.changes, CharRnnWarning, stacklevel=2)
+        warn_caller(file.changes, CharRnnWarning)
     return text
 
 

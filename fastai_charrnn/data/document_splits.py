@@ -1,0 +1,143 @@
+"""Split several documents into training and validation: `split_documents`, and the windows inside documents.
+
+The validation documents come last, so one position of the text, the cut, divides the two parts. A window starts at a
+multiple of the stride from the beginning of its document and never crosses a border. This module needs NumPy only.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._utils import warn_caller
+from ..errors import CharRnnWarning, DataError
+from .permutation import MANY, Starts
+from .splits import Split
+
+__all__ = ["DocumentStarts", "DocumentSplit", "split_documents"]
+
+
+class DocumentStarts(Starts):
+    "The windows that are, with their targets, inside one document each. Takes 16 bytes for each document."
+
+    def __init__(
+        self,
+        edges: np.ndarray,  # (n_documents+1,) int64: document i is at edges[i] to edges[i+1]
+        seq_len: int,  # characters in a window, without its target
+        stride: int,  # characters from one window's start to the next
+    ):
+        counts = np.maximum((np.diff(edges) - seq_len - 1) // stride + 1, 0)
+        fits = counts > 0
+        self.begins = edges[:-1][fits]
+        self.n_before = np.concatenate([[0], np.cumsum(counts[fits])])
+        super().__init__(int(self.n_before[-1]), stride)
+
+    def holds(self, starts: np.ndarray) -> np.ndarray:
+        "Whether a window of this part starts at these positions."
+        if not len(self.begins):
+            return np.zeros(starts.shape, bool)
+        doc = np.maximum(np.searchsorted(self.begins, starts, "right") - 1, 0)
+        number, between = np.divmod(starts - self.begins[doc], self.stride)
+        return (number >= 0) & (between == 0) & (number < self.n_before[doc + 1] - self.n_before[doc])
+
+    def _at(self, positions):
+        doc = np.searchsorted(self.n_before, positions, "right") - 1
+        return self.begins[doc] + (positions - self.n_before[doc]) * self.stride
+
+
+@dataclass(frozen=True)
+class DocumentSplit:
+    "The documents that train, then those that validate. A document that is cut counts as one of each."
+
+    edges: np.ndarray  # (n_documents+1,) int64: document i is at edges[i] to edges[i+1]
+    n_train: int  # the number of documents that train
+    is_cut: bool = False  # whether the cut is inside a document
+    how: str = ""  # how documents were chosen, if not from the end
+
+    @property
+    def cut(self) -> int:
+        "The position of the first character that validates."
+        return int(self.edges[self.n_train])
+
+    @property
+    def n_valid(self) -> int:
+        "The number of documents that validate."
+        return len(self.edges) - 1 - self.n_train
+
+    @property
+    def spans(self) -> tuple:  # (training, validation) spans of (begin, end)
+        "The two parts of the text."
+        return ((0, self.cut),), ((self.cut, int(self.edges[-1])),)
+
+    @property
+    def stream_spans(self) -> tuple:  # (training, validation) spans of targets
+        "The parts as streams. The first character after a border is no target, because those before do not lead to it."
+        begin = self.cut if self.is_cut else self.cut + 1
+        return ((0, self.cut),), ((begin, int(self.edges[-1])),)
+
+    def windows(
+        self,
+        seq_len: int,  # characters in a window, without its target
+        stride: int,  # characters from one training window's start to the next
+        valid_stride: int,  # the same for validation windows
+    ) -> Split:
+        """The windows of both parts. Warns how many documents are too short for one window.
+
+        Raises `DataError` if no training or no validation document is long enough."""
+        train = DocumentStarts(self.edges[: self.n_train + 1], seq_len, stride)
+        valid = DocumentStarts(self.edges[self.n_train :], seq_len, valid_stride)
+        self._check_lengths(seq_len, len(train), len(valid))
+        if len(train) + len(valid) <= MANY:
+            return Split(train.to_numpy(), valid.to_numpy(), self.spans)
+        return Split(train, valid, self.spans)
+
+    def _check_lengths(self, seq_len, n_train, n_valid):
+        lengths = np.diff(self.edges)
+        n_short = int((lengths < seq_len + 1).sum())
+        need = f"{seq_len + 1} characters, one window of seq_len={seq_len} and its target"
+        way_out = "pass a smaller seq_len, or stateful=True, which reads all documents as one stream"
+        for part, n_windows in (("training", n_train), ("validation", n_valid)):
+            if not n_windows:
+                longest = int(
+                    (lengths[: self.n_train] if part == "training" else lengths[self.n_train :]).max(initial=0)
+                )
+                raise DataError(f"no {part} document has {need}; the longest has {longest:,}: {way_out}")
+        if n_short:
+            message = f"{n_short:,} of {len(lengths):,} documents have fewer than {need}, and are left out; {way_out}"
+            warn_caller(message, CharRnnWarning)
+
+    def describe(
+        self,
+        valid_pct: float,  # as given to `split_documents`
+    ) -> str:  # a few words
+        "Describe the split, for `dls` and model files."
+        n_documents = len(self.edges) - 1 - self.is_cut
+        if self.how:
+            return f"{self.n_valid:,} of {n_documents:,} documents, {self.how}"
+        if self.is_cut:
+            return f"the last {valid_pct:.0%} of {n_documents:,} documents, cut inside a document"
+        return f"the last {self.n_valid:,} of {n_documents:,} documents"
+
+
+def split_documents(
+    edges: np.ndarray,  # (n_documents+1,) int64: document i is at edges[i] to edges[i+1]
+    valid_pct: float = 0.1,  # the part of the text that validates, if `n_valid` is None
+    n_valid: int | None = None,  # how many of the last documents validate; None: by `valid_pct`
+    how: str = "",  # how these documents were chosen
+) -> DocumentSplit:
+    """Split documents at a border.
+
+    Without `n_valid`, the border nearest to `valid_pct` is taken if the part that validates is then between half and
+    double of it. Otherwise a document is cut. Raises `DataError` for a `valid_pct` outside (0, 1)."""
+    n_documents = len(edges) - 1
+    if n_valid is not None:
+        return DocumentSplit(edges, n_documents - n_valid, how=how)
+    if not 0 < valid_pct < 1:
+        raise DataError(f"valid_pct={valid_pct} is not between 0 and 1; pass .1 to validate on a tenth of the text")
+    n_chars = int(edges[-1])
+    cut = int(n_chars * (1 - valid_pct))
+    nearest = int(np.abs(edges - cut).argmin())
+    share = 1 - int(edges[nearest]) / max(n_chars, 1)
+    if valid_pct / 2 <= share <= min(2 * valid_pct, 1 - 1 / max(n_chars, 1)):
+        return DocumentSplit(edges, nearest)
+    at = int(np.searchsorted(edges, cut, "right"))
+    return DocumentSplit(np.insert(edges, at, cut), at, is_cut=True)
