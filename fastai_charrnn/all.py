@@ -24,6 +24,7 @@ from .data.window_dl import *
 from .data.windows import *
 from .errors import *
 from .generation.char_stream import *
+from .generation.generate import *
 from .generation.options import *
 from .generation.scored import *
 from .generation.text import *

@@ -32,7 +32,9 @@ from .data.loaders import CharDataLoaders
 from .data.streams import CharStreams
 from .errors import ArchError
 from .evaluation import evaluate
-from .generation.text import generate, next_probs, predict_next, score
+from .generation.generate import generate
+from .generation.predict import predict
+from .generation.text import next_probs, predict_next, score
 from .metrics import BitsPerChar, CharAccuracy, CharLoss, CharNLLLoss, SmoothLoss
 from .models.build import build_model
 from .models.registry import Arch, get_arch
@@ -50,6 +52,7 @@ class CharLearner(Learner):
     arch_config: dict = {}  # every argument the model was built with
     predict_next = predict_next
     next_probs = next_probs
+    predict = predict
     generate = generate
     score = score
     evaluate = evaluate

@@ -80,23 +80,6 @@ def test_get_preds_restores_the_order_of_shuffled_windows(trained):
     assert torch.equal(targets, trained.dls.train_ds.batch(torch.arange(len(targets)))[1])
 
 
-def test_predict_is_fastais_triple(trained):
-    char, index, probs = trained.predict("the valu")
-    assert isinstance(char, (str, tuple))
-    assert "".join(char) == trained.predict_next("the valu")
-    assert trained.dls.vocab[int(index)] == trained.predict_next("the valu")
-    assert probs.argmax() == index
-    with pytest.raises(UnknownCharError):
-        trained.predict("漢")
-
-
-def test_predict_of_an_empty_text_reads_padding(trained):
-    padding = torch.zeros(1, 8, dtype=torch.int64)
-    with torch.no_grad():
-        likeliest = trained.model.eval()(padding).argmax()
-    assert trained.predict("")[1] == likeliest
-
-
 def test_show_results_shows_text_next_and_predicted(trained, capsys):
     with trained.no_bar():
         trained.show_results(max_n=4)

@@ -18,8 +18,8 @@ from fastai.torch_core import rank_distrib
 
 from .._utils import atomic_path, is_count
 from ..errors import DataError
+from ..generation.continuing import check_request, continue_texts
 from ..generation.options import GenerationConfig
-from ..generation.text import check_request, continue_texts
 from .core import TrainEpochCallback
 
 __all__ = ["PredictNextCallback"]
@@ -64,7 +64,7 @@ class PredictNextCallback(TrainEpochCallback):
         min_p: float | None = None,
         repetition_penalty: float | None = None,
         stop: str | Sequence[str] | Callable[[str], bool] | None = None,
-        num: int = 1,  # texts for each prompt
+        num: int | None = None,  # texts for each prompt
         beam: int | None = None,
     ):
         if not is_count(every):
@@ -79,6 +79,7 @@ class PredictNextCallback(TrainEpochCallback):
             seed=None if beam else seed,
             num=num,
             beam=beam,
+            n=n,
         )
         self.prompts = L(prompts)
         self.n = n
@@ -94,14 +95,14 @@ class PredictNextCallback(TrainEpochCallback):
 
     def check(self):
         "Raise `UnknownCharError` or `GenerationError` now, not after the first epoch."
-        check_request(self.learn, self.prompts, self.n, self.options, self.unk)
+        check_request(self.learn, self.prompts, self.options, self.unk)
 
     def trained_epoch(self):
         "Continue every prompt."
         is_due = (self.epoch + 1) % self.every == 0
         if not is_due or not len(self.prompts) or rank_distrib():
             return
-        texts, _ = continue_texts(self.learn, self.prompts, self.n, self.options, self.return_prompt, self.unk)
+        texts, _ = continue_texts(self.learn, self.prompts, self.options, self.return_prompt, self.unk)
         losses = self._losses()
         new = [Sample(self.epoch, o.prompt, o.text, *losses, o.bits_per_char, o.seed) for o in texts]
         self.samples += new

@@ -54,7 +54,7 @@ def _stream(generator, prompts, options):
 def _print_all(generator, prompts, args, options):
     "Generate all texts as one batch, then print them."
     note_long_prompts(generator, prompts)
-    texts = generator.generate(prompts, num=args.num, beam=args.beam, **options)
+    texts = generator.generate(prompts, num=None if args.beam else args.num, beam=args.beam, **options)
     for i, text in enumerate(texts):
         if i > 0 and not args.json:
             print(_separator)

@@ -13,7 +13,7 @@ from .prompts import encode_prompts, prompt_rows, seen_chars
 from .sampling import stream_ids
 
 if TYPE_CHECKING:
-    from fastai.basics import Learner  # `load_generator` works without fastai
+    from .prompts import TextModel
 
 __all__ = ["CharStream"]
 
@@ -26,10 +26,9 @@ class CharStream:
 
     def __init__(
         self,
-        learn: "Learner",  # a learner whose `dls` has a character vocabulary
+        learn: "TextModel",  # a learner whose `dls` has a character vocabulary
         prompt: str,  # one text to continue
-        n: int | None,  # characters to generate; None: without end
-        options: GenerationConfig,  # how to choose them
+        options: GenerationConfig,  # how many characters, and how to choose them
         return_prompt: bool = True,  # whether to yield the prompt's characters first
         unk: str = "error",  # unknown characters, as in `generate`
     ):
@@ -38,10 +37,10 @@ class CharStream:
         if options.num != 1 or options.beam is not None:
             raise GenerationError("stream=True yields the characters of one text; leave out num and beam")
         encoded = encode_prompts(learn, prompt, unk)
-        self.options = options = checked_options(options, learn.dls.vocab, n, 1, stream=True)
+        self.options = options = checked_options(options, learn.dls.vocab, 1, stream=True)
         self.vocab = learn.dls.vocab
         self.prompt = self.vocab.decode(encoded[0]) if return_prompt else ""
-        self.n = n
+        self.n = options.n
         model = unwrap_model(learn.model)
         rows = prompt_rows(learn, encoded)
         seen = None if options.repetition_penalty is None else seen_chars(learn, encoded)
@@ -63,7 +62,7 @@ class CharStream:
 
     def _chars(self):
         yield from self.prompt
-        if self.n is not None and self.n <= 0:
+        if self.n == 0:
             return
         matcher = None if self.options.stop is None else StopMatcher(self.options, self.vocab.decode)
         for count, index in enumerate(self.ids, 1):

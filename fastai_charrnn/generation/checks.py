@@ -18,14 +18,12 @@ _advice = "load an earlier save, or train again with a lower learning rate"
 def checked_options(
     options: GenerationConfig,  # how to choose characters
     vocab: Sequence[str],  # the characters that can be generated, after index 0 (padding)
-    n: int | None,  # characters to generate; None: without end
     n_prompts: int,  # texts to continue
     stream: bool = False,  # whether characters are not kept in memory
 ) -> GenerationConfig:
     "Return the options with a seed. Raises `GenerationError` for an impossible length, vocabulary or `stop` string."
-    _check_length(n, stream)
     if not stream:
-        _check_memory(n, n_prompts * options.num * (options.beam or 1))
+        _check_memory(options.n, n_prompts * (options.beam or options.num))
     if len(vocab) < 2:
         raise GenerationError("the vocabulary has no character except padding; train on a text")
     for text in options.stops:
@@ -35,14 +33,9 @@ def checked_options(
     return replace(options, seed=secrets.randbits(32))
 
 
-def _check_length(n, stream):
-    if not (n is None or is_whole(n)):
-        raise GenerationError(f"n={n!r} is not a number of characters; pass a whole number, at least 0")
-    if n is None and not stream:
-        raise GenerationError("n=None never ends, so it needs stream=True; pass a number of characters")
-
-
 def _check_memory(n, n_texts):
+    if n is None:
+        raise GenerationError("n=None never ends, so it needs stream=True; pass a number of characters")
     # a result takes some memory even if it is empty: count 100 characters for it
     if n_texts * (n + 100) > MAX_CHARS:
         raise GenerationError(

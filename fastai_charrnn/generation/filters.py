@@ -3,7 +3,7 @@
 Scores (rows, V) are logarithms of probabilities up to a constant; excluded characters have -inf. To add a filter:
 
 1. Write a pure function of scores here, next to `keep_min_p`, and call it in `filter_scores`, which sets the order.
-2. Add its option, with a check of its values, to `GenerationConfig` in `options`, and to `generate` in `text`.
+2. Add its option, with a check, to `GenerationConfig` in `options`, to `generate`, and its type to `names`.
    `grep -rnE "min[_-]p" fastai_charrnn docs tests` shows all other places that list the options: add it there too.
 3. Test it against a plain version of its definition: `tests/plain_sampling.py` and `tests/generation/test_filters.py`.
 """

@@ -1,37 +1,50 @@
 """Options of `generate`, checked before anything is computed: `GenerationConfig`; `StopMatcher` ends texts.
 
-Names are those of Hugging Face's `generate` where it has one. This module does not import torch.
+Hugging Face's names for the options are accepted too, see `names`. This module does not import torch.
 """
 
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 from .._utils import is_count, is_whole
 from ..errors import GenerationError
+from .names import ConfigOptions, Stop, both_spellings
+
+if TYPE_CHECKING:
+    from typing import Unpack
 
 __all__ = ["GenerationConfig"]
 
 MAX_CHARS = 10**8  # characters kept in memory at once
 _max_beam = 4096
 _default_temperature = 0.8
+DEFAULT_N = 200  # characters
 _drawing_options = ("top_k", "top_p", "min_p", "repetition_penalty", "seed")
 
 
 @dataclass(frozen=True)
 class GenerationConfig:
-    "How characters are chosen and where a text ends. Raises `GenerationError` for invalid or conflicting values."
+    """How characters are chosen and where a text ends, in our spelling or Hugging Face's (`max_new_tokens=50`).
+
+    Raises `GenerationError` for invalid or conflicting values."""
 
     temperature: float = _default_temperature  # below 1: likely characters more often; above 1: rare ones; 0: greedy
     top_k: int | None = None  # choose among the k most likely characters
     top_p: float | None = None  # choose among the fewest characters with this total probability
     min_p: float | None = None  # choose among characters at least `min_p` times as likely as the most likely
     repetition_penalty: float | None = None  # above 1: characters that already occur become less likely
-    stop: str | Sequence[str] | Callable[[str], bool] | None = None  # string(s) that end a text, or a test of it
+    stop: Stop = None  # string(s) that end a text, or a test of it
     seed: int | None = None  # seed of the random numbers; None: a new one
-    num: int = 1  # continuations of each prompt
+    num: int | None = None  # continuations of each prompt; None: 1, or with `beam` all that it finds
     beam: int | None = None  # search for the most likely texts with this beam width, instead of sampling
+    n: int | None = DEFAULT_N  # characters to generate, at most; None, for a stream: without end
+
+    if TYPE_CHECKING:
+
+        def __init__(self, temperature: float = ..., **options: Unpack[ConfigOptions]) -> None: ...
 
     def __post_init__(self):
         self._check_numbers()
@@ -42,7 +55,9 @@ class GenerationConfig:
         if self.beam is not None:
             self._check_beam()
         self._convert(float, "temperature", "top_p", "min_p", "repetition_penalty")
-        self._convert(int, "top_k", "seed", "num", "beam")
+        if self.num is None:
+            object.__setattr__(self, "num", self.beam or 1)
+        self._convert(int, "top_k", "seed", "num", "beam", "n")
 
     def _check_numbers(self):
         if not _in_range(self.temperature, 0):
@@ -59,9 +74,9 @@ class GenerationConfig:
             raise GenerationError(f"repetition_penalty={v!r} is not a number above 0; 1 changes nothing, 1.2 is usual")
 
     def _check_counts(self):
-        if not is_count(self.num):
-            raise GenerationError(f"num={self.num!r} is not a whole number, at least 1")
-        for name in ("top_k", "beam"):
+        if not (self.n is None or is_whole(self.n)):
+            raise GenerationError(f"n={self.n!r} is not a number of characters; pass a whole number, at least 0")
+        for name in ("num", "top_k", "beam"):
             v = getattr(self, name)
             if v is not None and not is_count(v):
                 raise GenerationError(f"{name}={v!r} is not a whole number, at least 1, or None")
@@ -80,13 +95,13 @@ class GenerationConfig:
         given = [name for name in _drawing_options if getattr(self, name) is not None]
         if self.temperature not in (0, _default_temperature):
             given.insert(0, "temperature")
-        if self.num != 1:
-            given.append("num")
         if given:
             raise GenerationError(
                 f"beam={self.beam} searches for the most likely texts, and {', '.join(given)} cannot change it; "
                 "leave out one or the other"
             )
+        if self.num is not None and self.num > self.beam:
+            raise GenerationError(f"num={self.num} is more than the {self.beam} texts that beam={self.beam} finds")
 
     def _convert(self, number_type, *names):
         "Turn numbers of other types, such as NumPy scalars, into Python numbers."
@@ -103,6 +118,9 @@ class GenerationConfig:
     def stops(self) -> tuple[str, ...]:
         "The strings that end a text."
         return self.stop if isinstance(self.stop, tuple) else ()
+
+
+GenerationConfig.__init__ = both_spellings(GenerationConfig.__init__)  # type: ignore[method-assign]
 
 
 def _stop_strings(stop):

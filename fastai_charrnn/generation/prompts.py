@@ -1,7 +1,7 @@
 """From prompts to tensors: encode texts, and pad them to what the model reads."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -11,10 +11,14 @@ from .._utils import unwrap_model
 from ..errors import GenerationError
 from .decoders import is_stateful
 
-if TYPE_CHECKING:
-    from fastai.basics import Learner  # `load_generator` works without fastai
-
 _max_state_numbers = 2**25  # numbers in the hidden states of a batch: 256 MB in float64
+
+
+class TextModel(Protocol):
+    "What can generate text: a learner whose `dls` has a character vocabulary, or a `CharGenerator`."
+
+    model: Any  # (bs, n) indices to (bs, V) log-probabilities
+    dls: Any  # with `vocab` and `seq_len`
 
 
 def single_text(text: str) -> str:
@@ -25,7 +29,7 @@ def single_text(text: str) -> str:
 
 
 def encode_prompts(
-    learn: "Learner",  # a learner whose `dls` has a character vocabulary
+    learn: "TextModel",  # a learner whose `dls` has a character vocabulary
     prompt: str | Sequence[str],  # one text, or several
     unk: str = "error",  # what to do with unknown characters, as in `generate`
 ) -> list[np.ndarray]:  # for each text its indices
@@ -39,19 +43,19 @@ def encode_prompts(
 
 
 def window_len(
-    learn: "Learner",  # a learner of characters
+    learn: "TextModel",  # a learner of characters
 ) -> int:
     "Return how many characters the model reads, or its training windows had."
     return getattr(unwrap_model(learn.model), "seq_len", None) or learn.dls.seq_len
 
 
-def model_device(learn: "Learner") -> torch.device:
+def model_device(learn: "TextModel") -> torch.device:
     "Return the device of the model's parameters."
     return next(learn.model.parameters()).device
 
 
 def prompt_rows(
-    learn: "Learner",  # a learner of characters
+    learn: "TextModel",  # a learner of characters
     encoded: Sequence[np.ndarray],  # for each prompt its indices
 ) -> Tensor:  # (n_prompts, width) int64, on the model's device
     """Pad prompts with index 0 on the left to what the model reads.
@@ -71,7 +75,7 @@ def prompt_rows(
 
 
 def seen_chars(
-    learn: "Learner",  # a learner of characters
+    learn: "TextModel",  # a learner of characters
     encoded: Sequence[np.ndarray],  # for each prompt its indices
 ) -> Tensor:  # (n_prompts, V) bool, on the model's device
     "Return which characters occur in each prompt, for the repetition penalty."
@@ -82,7 +86,7 @@ def seen_chars(
 
 
 def max_rows(
-    learn: "Learner",  # a learner of characters
+    learn: "TextModel",  # a learner of characters
 ) -> int:
     """Return how many rows are generated at once.
 

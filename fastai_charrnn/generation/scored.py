@@ -6,8 +6,26 @@ It prints as text; in a notebook, surprising characters are shaded. This module 
 import html
 import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import overload
+
+    from fastcore.foundation import L
+
+    class ScoredTexts(L):
+        "An `L` of `ScoredText`, for type checkers. The class is `L`, which has no type of its items."
+
+        def __iter__(self) -> Iterator["ScoredText"]: ...
+        def __len__(self) -> int: ...
+        @overload
+        def __getitem__(self, idx: int) -> "ScoredText": ...
+        @overload
+        def __getitem__(self, idx: slice) -> "ScoredTexts": ...
+
 
 __all__ = ["ScoredText"]
 

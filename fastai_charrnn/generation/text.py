@@ -1,4 +1,4 @@
-"""Text in, text out: predict, sample, search for and score text with a learner that has a vocabulary.
+"""Text in, text out: predict and score text with a learner that has a vocabulary; `generate` samples it.
 
     learn.predict_next("for thos")               # 'e'
     learn.predict_next("for thos", n=40)         # the prompt and 40 more characters, the most likely each time
@@ -10,31 +10,25 @@ A model with a window reads the last `seq_len` characters of a prompt. Shorter p
 index 0. A stateful model reads the whole prompt. The model's mode and all random states are left unchanged.
 """
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
-
-from fastcore.foundation import L
+from typing import overload
 
 from .._utils import unwrap_model
-from .beam import beam_ids
-from .char_stream import CharStream
-from .checks import check_predict_length, check_top, check_weights, checked_options
+from .checks import check_predict_length, check_top, check_weights
 from .decoders import next_log_probs
-from .loops import warn_about_loop
-from .options import GenerationConfig, StopMatcher
-from .prompts import encode_prompts, max_rows, model_device, prompt_rows, seen_chars, single_text, window_len
-from .sampling import greedy_ids, sample_ids
+from .prompts import TextModel, encode_prompts, model_device, prompt_rows, single_text, window_len
+from .sampling import greedy_ids
 from .scored import ScoredText
 from .scoring import score_ids
 
-if TYPE_CHECKING:
-    from fastai.basics import Learner  # `load_generator` works without fastai
-
-__all__ = ["predict_next", "next_probs", "generate", "score", "get_next", "get_next_n"]
+__all__ = ["predict_next", "next_probs", "score", "get_next", "get_next_n"]
 
 
+@overload
+def predict_next(self: TextModel, prompt: str, n: int | None = ..., unk: str = ...) -> str: ...
+@overload
+def predict_next(self: TextModel, prompt: list[str], n: int | None = ..., unk: str = ...) -> list[str]: ...
 def predict_next(
-    self: "Learner",  # a learner whose `dls` has a character vocabulary
+    self: TextModel,  # a learner whose `dls` has a character vocabulary
     prompt: str | list[str],  # one text to continue, or several as one batch; may be empty
     n: int | None = None,  # characters to append; None: return only the next character
     unk: str = "error",  # unknown characters: "error", "skip", or a known character that replaces them
@@ -53,7 +47,7 @@ def predict_next(
 
 
 def next_probs(
-    self: "Learner",  # a learner whose `dls` has a character vocabulary
+    self: TextModel,  # a learner whose `dls` has a character vocabulary
     prompt: str,  # text before the character
     top: int | None = None,  # return only the `top` most likely characters; None: all
     unk: str = "error",  # unknown characters: "error", "skip", or a known character that replaces them
@@ -69,141 +63,8 @@ def next_probs(
     return {self.dls.vocab[i]: p for i, p in zip(order[:top].tolist(), probs[:top].tolist())}
 
 
-def generate(
-    self: "Learner",  # a learner whose `dls` has a character vocabulary
-    prompt: str | Sequence[str],  # one text to continue, or several as one batch; may be empty
-    n: int | None = 200,  # characters to generate, at most; None, with `stream`: without end
-    temperature: float = 0.8,  # below 1: likely characters more often; above 1: rare ones; 0: always the most likely
-    top_k: int | None = None,  # choose among the k most likely characters
-    top_p: float | None = None,  # choose among the fewest characters with this total probability
-    min_p: float | None = None,  # choose among characters at least `min_p` times as likely as the most likely
-    repetition_penalty: float | None = None,  # above 1: characters of the text and its prompt become less likely
-    stop: str | Sequence[str] | Callable[[str], bool] | None = None,  # string(s) that end a text, or a test of it
-    seed: int | None = None,  # seed of the random numbers; None: a new one, kept in the result
-    num: int = 1,  # continuations of each prompt
-    stream: bool = False,  # return an iterator over the characters of one text
-    return_prompt: bool = True,  # whether texts begin with the prompt, without unknown characters
-    beam: int | None = None,  # search for the most likely texts with this beam width, instead of sampling
-    unk: str = "error",  # unknown characters: "error", "skip", or a known character that replaces them
-) -> "ScoredText | L | CharStream":  # `L` of texts, prompt by prompt, for several prompts, `num` above 1, or `beam`
-    """Continue `prompt` by sampling characters, or at temperature 0 by taking the most likely.
-
-    Options apply in Hugging Face's order, each to the result of the one before: repetition penalty (CTRL, Keskar et al.
-    2019), temperature, top_k, top_p (nucleus sampling, Holtzman et al. 2020, *The Curious Case of Neural Text
-    Degeneration*), min_p (Nguyen et al. 2024, *Turning Up the Heat*). Padding is never generated.
-
-    A text ends with its `stop` string. A `stop` function gets the continuation after each character, without the
-    prompt.
-
-    The same seed gives the same text on any device, streamed or not, alone or in a batch: each continuation of each
-    prompt has its own random numbers, and scores are computed in float64. A model without the step protocol runs in its
-    own precision. There, rounding that depends on the batch size changes a few draws in a million.
-
-    `beam=k` returns the k texts with the highest `log_prob`, without a correction for length. It draws nothing, and
-    raises an error for options that change a draw.
-
-    Warns once if greedy text repeats itself. Raises `UnknownCharError`, and `GenerationError` for invalid options or a
-    model whose weights or predictions are not finite."""
-    options = GenerationConfig(
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        repetition_penalty=repetition_penalty,
-        stop=stop,
-        seed=seed,
-        num=num,
-        beam=beam,
-    )
-    if stream:
-        return CharStream(self, prompt, n, options, return_prompt, unk)
-    texts, period = continue_texts(self, prompt, n, options, return_prompt, unk)
-    if period:
-        warn_about_loop(period, stacklevel=2)
-    return texts[0] if isinstance(prompt, str) and num == 1 and beam is None else texts
-
-
-def check_request(
-    learn: "Learner",  # a learner whose `dls` has a character vocabulary
-    prompt: str | Sequence[str],  # one text to continue, or several
-    n: int,  # characters to generate, at most
-    options: GenerationConfig,  # how to choose them
-    unk: str = "error",  # unknown characters, as in `generate`
-):
-    "Raise the error that `generate` would raise for these arguments, without generating."
-    checked_options(options, learn.dls.vocab, n, len(encode_prompts(learn, prompt, unk)))
-
-
-def continue_texts(
-    learn: "Learner",  # a learner whose `dls` has a character vocabulary
-    prompt: str | Sequence[str],  # one text to continue, or several
-    n: int,  # characters to generate, at most
-    options: GenerationConfig,  # how to choose them
-    return_prompt: bool = True,  # whether texts begin with the prompt
-    unk: str = "error",  # unknown characters, as in `generate`
-) -> tuple[L, int | None]:  # `ScoredText`s, prompt by prompt; the period of a greedy text that repeats itself
-    "Do what `generate` does, without streams and without a warning."
-    encoded = encode_prompts(learn, prompt, unk)
-    options = checked_options(options, learn.dls.vocab, n, len(encoded))
-    if options.beam is None:
-        found, period = _sample(learn, encoded, int(n), options)
-    else:
-        found, period = _search(learn, encoded, int(n), options), None
-    seed = None if options.greedy or options.beam else options.seed
-    decode = learn.dls.vocab.decode
-    texts = L(
-        ScoredText(decode(ids), decode(new), log_probs, seed, bool(return_prompt)) for ids, new, log_probs in found
-    )
-    return texts, period
-
-
-def _search(learn, encoded, n, options):
-    "Prompt, continuation and log-probabilities of the most likely texts."
-    found = []
-    for ids in encoded:
-        texts = beam_ids(
-            unwrap_model(learn.model),
-            prompt_rows(learn, [ids]),
-            n,
-            options.beam,
-            None if options.stop is None else lambda: StopMatcher(options, learn.dls.vocab.decode),
-        )
-        found += [(ids, new, log_probs) for new, log_probs in texts]
-    return found
-
-
-def _sample(learn, encoded, n, options):
-    "Prompt, continuation and log-probabilities of sampled texts, and the first period of a loop."
-    jobs = [(ids, number) for ids in encoded for number in range(options.num)]
-    size = max_rows(learn)
-    found = []
-    first_period = None
-    for start in range(0, len(jobs), size):
-        prompts, numbers = zip(*jobs[start : start + size])
-        new, log_probs, period = sample_ids(
-            unwrap_model(learn.model),
-            prompt_rows(learn, prompts),
-            n,
-            options,
-            numbers,
-            seen=None if options.repetition_penalty is None else seen_chars(learn, prompts),
-            stop_fn=_stop_fn(learn, options, len(prompts)),
-        )
-        found += zip(prompts, new, log_probs)
-        first_period = first_period or period
-    return found, first_period
-
-
-def _stop_fn(learn, options, n_rows):
-    "A function of a row and its new indices, which remembers each row's text; None without `stop`."
-    if options.stop is None:
-        return None
-    matchers = [StopMatcher(options, learn.dls.vocab.decode) for _ in range(n_rows)]
-    return lambda row, new: matchers[row](new)
-
-
 def score(
-    self: "Learner",  # a learner whose `dls` has a character vocabulary
+    self: TextModel,  # a learner whose `dls` has a character vocabulary
     text: str,  # may be empty
     unk: str = "error",  # unknown characters: "error", "skip", or a known character that replaces them
 ) -> ScoredText:  # the whole text as `new`, with `nll` in nats, `bits`, `bits_per_char`
@@ -217,7 +78,7 @@ def score(
 
 
 def get_next(
-    learn: "Learner",  # a learner whose `dls` has a character vocabulary
+    learn: TextModel,  # a learner whose `dls` has a character vocabulary
     inp: str,  # text before the character
 ) -> str:  # one character
     "Return the most likely next character. Lesson 6's name for `predict_next`."
@@ -225,7 +86,7 @@ def get_next(
 
 
 def get_next_n(
-    learn: "Learner",  # a learner whose `dls` has a character vocabulary
+    learn: TextModel,  # a learner whose `dls` has a character vocabulary
     inp: str,  # text to continue
     n: int,  # characters to append
 ) -> str:  # `inp` and `n` more characters

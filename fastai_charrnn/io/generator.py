@@ -7,17 +7,26 @@ That halves the time to the first character:
 """
 
 from pathlib import Path
-from types import SimpleNamespace
+from typing import NamedTuple
 
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
 from ..data.vocab import CharVocab
-from ..generation.text import generate, next_probs, predict_next, score
+from ..generation.generate import generate
+from ..generation.predict import predict
+from ..generation.text import next_probs, predict_next, score
 from .format import build_described, check_tensors, describe_model, named_errors, with_suffix
 
 __all__ = ["CharGenerator", "load_generator"]
+
+
+class TextData(NamedTuple):
+    "What the text methods need of a learner's `dls`."
+
+    vocab: CharVocab  # the characters of the model's indices
+    seq_len: int  # characters it was trained on
 
 
 class CharGenerator:
@@ -25,6 +34,7 @@ class CharGenerator:
 
     predict_next = predict_next
     next_probs = next_probs
+    predict = predict
     generate = generate
     score = score
 
@@ -35,7 +45,7 @@ class CharGenerator:
         seq_len: int,  # characters it was trained on
     ):
         self.model = model
-        self.dls = SimpleNamespace(vocab=vocab, seq_len=seq_len)
+        self.dls = TextData(vocab, seq_len)
 
 
 def load_generator(

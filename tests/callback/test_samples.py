@@ -194,7 +194,7 @@ print(len(learn.score("the").nll))
         (tmp_path / "group").unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("options", [dict(temperature=-1), dict(top_p=3), dict(beam=2, num=2)], ids=str)
+@pytest.mark.parametrize("options", [dict(temperature=-1), dict(top_p=3), dict(beam=2, num=3)], ids=str)
 def test_invalid_options_raise_when_the_callback_is_made(options):
     with pytest.raises(GenerationError):
         PredictNextCallback("the", **options)

@@ -41,7 +41,7 @@ def test_other_splits_do_not_warn(small, valid):
         lambda learn: learn.validate(),
         lambda learn: learn.get_preds(),
         lambda learn: learn.lr_find(num_it=10, show_plot=False),
-        lambda learn: learn.predict("the"),
+        lambda learn: learn.predict("the", n=2),
     ],
     ids=["validate", "get_preds", "lr_find", "predict"],
 )

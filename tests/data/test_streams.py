@@ -212,5 +212,5 @@ def test_predictions_on_streams_are_in_the_order_of_the_text(learn):
 def test_a_learner_on_streams_exports_without_the_text_and_predicts(learn, tmp_path):
     learn.export()
     assert (tmp_path / "export.pkl").stat().st_size < 60_000
-    assert len(learn.predict("abc")[0]) == 7
+    assert len(learn.predict("abc", n=7)) == 10
     assert "CharGru (Input shape: 5 x 7)" in learn.summary()
