@@ -1,6 +1,7 @@
 """Loss and metrics: `CharNLLLoss`, accuracy and bits per character, averaged over characters.
 
-Losses are in nats, as in PyTorch. One nat is 1 / ln 2 = 1.4427 bits.
+Losses are in nats, as in PyTorch. One nat is 1 / ln 2 = 1.4427 bits. A metric with `lower_is_better = True` tells
+fastai's trackers, such as `SaveModelCallback`, which epoch is the best.
 """
 
 import math
@@ -75,6 +76,8 @@ class CharAccuracy(CharLoss):
 
 class BitsPerChar(CharLoss):
     "Mean negative log-likelihood of the characters in bits, whatever the loss function."
+
+    lower_is_better = True
 
     def total_of(self, learn):
         y = learn.y.reshape(-1)

@@ -5,6 +5,9 @@
 
 `TimeBudget` is the schedule, a callback. The rate rises to its highest value in the first part of the time, falls to 0
 at the end of it, and depends on the elapsed time only. A faster machine trains on more batches in the same time.
+
+Epochs are validated only for callbacks that need it: `learn.fit_minutes(5, 7e-3, cbs=SaveModelCallback())` keeps the
+best epoch, the last and shorter one included. The time of validations counts.
 """
 
 import math
@@ -12,14 +15,20 @@ import time
 from contextlib import nullcontext
 from numbers import Real
 
-from fastai.basics import Callback, CancelFitException, CancelValidException
+from fastai.basics import Callback, CancelFitException, CancelTrainException, CancelValidException, L, Recorder
 from fastai.callback.fp16 import AMPMode, MixedPrecision
+from fastai.callback.progress import ShowGraphCallback
+from fastai.callback.schedule import ParamScheduler
+from fastai.callback.tracker import ReduceLROnPlateau
 from fastai.callback.training import GradientClip
 
 from .._utils import renamed
 from ..errors import DataError
+from .core import TrainEpochCallback
+from .dispatch import may_handle
 from .fp16 import DeviceMixedPrecision, fast_bf16
 from .progress import ClockProgress
+from .trackers import reads_epochs
 
 __all__ = ["fit_minutes", "TimeBudget"]
 
@@ -28,7 +37,7 @@ class TimeBudget(Callback):
     """Set the learning rate by t, the elapsed part of the time from 0 to 1, and end the fit at t = 1.
 
     lr = lr_max · min(1, t / warmup_pct, 1 - t).
-    There is no validation after epochs; `fit_minutes` validates at the end."""
+    Epochs are not validated unless `validate_epochs`. Then the last epoch is one too, although it is shorter."""
 
     # `MixedPrecision` turns autocast on before a batch and off after it: a fit that ends between would leave it on
     order = MixedPrecision.order - 1
@@ -38,11 +47,15 @@ class TimeBudget(Callback):
         self,
         minutes: float,  # how long to train
         lr_max: float,  # highest learning rate
-        warmup_pct: float = 0.05,  # part of the time in which the rate rises, above 0
+        warmup_pct: float = 0.05,  # part of the time in which the rate rises
+        validate_epochs: bool = False,  # whether to validate after every epoch
     ):
+        if not 0 <= warmup_pct <= 1:
+            raise DataError(f"warmup_pct is a part of the time, from 0 to 1, got {warmup_pct!r}")
         self.minutes = minutes
         self.lr_max = lr_max
         self.warmup_pct = warmup_pct
+        self.validate_epochs = validate_epochs
 
     def before_fit(self):
         self.start = time.perf_counter()
@@ -59,20 +72,36 @@ class TimeBudget(Callback):
         "How often the training targets were used, on average."
         return self.n_targets / self.targets_per_epoch
 
+    @property
+    def elapsed_pct(self) -> float:
+        "The part of the time that has passed, above 1 after its end."
+        return self.elapsed / (60 * self.minutes)
+
+    def before_epoch(self):
+        "End the fit after the last epoch was validated."
+        if self.elapsed_pct >= 1:
+            raise CancelFitException
+
     def before_batch(self):
         "Set the learning rate, or end the fit."
         if not self.training:
             return
-        t = self.elapsed / (60 * self.minutes)
+        t = self.elapsed_pct
         if t >= 1:
-            raise CancelFitException
+            raise CancelTrainException if self.validate_epochs else CancelFitException
         # the first rate is above 0
-        rising = (t + 1e-3) / self.warmup_pct
+        rising = (t + 1e-3) / self.warmup_pct if self.warmup_pct else 1
         self.opt.set_hypers(lr=self.lr_max * min(1, rising, 1 - t))
         self.n_targets += self.y.numel()
 
+    def after_train(self):
+        "Have the training loss of the last epoch recorded, which fastai leaves out of an epoch that ends early."
+        if hasattr(self.learn, "recorder"):
+            self.learn.recorder.cancel_train = False
+
     def before_validate(self):
-        raise CancelValidException
+        if not self.validate_epochs:
+            raise CancelValidException
 
 
 @renamed(lr="lr_max", warm="warmup_pct")
@@ -80,26 +109,30 @@ def fit_minutes(
     self,  # a `CharLearner`
     minutes: float,  # how long to train
     lr_max: float,  # highest learning rate
-    warmup_pct: float = 0.05,  # part of the time in which the rate rises, above 0
+    warmup_pct: float = 0.05,  # part of the time in which the rate rises
     clip: float = 1.0,  # largest norm of the gradients
     bf16: bool | None = None,  # whether to compute in bfloat16; None: on a CPU where `fast_bf16()`
-    cbs: list | None = None,  # further callbacks
+    cbs: Callback | list | None = None,  # further callbacks
 ) -> dict[str, float]:  # the row it adds to `learn.training_log.rows`
-    """Train for `minutes`, then validate once. The learning rate follows `TimeBudget`.
+    """Train for `minutes`, then validate. The learning rate follows `TimeBudget`.
 
+    Callbacks that read the numbers of epochs, such as `SaveModelCallback`, have every epoch validated, within the time.
     The result depends on the speed of the machine. The row holds the losses, the metrics, `lr`, `minutes`, `epochs` and
-    `bf16`. Raises `DataError` if `minutes` is not a positive number."""
+    `bf16`. Raises `DataError` if `minutes` is not a positive number, and for callbacks that set the learning rate or
+    draw on fastai's bar."""
     if not (isinstance(minutes, Real) and 0 < minutes < math.inf):
         raise DataError(f"minutes must be positive, got {minutes!r}; for five minutes pass 5")
     if bf16 is None:
         bf16 = self.dls.device.type == "cpu" and fast_bf16()
-    budget = TimeBudget(minutes, lr_max, warmup_pct)
+    cbs = L(cbs)
+    _check_callbacks(self.cbs + cbs)
+    budget = TimeBudget(minutes, lr_max, warmup_pct, any(map(_needs_validation, self.cbs + cbs)))
     bars = [ClockProgress(budget)] if hasattr(self, "progress") else []
     mixed = [DeviceMixedPrecision(AMPMode.BF16)] if bf16 else []
     # fastai's table would have a line for each epoch
     no_table = self.no_logging() if bars else nullcontext()
     with self.no_bar(), no_table:
-        self.fit(10**6, lr_max, cbs=[budget, GradientClip(clip), *mixed, *bars, *(cbs or [])])
+        self.fit(10**6, lr_max, cbs=[budget, GradientClip(clip), *mixed, *bars, *cbs])
     row = {"train_loss": float(self.recorder.smooth_loss.value)}
     row |= _validate(self)
     row |= {"lr": lr_max, "minutes": float(minutes), "epochs": budget.epochs, "bf16": float(bf16)}
@@ -107,6 +140,21 @@ def fit_minutes(
     for bar in bars:
         bar.write_row(row)
     return row
+
+
+def _check_callbacks(cbs):
+    "Raise `DataError` for callbacks that cannot work under a time budget."
+    for cb in cbs:
+        if isinstance(cb, (ReduceLROnPlateau, ParamScheduler)):
+            raise DataError(f"{cb} sets the learning rate, which follows the clock here; use learn.fit with {cb}")
+        if isinstance(cb, ShowGraphCallback):
+            raise DataError(f"{cb} draws on fastai's bar, which is one of seconds here; use learn.recorder.plot_loss()")
+
+
+def _needs_validation(cb):
+    "Whether `cb` reads what an epoch has recorded: fastai's trackers and loggers, and your own `after_epoch`."
+    is_ours = isinstance(cb, (Recorder, TrainEpochCallback))
+    return reads_epochs(cb) or (may_handle(cb, "after_epoch") and not is_ours)
 
 
 def _validate(learn):

@@ -12,6 +12,7 @@ from fastai.basics import Recorder, Tensor, torch
 
 from ..errors import CharRnnWarning
 from .core import TrainEpochCallback, check_has_text
+from .trackers import keep_trained_weights, prepare_trackers
 
 __all__ = ["TrainingLog"]
 
@@ -19,7 +20,8 @@ __all__ = ["TrainingLog"]
 class TrainingLog(TrainEpochCallback):
     """Keep the losses and metrics of each epoch of every fit in `rows`, by name.
 
-    Also warns once about a random split, and stores an epoch's smoothed losses as fastai does, without its costs."""
+    Also warns once about a random split, prepares fastai's trackers (`callback.trackers`), and stores an epoch's
+    smoothed losses as fastai does, without its costs."""
 
     order = Recorder.order + 1
 
@@ -27,6 +29,9 @@ class TrainingLog(TrainEpochCallback):
         self.rows = []
         # whether the warning about a random split was given
         self.warned = False
+
+    def before_fit(self):
+        prepare_trackers(self.learn)
 
     def before_train(self):
         "Raise `DataError` if there is no text. Warn once if a random split makes the validation loss too low."
@@ -62,6 +67,7 @@ class TrainingLog(TrainEpochCallback):
     def after_fit(self):
         "Restore the losses of an epoch that was cancelled."
         self._restore_tensors()
+        keep_trained_weights(self.learn)
 
     def _losses(self):
         "The smoothed loss of each batch; empty without a recorder and before its first fit."

@@ -4,14 +4,7 @@ import csv
 
 import pytest
 import torch
-from fastai.callback.all import (
-    CSVLogger,
-    EarlyStoppingCallback,
-    GradientClip,
-    SaveModelCallback,
-    ShortEpochCallback,
-    ShowGraphCallback,
-)
+from fastai.callback.all import CSVLogger, GradientClip, SaveModelCallback, ShortEpochCallback, ShowGraphCallback
 from fastai.callback.progress import ProgressCallback
 
 
@@ -38,12 +31,6 @@ def test_save_model_keeps_the_best(learn):
     best = min(row["valid_loss"] for row in learn.training_log.rows)
     assert (learn.path / "models/best.pth").is_file()
     assert learn.validate()[0] == pytest.approx(best, abs=1e-4)
-
-
-def test_early_stopping_stops(learn):
-    with learn.no_bar(), learn.no_logging():
-        learn.fit(9, 5e-3, cbs=EarlyStoppingCallback(monitor="bits_per_char", min_delta=9.0, patience=1))
-    assert len(learn.training_log.rows) == 2
 
 
 def test_gradient_clip_limits_the_norm(learn):

@@ -1,17 +1,28 @@
 """`fit_minutes` trains for the given time, with a learning rate that follows the clock."""
 
+import csv
 import time
 
 import pytest
 import torch
+from fastai.callback.all import (
+    CSVLogger,
+    EarlyStoppingCallback,
+    ParamScheduler,
+    ReduceLROnPlateau,
+    SaveModelCallback,
+    SchedCos,
+    ShowGraphCallback,
+)
+from learner_helpers import quiet_fit, weights
 
 from fastai_charrnn.all import CharDataLoaders, DataError, char_learner, human_numbers
 from fastai_charrnn.callback.time_budget import TimeBudget
 
 
-def _learner():
-    text = human_numbers()[:12000]
-    dls = CharDataLoaders.from_text(text, seq_len=16, bs=16, target="every", stateful=True, device="cpu")
+def _learner(n=12000, **kwargs):
+    text = human_numbers()[:n]
+    dls = CharDataLoaders.from_text(text, seq_len=16, bs=16, target="every", stateful=True, device="cpu", **kwargs)
     return char_learner(dls, "gru", n_hid=24, seed=0)
 
 
@@ -36,6 +47,82 @@ def test_the_fit_ends_in_time_with_a_low_learning_rate():
 def test_minutes_must_be_positive(learn, minutes):
     with pytest.raises(DataError, match=f"minutes must be positive, got {minutes!r}"):
         learn.fit_minutes(minutes, 1e-2)
+
+
+@pytest.mark.parametrize("warmup_pct", [-0.1, 1.1, float("nan")])
+def test_warmup_is_a_part_of_the_time(learn, warmup_pct):
+    with pytest.raises(DataError, match="warmup_pct is a part of the time, from 0 to 1"):
+        learn.fit_minutes(0.01, 1e-2, warmup_pct)
+
+
+def test_without_warmup_the_first_rate_is_the_highest():
+    learn = _learner()
+    with learn.no_bar():
+        learn.fit_minutes(0.01, 1e-2, warmup_pct=0)
+    assert learn.recorder.lrs[0] == max(learn.recorder.lrs) == pytest.approx(1e-2, rel=0.1)
+
+
+def test_trackers_and_loggers_read_every_epoch_and_the_best_is_kept(tmp_path):
+    "An older file of the same name is replaced and not loaded."
+    learn = _learner(n=3000, path=tmp_path)
+    learn.save("model")
+    older = weights(learn)
+    save = SaveModelCallback(monitor="bits_per_char")
+    with learn.no_bar():
+        row = learn.fit_minutes(0.02, 2e-2, cbs=[save, CSVLogger(), EarlyStoppingCallback(patience=10**6)])
+    header, *history = csv.reader(open(tmp_path / "history.csv"))
+    assert header == ["epoch", "train_loss", "valid_loss", "accuracy", "bits_per_char", "time"]
+    epochs = [dict(zip(header, values, strict=True)) for values in history]
+    assert len(epochs) >= 2
+    assert len(learn.training_log.rows) == len(epochs) + 1
+    assert row["bits_per_char"] == pytest.approx(min(float(epoch["bits_per_char"]) for epoch in epochs), abs=1e-5)
+    assert row["valid_loss"] == pytest.approx(learn.validate()[0], abs=1e-6)
+    assert not weights(learn).equal(older)
+
+
+def test_a_fit_shorter_than_an_epoch_is_validated_and_saved(tmp_path):
+    "The file of the only epoch holds the trained weights."
+    learn = _learner(path=tmp_path)
+    before = weights(learn)
+    with learn.no_bar():
+        row = learn.fit_minutes(0.0002, 1e-2, cbs=SaveModelCallback())
+    assert 0 < row["epochs"] < 1
+    assert not weights(learn).equal(before)
+    epoch, last = learn.training_log.rows
+    assert last["valid_loss"] == pytest.approx(epoch["valid_loss"], abs=1e-6)
+    assert epoch["train_loss"] == pytest.approx(last["train_loss"])
+
+
+def test_early_stopping_ends_the_fit_before_the_time():
+    learn = _learner(n=3000)
+    start = time.time()
+    with learn.no_bar():
+        learn.fit_minutes(1, 1e-3, cbs=EarlyStoppingCallback(min_delta=9.0))
+    assert time.time() - start < 20
+    assert len(learn.training_log.rows) == 3
+
+
+def test_epochs_are_not_validated_for_callbacks_that_do_not_read_them():
+    learn = _learner(n=3000)
+    with learn.no_bar():
+        learn.fit_minutes(0.01, 1e-2)
+    assert all("valid_loss" not in row for row in learn.training_log.rows[:-1])
+
+
+@pytest.mark.parametrize(
+    "cb, message",
+    [
+        (ReduceLROnPlateau(), "ReduceLROnPlateau sets the learning rate, which follows the clock"),
+        (ParamScheduler({"lr": SchedCos(1e-3, 0)}), "ParamScheduler sets the learning rate, which follows the clock"),
+        (ShowGraphCallback(), "ShowGraphCallback draws on fastai's bar"),
+    ],
+)
+def test_callbacks_that_cannot_work_are_refused_before_training(learn, cb, message):
+    before = weights(learn)
+    with pytest.raises(DataError, match=message):
+        learn.fit_minutes(0.01, 1e-2, cbs=cb)
+    assert weights(learn).equal(before)
+    quiet_fit(learn, 1)
 
 
 def test_old_names_of_parameters_warn(learn):
