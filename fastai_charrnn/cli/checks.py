@@ -89,17 +89,25 @@ def check_values(
     args,  # parsed arguments
 ):
     "Raise `CharRnnError` for a number out of range."
-    if args.command != "train":
-        return
+    if args.command == "train":
+        _check_training_numbers(args)
+    if args.command == "write":
+        _check_number(args, "num", lambda v: 1 <= v <= 99, "must be a whole number, from 1 to 99")
+    if args.command in ("train", "write"):
+        _check_number(args, "temperature", lambda v: 0 <= v < math.inf, _temperatures)
+        _check_number(args, "seed", lambda v: 0 <= v < 2**32, "must be from 0 to 4294967295")
+
+
+_temperatures = "must be 0 or more; 0 takes the most likely character, .8 is usual"
+
+
+def _check_training_numbers(args):
     for name in ("epochs", "bs", "seq_len", "stride", "n_hid", "emb_sz", "n_layers"):
         _check_number(args, name, lambda v: v >= 1, "must be a whole number, at least 1")
     for name in ("lr", "minutes"):
         _check_number(args, name, lambda v: 0 < v < math.inf, "must be a finite number above 0")
     _check_number(args, "valid_pct", lambda v: 0 < v < 1, "must be between 0 and 1, such as .1")
     _check_number(args, "output_p", lambda v: 0 <= v < 1, "must be from 0 to below 1, such as .2")
-    allowed = "must be 0 or more; 0 takes the most likely character, .8 is usual"
-    _check_number(args, "temperature", lambda v: 0 <= v < math.inf, allowed)
-    _check_number(args, "seed", lambda v: 0 <= v < 2**32, "must be from 0 to 4294967295")
 
 
 def _check_number(args, name, is_allowed, allowed):

@@ -1,13 +1,14 @@
 """The options of every `charrnn` command and their help texts: `make_parser`.
 
-Imports only argparse, so that `charrnn --help` is fast. To add an option, add it here, check it in `cli.checks`
-and use it in the module of its command.
+Imports only argparse, so that `charrnn --help` is fast. To add an option, add it here (one of `train` in
+`cli.train_options`), check it in `cli.checks` and use it in the module of its command.
 """
 
 import argparse
 from pathlib import Path
 
 from .. import __version__
+from .train_options import TRAIN_EXAMPLES, add_numbers, add_train
 
 __all__ = ["make_parser"]
 
@@ -15,17 +16,10 @@ _main_examples = """examples:
   charrnn train                   the text of lesson 6, or one of Python's
   charrnn train my.txt --out my.safetensors
   charrnn generate my.safetensors --prompt "It was " -n 200
+  charrnn write my.safetensors
   charrnn evaluate my.safetensors other.txt
   charrnn info my.safetensors
   charrnn reproduce --out losses.txt
-"""
-_train_examples = """examples:
-  charrnn train my.txt
-  charrnn train my.txt --recipe best --minutes 5
-  charrnn train my.txt --arch lstm --n-hid 512 --epochs 8 --out my.safetensors
-  charrnn train my.txt --arch gru --stateful --n-layers 2 --output-p .2
-  charrnn train old.txt.gz --encoding latin-1
-  charrnn train --corpus human_numbers --prompt "one thousand "
 """
 _generate_examples = """examples:
   charrnn generate my.safetensors --prompt "It was " -n 200 --seed 1
@@ -33,6 +27,11 @@ _generate_examples = """examples:
   charrnn generate my.safetensors --prompt "" -n inf --stream | less
   charrnn generate my.safetensors --prompts lines.txt --num 3 --json
   charrnn generate my.safetensors --prompt "She said " --stop . --top-p .9
+"""
+_write_examples = """examples:
+  charrnn write my.safetensors --prompt "It was "
+  charrnn write my.safetensors --temperature .8 --seed 1 --out story.txt
+  printf '1\\n2\\n/more\\n1\\n' | charrnn write my.safetensors --prompt "It was "
 """
 _evaluate_examples = """examples:
   charrnn evaluate my.safetensors my.txt            the validation part
@@ -59,8 +58,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"charrnn {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_train(_command(commands, "train", "train a model on a text and save it", _train_examples))
+    add_train(_command(commands, "train", "train a model on a text and save it", TRAIN_EXAMPLES))
     _add_generate(_command(commands, "generate", "continue prompts", _generate_examples))
+    _add_write(_command(commands, "write", "write a text with a model, choosing among continuations", _write_examples))
     summary = "measure loss, accuracy and bits per char on a text"
     _add_evaluate(_command(commands, "evaluate", summary, _evaluate_examples))
     _add_info(_command(commands, "info", "show what a model file contains", _info_examples))
@@ -80,82 +80,6 @@ def _command(commands, name, summary, examples):
     "A command with its help."
     description = f"{summary[0].upper()}{summary[1:]}."
     return commands.add_parser(name, help=summary, description=description, epilog=examples, formatter_class=_Help)
-
-
-def _add_numbers(parser, numbers):
-    "Add options with one number each. Their default is None."
-    for option, kind, summary in numbers:
-        parser.add_argument(option, type=kind, metavar=kind.__name__.upper(), help=summary)
-
-
-# train
-
-
-def _add_train(parser):
-    _add_text(parser)
-    _add_network(parser)
-    _add_samples(parser)
-    out = Path("model.safetensors")
-    parser.add_argument("--out", default=out, type=Path, metavar="MODEL", help=f"file to save to ({out})")
-    parser.add_argument("--overwrite", action="store_true", help="replace MODEL if it exists")
-    parser.add_argument("--device", help="cpu, cuda … (the GPU if there is one)")
-
-
-def _add_text(parser):
-    parser.add_argument("file", nargs="?", metavar="FILE", type=Path, help="a text file, gzip or not")
-    parser.add_argument(
-        "--corpus",
-        choices=("nietzsche", "python_reference", "human_numbers"),
-        metavar="NAME",
-        help="nietzsche, python_reference or human_numbers instead of FILE",
-    )
-    parser.add_argument("--encoding", help="character encoding of FILE (utf-8)")
-    splits = ("tail", "blocks", "random", "last")
-    summary = "how to choose the validation part (tail: the end of the text)"
-    parser.add_argument("--valid", default="tail", choices=splits, help=summary)
-    summary = "fraction of the text to validate on (.1; for human_numbers the numbers from 8,001)"
-    parser.add_argument("--valid-pct", type=float, metavar="FLOAT", help=summary)
-
-
-_archs = "char3, loop, concat, rnn, gru, lstm, mullstm or ensemble"
-_network_numbers = (
-    ("--epochs", int, "number of epochs"),
-    ("--minutes", float, "train for this time instead of --epochs"),
-    ("--lr", float, "highest learning rate of the one-cycle schedule"),
-    ("--bs", int, "batch size: windows, or streams with --stateful"),
-    ("--seq-len", int, "characters in a window, or in a step with --stateful"),
-    ("--stride", int, "characters between the starts of two windows (1; --seq-len with --target every)"),
-    ("--n-hid", int, "hidden units"),
-    ("--emb-sz", int, "embedding size"),
-    ("--n-layers", int, "recurrent layers (1)"),
-    ("--output-p", float, "dropout probability for the output of each layer"),
-)
-
-
-def _add_network(parser):
-    parser.add_argument("--arch", help=f"{_archs} (default: by the size of the text)")
-    _add_numbers(parser, _network_numbers)
-    # the names of version 0.1
-    parser.add_argument("--n", type=int, dest="seq_len", help=argparse.SUPPRESS)
-    parser.add_argument("--dropout", type=float, dest="output_p", help=argparse.SUPPRESS)
-    summary = "predict the character after a window, or after each of its characters (next)"
-    parser.add_argument("--target", choices=("next", "every"), help=summary)
-    summary = "read the text as continuous streams and keep the hidden state between batches"
-    parser.add_argument("--stateful", action="store_true", default=None, help=summary)
-    summary = "the best network for --minutes (5) on this machine, instead of --arch and the other numbers"
-    parser.add_argument("--recipe", choices=("best",), help=summary)
-
-
-def _add_samples(parser):
-    parser.add_argument("--seed", type=int, default=42, metavar="INT", help="fixes weights, order and samples (42)")
-    parser.add_argument(
-        "--prompt",
-        action="append",
-        metavar="TEXT",
-        help="continue this after every epoch and at the end; repeat for more (three places in the validation part)",
-    )
-    summary = "of the samples; 0: always the most likely character (.8)"
-    parser.add_argument("--temperature", type=float, default=0.8, metavar="FLOAT", help=summary)
 
 
 # generate
@@ -178,7 +102,7 @@ def _add_generate(parser):
     parser.add_argument("-n", "--n", type=_count, default=200, metavar="INT", help=summary)
     summary = "0: always the most likely character; below 1 safer, above 1 wilder (.8)"
     parser.add_argument("--temperature", type=float, default=0.8, metavar="FLOAT", help=summary)
-    _add_numbers(parser, _sampling_numbers)
+    add_numbers(parser, _sampling_numbers)
     parser.add_argument("--num", type=int, default=1, metavar="INT", help="texts for each prompt (1)")
     parser.add_argument("--stop", action="append", metavar="TEXT", help="end a text after this; repeat for more")
     parser.add_argument("--stream", action="store_true", help="print each character as soon as it is generated")
@@ -195,6 +119,22 @@ def _count(text):
 
 # argparse uses the name in its error
 _count.__name__ = "INT"
+
+
+# write
+
+
+def _add_write(parser):
+    _add_model(parser)
+    parser.add_argument("--prompt", default="", metavar="TEXT", help="how the text begins (empty)")
+    parser.add_argument("--num", type=int, default=5, metavar="INT", help="continuations to choose from (5)")
+    summary = "0: the likeliest continuations; above 0: drawn at random (0)"
+    parser.add_argument("--temperature", type=float, default=0.0, metavar="FLOAT", help=summary)
+    summary = "the same seed and choices give the same text (default: a random one, printed)"
+    parser.add_argument("--seed", type=int, metavar="INT", help=summary)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the text to this file at the end")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+    _add_unk(parser)
 
 
 # the other commands

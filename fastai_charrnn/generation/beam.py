@@ -1,4 +1,4 @@
-"""Beam search for the most likely continuations of one prompt, on indices: `beam_ids`."""
+"""Beam search for the most likely continuations of one prompt, on indices: `beam_ids`, `search`."""
 
 from collections.abc import Callable
 from copy import copy
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from .checks import check_log_probs, check_weights
-from .decoders import decoder
+from .decoders import SlidingWindowDecoder, decoder
 
-__all__ = ["beam_ids"]
+__all__ = ["beam_ids", "search"]
 
 
 class _Step(NamedTuple):
@@ -37,8 +37,20 @@ def beam_ids(
     check_weights(model)
     with torch.inference_mode():
         reader = decoder(model, ids, exact=True)
-    totals = torch.zeros(1, dtype=torch.float64, device=ids.device)
-    ended = torch.zeros(1, dtype=torch.bool, device=ids.device)
+    return search(reader, model, n, k, make_stop_fn)
+
+
+def search(
+    reader: SlidingWindowDecoder,  # a decoder that has read one prompt; it is used up
+    model: nn.Module,  # the model it was made of
+    n: int,  # characters to generate, at most
+    k: int,  # beam width
+    make_stop_fn: Callable | None = None,  # returns a new `StopMatcher`; None: no text ends early
+) -> list[tuple[np.ndarray, np.ndarray]]:  # as `beam_ids`
+    "Do what `beam_ids` does from a decoder. Raises `GenerationError` if the predictions are not finite."
+    device = next(model.parameters()).device
+    totals = torch.zeros(1, dtype=torch.float64, device=device)
+    ended = torch.zeros(1, dtype=torch.bool, device=device)
     matchers = [make_stop_fn() if make_stop_fn else None]
     steps = []
     for _ in range(n):
