@@ -11,11 +11,10 @@ The learner trains as every fastai learner does, and continues, scores and evalu
 
 import inspect
 from collections.abc import Callable
-from contextlib import nullcontext
 from operator import attrgetter
 
 import fastai.callback.all  # noqa: F401 (adds fit_one_cycle, no_bar and others to Learner)
-from fastai.basics import Adam, Callback, L, Learner, PrettyString, event, nested_reorder
+from fastai.basics import Adam, Callback, Learner, PrettyString, event
 
 from ._utils import is_count, typed_delegates
 from .callback.core import FiniteLoss, StateResetter
@@ -23,22 +22,21 @@ from .callback.dispatch import may_handle
 from .callback.distributed import detach_distributed, distrib_ctx, load, to_distributed
 from .callback.fp16 import to_bf16, to_fp16
 from .callback.lr_find import lr_find
-from .callback.mid_fit import validating_in_fit
+from .callback.mid_fit import record_kept, validating_in_fit
 from .callback.samples import PredictNextCallback
-from .callback.stream_preds import FlattenStreams
 from .callback.time_budget import fit_minutes
 from .callback.training_log import TrainingLog
 from .data.loaders import CharDataLoaders
-from .data.streams import CharStreams
 from .errors import ArchError
 from .evaluation import evaluate
 from .generation.generate import generate
 from .generation.predict import predict
 from .generation.text import next_probs, predict_next, score
-from .metrics import BitsPerChar, CharAccuracy, CharLoss, CharNLLLoss, SmoothLoss
+from .metrics import BitsPerChar, CharAccuracy, CharLoss, CharNLLLoss, SmoothLoss, flat_loss
 from .models.build import build_model
 from .models.registry import Arch, get_arch
 from .models.summary import weight_table
+from .predictions import get_preds
 
 __all__ = ["CharLearner", "char_learner"]
 
@@ -56,6 +54,7 @@ class CharLearner(Learner):
     generate = generate
     score = score
     evaluate = evaluate
+    get_preds = get_preds
     fit_minutes = fit_minutes
     lr_find = lr_find
     distrib_ctx = distrib_ctx
@@ -64,6 +63,15 @@ class CharLearner(Learner):
     load = load
     to_bf16 = to_bf16
     to_fp16 = to_fp16
+
+    @property
+    def loss_func(self) -> Callable:
+        "The loss. PyTorch's, such as `F.cross_entropy`, become a `FlatLoss`, which takes predictions of any shape."
+        return self._loss_func
+
+    @loss_func.setter
+    def loss_func(self, loss_func: Callable | None):
+        self._loss_func = flat_loss(loss_func)
 
     def _call_one(self, event_name):
         """Send an event to the callbacks that handle it, in their order.
@@ -116,25 +124,10 @@ class CharLearner(Learner):
     ) -> list[float]:  # loss in nats, then the metrics
         """Validate, as fastai does. A callback may validate after any batch of a fit without changing its numbers.
 
-        fastai's own resets counters, records and the model's mode; in a fit they are restored."""
-        with validating_in_fit(self) if self.training_now else nullcontext():
+        fastai's own resets counters, records and the model's mode; in a fit they are restored. The record of the last
+        fit is kept: `learn.recorder.plot_loss()` draws it after a validation too."""
+        with validating_in_fit(self) if self.training_now else record_kept(self):
             return super().validate(ds_idx, dl, cbs)
-
-    def get_preds(
-        self,
-        ds_idx: int = 1,  # which of `dls`, if `dl` is None
-        dl=None,  # what to predict
-        cbs: Callback | list | None = None,  # callbacks for this only
-        **kwargs,  # fastai's: act, with_input, with_decoded, with_loss, inner, reorder …
-    ) -> tuple:  # as fastai's
-        """Return predictions and targets, as fastai does. Of streams, a row is a character, in the order of the text.
-
-        fastai's own cannot join batches of streams, which differ in width."""
-        ds = getattr(self.dls[ds_idx] if dl is None else dl, "dataset", None)
-        if not isinstance(ds, CharStreams):
-            return super().get_preds(ds_idx, dl, cbs=cbs, **kwargs)
-        found = super().get_preds(ds_idx, dl, cbs=[*L(cbs), FlattenStreams()], **kwargs | dict(reorder=False))
-        return nested_reorder(found, ds.text_order())
 
     def summary(self) -> PrettyString:
         """Describe the layers with the shapes of their weights, the optimizer, the loss and the callbacks.

@@ -5,14 +5,21 @@ fastai's trackers, such as `SaveModelCallback`, which epoch is the best.
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from fastai.learner import AvgLoss, AvgSmoothLoss
+from fastai.losses import BaseLoss, FocalLoss, LabelSmoothingCrossEntropy
 from fastai.torch_core import to_detach
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["CharNLLLoss", "CharLoss", "CharAccuracy", "BitsPerChar", "SmoothLoss", "to_bits"]
+__all__ = ["CharNLLLoss", "FlatLoss", "CharLoss", "CharAccuracy", "BitsPerChar", "SmoothLoss", "to_bits"]
+
+# losses that take rows of one prediction each, and no more dimensions
+_ROW_FUNCTIONS = (F.cross_entropy, F.nll_loss)
+_ROW_LOSSES = (nn.CrossEntropyLoss, nn.NLLLoss, FocalLoss, LabelSmoothingCrossEntropy)
 
 
 def to_bits(
@@ -47,6 +54,40 @@ class CharNLLLoss:
 
     def __repr__(self) -> str:
         return f"CharNLLLoss(reduction={self.reduction!r})"
+
+
+class FlatLoss(BaseLoss):
+    """A loss of PyTorch or fastai for predictions (…, vocab) and targets (…), as `CrossEntropyLossFlat` is.
+
+    The model returns log-probabilities, which are also logits, so cross-entropy and negative log-likelihood are equal.
+    `activation` returns probabilities, `decodes` the most likely index."""
+
+    axis = -1
+    flatten = is_2d = True
+    floatify = False
+
+    def __init__(
+        self,
+        func: Callable,  # of rows (n, vocab) and targets (n,), such as `F.cross_entropy` or `nn.NLLLoss()`
+    ):
+        self.func = func
+
+    def activation(self, x: Tensor) -> Tensor:
+        "Convert log-probabilities or logits to probabilities."
+        return x.softmax(-1)
+
+    def decodes(self, x: Tensor) -> Tensor:
+        "Return the most likely index."
+        return x.argmax(dim=-1)
+
+
+def flat_loss(
+    loss_func: Callable,  # any loss
+) -> Callable:
+    "Return `FlatLoss(loss_func)` for a loss that takes rows only, otherwise `loss_func`."
+    func = loss_func.func if isinstance(loss_func, partial) else loss_func
+    takes_rows = func in _ROW_FUNCTIONS or isinstance(func, _ROW_LOSSES)
+    return FlatLoss(loss_func) if takes_rows else loss_func
 
 
 # fastai's `AvgLoss` weights batches by rows, and the rows of the last batch of streams have fewer characters.

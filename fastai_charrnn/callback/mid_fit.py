@@ -1,4 +1,4 @@
-"""Validate in the middle of a fit: `validating_in_fit` restores what a validation changes of the learner."""
+"""Validate in the middle of a fit, and after it: restore what a validation changes of the learner or its recorder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from fastai.basics import Learner, TrainEvalCallback, torch
 
 from .._utils import modes_restored, unwrap_model
 
-__all__ = ["validating_in_fit"]
+__all__ = ["validating_in_fit", "record_kept"]
 
 # set here and by the recorder
 _RECORD_FIELDS = ("cbs", "recorder", "_metrics", "final_record", "training_now")
@@ -16,6 +16,8 @@ _RECORD_FIELDS = ("cbs", "recorder", "_metrics", "final_record", "training_now")
 _PROGRESS_FIELDS = ("training", "epoch", "train_iter", "pct_train")
 # set by `Learner.validate` for every batch
 _BATCH_FIELDS = ("dl", "iter", "n_iter", "xb", "yb", "pred", "loss", "loss_grad")
+# what `Recorder.before_fit` empties
+_FIT_FIELDS = ("lrs", "iters", "losses", "values", "metric_names", "smooth_loss")
 LEARNER_FIELDS = _RECORD_FIELDS + _PROGRESS_FIELDS + _BATCH_FIELDS
 
 
@@ -43,6 +45,26 @@ def validating_in_fit(
             finally:
                 if state is not None:
                     model.state = state
+
+
+@contextmanager
+def record_kept(
+    learn: Learner,  # a learner whose fit is over
+) -> Iterator[None]:
+    "Keep the recorder's losses, learning rates and values of the last fit, which fastai empties at every validation."
+    recorder = getattr(learn, "recorder", None)
+    fields = {} if recorder is None else vars(recorder)
+    before = {name: fields[name] for name in _FIT_FIELDS if name in fields}
+    if "losses" not in before:
+        # there was no fit
+        yield
+        return
+    # `setattr` on a callback warns about names that the learner has too
+    fields["smooth_loss"] = copy(before["smooth_loss"])
+    try:
+        yield
+    finally:
+        fields.update(before)
 
 
 @contextmanager

@@ -42,5 +42,7 @@ def show_results(x: TensorChars, y, samples, outs, ctxs=None, max_n=9, **kwargs)
 @dispatch
 def plot_top_losses(x: TensorChars, y, samples, outs, raws, losses, **kwargs):  # noqa: F811 (extends fastai's)
     rows = [(*sample, *out) for sample, out in zip(samples, outs)]
-    probabilities = [f"{float(probs[int(target)]):.4f}" for probs, target in zip(raws, y)]
+    # of several characters, their geometric mean
+    log_probs = raws.gather(-1, y[..., None].long()).double().log().reshape(len(y), -1).mean(1)
+    probabilities = [f"{p:.4f}" for p in log_probs.exp().tolist()]
     _show_table(rows, _columns, probability=probabilities, loss=[f"{float(loss):.2f}" for loss in losses])

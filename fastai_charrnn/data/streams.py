@@ -15,9 +15,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..errors import DataError
 from ..metrics import CharNLLLoss
 from .ids import CharIds, MappedIds
 from .permutation import SpanStarts
+from .stream_items import StreamItems
 from .vocab import CharVocab
 from .windows import CharPrompts, CharWindows
 
@@ -64,6 +66,7 @@ class CharStreams:
         self.shift = shift
         self.remainder = remainder and not shift
         self.offset = 0
+        self.picked = None
         self.spans = tuple((max(begin, 1), end) for begin, end in spans)
         self.loss_func = CharNLLLoss()
         self.c = len(vocab)
@@ -98,7 +101,24 @@ class CharStreams:
         bs: int,  # rows
     ) -> "CharStreams":
         "Return the same stretches in another number of rows."
-        return self._copy(self.ids, self.spans, bs)
+        streams = self._copy(self.ids, self.spans, bs)
+        streams.picked = self.picked
+        return streams
+
+    def picking(
+        self,
+        positions: Tensor,  # (n,) int64: targets, by their position in the text
+    ) -> "CharStreams":
+        """Return the same streams, with the same offset in every epoch. `get_preds` returns these targets of them only.
+
+        Raises `DataError` for a position that is not a target of these streams."""
+        streams = self.with_bs(self.bs)
+        streams.offset = self.offset
+        streams.picked = positions
+        missing = positions[~torch.isin(positions, streams.positions())]
+        if len(missing):
+            raise DataError(f"position {int(missing[0]):,} is not a target of these streams; take positions of `items`")
+        return streams
 
     def new_empty(self) -> "CharStreams":
         "Return a copy without the text, for `export`."
@@ -119,7 +139,7 @@ class CharStreams:
         rng: random.Random,  # draws the offset
     ):
         "Draw the offset of the next epoch if the streams are shifted."
-        if self.shift:
+        if self.shift and self.picked is None:
             n_unused = [end - begin - r.row_len * self.bs for (begin, end), r in zip(self.spans, self._rectangles)]
             self.offset = rng.randint(0, min(n_unused))
 
@@ -156,22 +176,49 @@ class CharStreams:
             k -= n_batches
         return self._remainder_starts[k * self.bs : (k + 1) * self.bs], 1
 
-    def text_order(self) -> Tensor:  # (n_targets,) int64
-        "Return the permutation that puts the targets of an epoch, batch after batch and row by row, in text order."
-        positions = []
-        for k in range(-(-len(self) // self.bs)):
-            starts, n_cols = self._batch(k)
-            positions.append((starts[:, None] + torch.arange(n_cols)).flatten())
-        return torch.cat(positions).argsort()
+    def positions_at(
+        self,
+        k: int,  # the number of the batch, from 0
+    ) -> Tensor:  # (rows · columns,) int64
+        "Return the position in the text of each target of a batch, row by row."
+        starts, n_cols = self._batch(k)
+        return (starts[:, None] + torch.arange(1, n_cols + 1)).flatten()
+
+    def positions(self) -> Tensor:  # (n_targets,) int64
+        "Return the positions in the text of the targets of an epoch, in the order of the text."
+        batches = [self.positions_at(k) for k in range(-(-len(self) // self.bs))]
+        return torch.cat([torch.arange(0), *batches]).sort().values
+
+    @property
+    def items(self) -> StreamItems:
+        "The targets, in the order of the text, in a form that fastai's `Interpretation` can index."
+        return StreamItems(self, self.positions() if self.picked is None else self.picked)
+
+    def contexts(
+        self,
+        positions: Tensor,  # (n,) int64: positions in the text
+    ) -> Tensor:  # (n, seq_len) int64
+        "Return the characters before each position, padded with index 0 before the start of the text."
+        before = positions[:, None] + torch.arange(-self.seq_len, 0)
+        starts = before.flatten().clamp(min=0).to(self.ids.index_device)
+        chars = torch.cat([block.long() for block in self.ids.gather(starts, 1, max(len(starts), 1))])
+        return chars.cpu().reshape(before.shape) * (before >= 0)
 
     @property
     def starts(self) -> SpanStarts:
         "The starts of all windows inside the stretches, for `audit`."
         return SpanStarts(self.spans, self.seq_len, 1)
 
-    def at(self, items: Sequence) -> CharPrompts:
-        "Return a dataset of texts to continue, for `test_dl` and `predict`."
-        return CharPrompts.from_texts([items] if isinstance(items, str) else items, self.vocab, self.seq_len)
+    def at(
+        self,
+        items: "Sequence | StreamItems",  # texts, `items` of streams, or starts of windows
+    ) -> "CharPrompts | CharStreams | CharWindows":
+        "Return the dataset of other items, for `test_dl` and `predict`. Raises `DataError` for unusable items."
+        if isinstance(items, StreamItems):
+            return items.streams.picking(items.positions)
+        if self.stateful and len(items) and not isinstance(next(iter(items)), str):
+            raise DataError("streams that continue have no windows; pass texts, or items such as dls.valid.items[[0, 5]]")
+        return CharWindows.at(self, items)
 
     def to(self, device):
         "Move the text to a device."

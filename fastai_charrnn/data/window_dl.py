@@ -129,6 +129,9 @@ class WindowDL(TfmdDL):
         is_dataset = isinstance(dataset, (CharWindows, CharPrompts, CharStreams))
         if dataset is not None and not is_dataset:
             dataset = self.dataset.at(dataset)
+        if isinstance(dataset, CharStreams) and dataset.picked is not None:
+            # with other rows the characters before a target would be others
+            kwargs["bs"] = dataset.bs
         return super().new(dataset, cls, **kwargs)
 
     def to(self, device):

@@ -95,7 +95,7 @@ class CharWindows:
         "Return the dataset of other items, for `test_dl` and `predict`. Raises `DataError` for a start out of range."
         items = [items] if isinstance(items, str) else items
         if len(items) and isinstance(next(iter(items)), str):
-            return CharPrompts.from_texts(items, self.vocab, self.seq_len)
+            return CharPrompts.from_texts(items, self.vocab, self.seq_len, stateful=self.stateful)
         starts = torch.tensor(np.asarray(items), dtype=torch.int64)
         end = len(self.ids) - self.seq_len
         if len(starts) and not 0 <= starts.min() <= starts.max() < end:
@@ -128,19 +128,24 @@ class CharWindows:
 
 
 class CharPrompts:
-    "A dataset of texts to continue. Each is one window, the last `seq_len` characters of the text, without a target."
+    """A dataset of texts to continue, without targets.
+
+    Each is one window, the last `seq_len` characters of the text. For a model that carries its state it is the whole
+    text."""
 
     n_inp = 1
-    stateful = False
 
     def __init__(
         self,
-        rows: Tensor,  # (n_texts, seq_len) int64
+        rows: Tensor,  # (n_texts, width) int64, padded with index 0 on the left
         vocab: CharVocab,  # the meaning of its indices
+        seq_len: int | None = None,  # characters in a window; None: the width
+        stateful: bool = False,  # whether rows are whole texts, for a model that carries its state
     ):
         self.rows = rows
         self.vocab = vocab
-        self.seq_len = rows.shape[1]
+        self.seq_len = rows.shape[1] if seq_len is None else seq_len
+        self.stateful = stateful
         self.c = len(vocab)
         self.loss_func = CharNLLLoss()
         self.items = pd.DataFrame(rows.cpu().numpy())
@@ -152,14 +157,17 @@ class CharPrompts:
         vocab: CharVocab,  # encodes them
         seq_len: int,  # characters in a window
         unk: str = "error",  # unknown characters: "error", "skip", or the known character to use for them
+        stateful: bool = False,  # whether to keep whole texts, for a model that carries its state
     ) -> "CharPrompts":
         "Encode texts. Short ones are padded on the left with index 0. Raises `UnknownCharError`."
-        rows = torch.zeros(len(texts), seq_len, dtype=torch.int64)
-        for row, text in zip(rows, texts):
-            ids = vocab.encode(text, unk=unk)[-seq_len:]
+        encoded = [vocab.encode(text, unk=unk) for text in texts]
+        width = max([1, *map(len, encoded)]) if stateful else seq_len
+        rows = torch.zeros(len(encoded), width, dtype=torch.int64)
+        for row, ids in zip(rows, encoded):
+            ids = ids[-width:]
             if len(ids):
                 row[-len(ids) :] = torch.from_numpy(ids.astype(np.int64))
-        return cls(rows, vocab)
+        return cls(rows, vocab, seq_len, stateful)
 
     def batches(self, idxs: Tensor, bs: int) -> Iterator[tuple[Tensor]]:
         "Yield minibatches of these rows: tuples of one tensor."
