@@ -71,6 +71,25 @@ class FlatLoss(BaseLoss):
         func: Callable,  # of rows (n, vocab) and targets (n,), such as `F.cross_entropy` or `nn.NLLLoss()`
     ):
         self.func = func
+        if not isinstance(func, nn.Module):
+            self._of_function = getattr(func, "keywords", {}).get("reduction", "mean")
+
+    @property
+    def reduction(self) -> str:
+        '"mean", "sum" or "none".'
+        return self.func.reduction if isinstance(self.func, nn.Module) else self._of_function
+
+    @reduction.setter
+    def reduction(self, reduction: str):
+        if isinstance(self.func, nn.Module):
+            self.func.reduction = reduction
+        else:
+            self._of_function = reduction
+
+    def __call__(self, inp: Tensor, targ: Tensor) -> Tensor:
+        # a function has no attribute that keeps it
+        options = {} if isinstance(self.func, nn.Module) else dict(reduction=self.reduction)
+        return super().__call__(inp, targ, **options)
 
     def activation(self, x: Tensor) -> Tensor:
         "Convert log-probabilities or logits to probabilities."

@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager, nullcontext
 
-from fastai.basics import Callback, L, Learner, Tensor, nested_reorder, nn
+from fastai.basics import Callback, L, Learner, Tensor, nested_reorder, nn, torch
 
 from ._utils import unwrap_model
 from .callback.mid_fit import record_kept, validating_in_fit
@@ -10,6 +10,7 @@ from .callback.stream_preds import FlattenStreams
 from .data.streams import CharStreams
 from .data.windows import CharPrompts
 from .generation.decoders import is_stateful, next_log_probs
+from .generation.outputs import read_windows
 
 __all__ = ["get_preds"]
 
@@ -42,7 +43,8 @@ def _stream_preds(learn, ds_idx, dl, cbs, inner, kwargs):
     flatten = FlattenStreams(streams)
     options = kwargs | dict(reorder=False, inner=inner)
     found = list(Learner.get_preds(learn, dl=dl, cbs=[*L(cbs), flatten], **options))
-    if kwargs.get("reorder", True):
+    # picked targets are in the order of their items in any case
+    if streams.picked is not None or kwargs.get("reorder", True):
         found = nested_reorder(found, flatten.order_of_items())
     if streams.picked is not None and kwargs.get("with_input"):
         # what was read before a target, not only the last character of it
@@ -72,5 +74,4 @@ class _NextOfTexts(nn.Module):
         model = unwrap_model(self.model)
         if is_stateful(model):
             return next_log_probs(model, x)
-        pred = self.model(x)
-        return pred[:, -1] if pred.dim() == 3 else pred
+        return read_windows(self.model, x, torch.float32)

@@ -217,7 +217,9 @@ class CharStreams:
         if isinstance(items, StreamItems):
             return items.streams.picking(items.positions)
         if self.stateful and len(items) and not isinstance(next(iter(items)), str):
-            raise DataError("streams that continue have no windows; pass texts, or items such as dls.valid.items[[0, 5]]")
+            raise DataError(
+                "streams that continue have no windows; pass texts, or items such as dls.valid.items[[0, 5]]"
+            )
         return CharWindows.at(self, items)
 
     def to(self, device):

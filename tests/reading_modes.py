@@ -1,0 +1,57 @@
+"""Learners that read in each mode, and their predictions computed by hand, one step after another."""
+
+import torch
+from oracles import step_by_step
+
+from fastai_charrnn.all import CharDataLoaders, char_learner
+
+# `windows of all` has windows as validation set, the others with target="every" have streams
+MODES = {
+    "windows": dict(),
+    "chunks": dict(target="every"),
+    "windows of all": dict(target="every", valid="random"),
+    "streams": dict(target="every", stateful=True),
+}
+
+
+def learner(text, mode, path=".", arch="gru", shift=False, **kwargs):
+    "A small learner with weights that make some characters likely."
+    options = MODES[mode] | dict(shift=shift)
+    dls = CharDataLoaders.from_text(text, seq_len=8, bs=16, val_bs=16, device="cpu", path=path, **options)
+    learn = char_learner(dls, arch, n_hid=16, emb_sz=8, seed=1, **kwargs)
+    for p in learn.model.parameters():
+        p.data *= 3
+    if hasattr(learn, "progress"):
+        learn.remove_cb(learn.progress)
+    learn.logger = lambda *_: None
+    return learn
+
+
+@torch.no_grad()
+def preds_by_hand(learn):
+    "Log-probabilities (n, V) and targets (n,) of the validation set, in the order of the text or of the windows."
+    ds = learn.dls.valid_ds
+    model = learn.model.eval()
+    ids = ds.ids.data.long()
+    if hasattr(ds, "spans"):
+        return _of_streams(model, ids, ds)
+    windows = ids.unfold(0, ds.seq_len + 1, 1)[torch.as_tensor(ds.starts)]
+    log_probs = step_by_step(model, windows[:, :-1])
+    if ds.target == "next":
+        return log_probs[:, -1], windows[:, -1]
+    return log_probs, windows[:, 1:]
+
+
+def _of_streams(model, ids, ds):
+    ((begin, end),) = ds.spans
+    row_len, n_longer = divmod(end - begin, ds.bs)
+    found = []
+    at = begin
+    for row in range(ds.bs):
+        n = row_len + (row < n_longer)
+        chars = ids[at - 1 : at - 1 + n]
+        # without a state each chunk begins anew, and so does the last character of a longer row
+        pieces = [chars] if ds.stateful else [*chars[:row_len].split(ds.seq_len), *chars[row_len:].split(1)]
+        found += [step_by_step(model, piece[None])[0] for piece in pieces if len(piece)]
+        at += n
+    return torch.cat(found), ids[begin:end]
