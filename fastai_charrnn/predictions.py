@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager, nullcontext
 
-from fastai.basics import Callback, L, Learner, Tensor, nested_reorder, nn, torch
+from fastai.basics import Callback, DataLoader, L, Learner, Tensor, nested_reorder, nn, torch
 
 from ._utils import unwrap_model
 from .callback.mid_fit import record_kept, validating_in_fit
@@ -18,7 +18,7 @@ __all__ = ["get_preds"]
 def get_preds(
     self: Learner,  # a `CharLearner`
     ds_idx: int = 1,  # which of `dls`, if `dl` is None
-    dl=None,  # what to predict; of texts, `dls.test_dl(texts)`
+    dl: DataLoader | list | None = None,  # what to predict; of texts, `dls.test_dl(texts)`
     cbs: Callback | list | None = None,  # callbacks for this only
     inner: bool = False,  # whether the caller has begun an epoch, as fastai's
     **kwargs,  # fastai's: act, with_input, with_decoded, with_loss, reorder, save_preds …
