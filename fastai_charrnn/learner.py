@@ -29,9 +29,7 @@ from .callback.training_log import TrainingLog
 from .data.loaders import CharDataLoaders
 from .errors import ArchError
 from .evaluation import evaluate
-from .generation.generate import generate
-from .generation.predict import predict
-from .generation.text import next_probs, predict_next, score
+from .generation.methods import TextMethods
 from .metrics import BitsPerChar, CharAccuracy, CharLoss, CharNLLLoss, SmoothLoss, flat_loss
 from .models.build import build_model
 from .models.registry import Arch, get_arch
@@ -41,18 +39,13 @@ from .predictions import get_preds
 __all__ = ["CharLearner", "char_learner"]
 
 
-class CharLearner(Learner):
+class CharLearner(TextMethods, Learner):
     "A fastai `Learner` that continues text. Made by `char_learner`."
 
     training_now = False  # whether a fit is under way
     dls: CharDataLoaders
     arch: Arch | None = None  # the architecture's record, set by `char_learner`
     arch_config: dict = {}  # every argument the model was built with
-    predict_next = predict_next
-    next_probs = next_probs
-    predict = predict
-    generate = generate
-    score = score
     evaluate = evaluate
     get_preds = get_preds
     fit_minutes = fit_minutes

@@ -14,9 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ..data.vocab import CharVocab
-from ..generation.generate import generate
-from ..generation.predict import predict
-from ..generation.text import next_probs, predict_next, score
+from ..generation.methods import TextMethods
 from .format import build_described, check_tensors, describe_model, named_errors, with_suffix
 
 __all__ = ["CharGenerator", "load_generator"]
@@ -29,14 +27,8 @@ class TextData(NamedTuple):
     seq_len: int  # characters it was trained on
 
 
-class CharGenerator:
+class CharGenerator(TextMethods):
     "A model and its vocabulary, with the text methods of a `CharLearner`. Made by `load_generator`."
-
-    predict_next = predict_next
-    next_probs = next_probs
-    predict = predict
-    generate = generate
-    score = score
 
     def __init__(
         self,

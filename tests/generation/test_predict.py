@@ -92,8 +92,10 @@ def test_a_word_without_end_is_an_error():
         p.data.zero_()
     with pytest.raises(GenerationError, match="100 characters and only"):
         learn.predict("a", temperature=0)
-    with pytest.warns(CharRnnWarning, match="repeats itself"):
-        learn.predict("a", n=200, temperature=0)
+    for continued in (learn.predict, learn.generate):
+        with pytest.warns(CharRnnWarning, match="repeats itself") as warned:
+            continued("a", n=200, temperature=0)
+        assert warned[0].filename == __file__
 
 
 def test_an_exported_learner_predicts(trained, tmp_path):
