@@ -4,7 +4,8 @@
     python tools/fastai_cells.py --write  write results/FASTAI.md
 
 The list is `tests/fastai_cells/cells.json`, one cell a line. A cell with `why` does not apply. A cell with `test` does;
-`fails` names what the test fails for, by way to read ("all" for every way), and pytest expects that failure.
+`fails` names what the test fails for, by way to read ("all" for every way), and pytest expects that failure. A cell
+that `needs` CUDA is tested where there is a GPU.
 """
 
 import argparse
@@ -24,16 +25,19 @@ Written by `python tools/fastai_cells.py --write` from `tests/fastai_cells/cells
 fastai tests itself in the cells of its notebooks. The table lists the cells that test or show something in the
 notebooks about a learner and its callbacks (helper definitions and displays of signatures are left out), and what the
 notebooks state without a test (marked *). A cell *applies* if users of a `Learner` can expect the behaviour. For each
-of these there is a test of ours, on a small text, for each way to read it where the behaviour can depend on it."""
+of these there is a test of ours, on a small text, for each way to read it where the behaviour can depend on it. Cells
+about a GPU have tests that run where there is one (`make test` skips them elsewhere)."""
 
 
 def status(
     cell: dict,  # a cell of the list
     fails: dict,  # reasons of tests that fail, by test
 ) -> str:
-    "What a cell's test does: pass, fail for a reason, or not apply for a reason."
+    "What a cell's test does: pass, fail for a reason, run on CUDA only, or why there is none."
     if "why" in cell:
         return f"does not apply: {cell['why']}"
+    if "needs" in cell:
+        return f"runs on {cell['needs']}"
     reasons = fails.get(cell["test"])
     if not reasons:
         return "passes"
@@ -61,11 +65,13 @@ def page(
 
 def _summary(counts):
     "A table with one row a notebook, and the sums."
-    rows = ["| notebook | read | apply | pass | fail | do not apply |", "| --- | --- | --- | --- | --- | --- |"]
+    rows = ["| notebook | read | do not apply | apply | pass | fail | need CUDA |", "| --- " * 7 + "|"]
     total = sum(counts.values(), Counter())
     for name, count in [*counts.items(), ("**all**", total)]:
-        numbers = count.total(), count["passes"] + count["**fails**"], count["passes"]
-        rows.append(f"| {name} | {' | '.join(map(str, numbers))} | {count['**fails**']} | {count['does not apply']} |")
+        not_apply = count["does not apply"]
+        numbers = [count.total(), not_apply, count.total() - not_apply]
+        numbers += [count[result] for result in ("passes", "**fails**", "runs on CUDA")]
+        rows.append(f"| {name} | {' | '.join(map(str, numbers))} |")
     return "\n".join(rows)
 
 

@@ -49,10 +49,11 @@ def test_the_report_counts_what_fails():
         dict(notebook="1 a", section="s", does="e", test="t.py::test_x"),
         dict(notebook="1 a", section="s", does="f", test="t.py::test_y", stated=True),
         dict(notebook="2 b", section="s", does="g", why="images"),
+        dict(notebook="2 b", section="s", does="h", test="t.py::test_z", needs="CUDA"),
     ]
     report = page(cells)
-    assert "| 1 a | 3 | 3 | 1 | 2 | 0 |" in report
-    assert "| 2 b | 1 | 0 | 0 | 0 | 1 |" in report
-    assert "| **all** | 4 | 3 | 1 | 2 | 1 |" in report
+    assert "| 1 a | 3 | 0 | 3 | 1 | 2 | 0 |" in report
+    assert "| 2 b | 2 | 1 | 1 | 0 | 0 | 1 |" in report
+    assert "| **all** | 5 | 1 | 4 | 1 | 2 | 1 |" in report
     assert "**fails**: no items (every, streams)" in report
     assert "| s* | f | passes |" in report
