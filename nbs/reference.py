@@ -7,6 +7,7 @@ The entry of a class also has its public methods.
 import inspect
 import re
 from types import NoneType
+from typing import TypeVar
 
 from fastcore.docments import docments
 from fastcore.utils import AttrDict
@@ -44,13 +45,15 @@ class Entry:
 def methods(
     cls: type,  # a class
 ):  # (name, function or property) of each method
-    "The public methods that a class defines and documents itself."
-    for name, member in vars(cls).items():
-        member = getattr(member, "__func__", member)
-        if name.startswith("_") or not member.__doc__:
-            continue
-        if isinstance(member, property) or _is_defined_in(member, cls, name):
-            yield name, member
+    "The public methods that a class defines and documents itself or has from a base class named Base…"
+    bases = [base for base in cls.__bases__ if base.__name__.startswith("Base")]
+    for base in [*bases, cls]:
+        for name, member in vars(base).items():
+            member = getattr(member, "__func__", member)
+            if name.startswith("_") or not member.__doc__:
+                continue
+            if isinstance(member, property) or _is_defined_in(member, base, name):
+                yield name, member
 
 
 def _is_defined_in(member, cls, name):
@@ -216,7 +219,8 @@ def _returns(sym):
     if inspect.isclass(sym):
         return ""
     returned = docments(sym, full=True, args_kwargs=True).get("return")
-    parts = [_code(_type(returned.anno)), returned.docment] if returned else []
+    is_variable = returned and isinstance(returned.anno, TypeVar)  # as in `cls: type[T]`
+    parts = ["" if is_variable else _code(_type(returned.anno)), returned.docment] if returned else []
     parts = [text for text in parts if text]
     return f"Returns {': '.join(parts)}" if parts else ""
 

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from ..errors import CorpusError
-from .download import fetch, verify
+from .download import data_folder, fetch, verify
 
 __all__ = ["nietzsche", "python_reference", "human_numbers", "NIETZSCHE_URL"]
 
@@ -33,20 +33,11 @@ def nietzsche(
     folder = os.environ.get("CHARRNN_DATA")
     path = folder and Path(folder).expanduser() / "nietzsche.txt"
     if not (path and path.is_file()):
-        path = _fastai_data() / "nietzsche.txt"
+        path = data_folder() / "nietzsche.txt"
     if not path.is_file():
         return fetch(url, path, _nietzsche_size, _nietzsche_sha256, timeout)
     verify(path, _nietzsche_size, _nietzsche_sha256)
     return path
-
-
-def _fastai_data():
-    "fastai's data folder. Reads the same file with the same defaults as `fastai_cfg`, without importing torch."
-    from fastcore.xtras import Config
-
-    folder = Path(os.getenv("FASTAI_HOME", "~/.fastai")).expanduser()
-    defaults = dict(data="data", archive="archive", storage="tmp", model="models")
-    return Config(folder, "config.ini", create=defaults).path("data")
 
 
 def python_reference() -> str:  # about 465,000 characters (Python 3.11; other versions differ slightly)

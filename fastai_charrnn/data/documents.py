@@ -25,9 +25,11 @@ class NamedTexts(list):
         self,
         texts: Sequence[str],  # the texts
         names: Sequence[str],  # a name for each
+        how: str = "",  # how they were chosen to validate
     ):
         super().__init__(texts)
         self.names = list(names)
+        self.how = how
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,16 @@ def as_documents(
 
 def check_sep(
     sep: str | None,  # what a user passed
+    vocab: CharVocab | None = None,  # the characters allowed, or None for all
+    unk: str = "error",  # as `CharVocab.encode`
 ) -> str:  # one character, or ""
-    "Return a separator. Raises `DataError` unless it is a single character, an empty str or None."
+    "Return a separator. Raises `DataError` unless it is a single character of `vocab`, an empty str or None."
     if sep is None or sep == "":
         return ""
     if not isinstance(sep, str) or len(sep) != 1 or sep == PAD:
         raise DataError(f'sep={sep!r} must be one character, such as "\\n", or None for no separator')
+    if vocab is not None and sep not in vocab and unk == "error":
+        raise DataError(f"sep={sep!r} is not in the vocabulary; pass sep=… with one of its characters, or sep=None")
     return sep
 
 

@@ -1,4 +1,4 @@
-"""Download a file with a progress bar and verify its size and sha256: `fetch`.
+"""Download a file with a progress bar and verify it: `fetch_url` for any address, `fetch` for a known corpus.
 
 The file appears under its name only when it is complete and correct. Errors are `DownloadError`s.
 """
@@ -6,10 +6,15 @@ The file appears under its name only when it is complete and correct. Errors are
 import hashlib
 import math
 import os
+import re
 import time
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from .._utils import atomic_path
 from ..errors import DownloadError
+
+__all__ = ["fetch_url", "fetch", "verify", "data_folder"]
 
 _stall_timeout = 30  # seconds without an answer after which a download without a time limit fails
 
@@ -18,58 +23,118 @@ class _OutOfTime(Exception):
     "A download exceeded its time limit."
 
 
-def fetch(url, dest, size, sha256, timeout=None):
-    "Download `url` to the path `dest` within `timeout` seconds. Raises `DownloadError`."
-    _check_online(dest)
-    import http.client
-    import urllib.error
+def data_folder() -> Path:
+    "fastai's data folder. Reads the same file with the same defaults as `fastai_cfg`, without importing torch."
+    from fastcore.xtras import Config
 
-    dest.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(dest) as part:
-        try:
-            _download(url, part, timeout)
-        except _OutOfTime:
-            message = f"{url} took longer than {timeout:g} s; try again, or put {dest.name} in CHARRNN_DATA"
-            raise DownloadError(message) from None
-        except NameError:
-            # fastcore 2.2 fails to import the ContentTooShortError that it raises
-            raise _failed(url, dest, "the connection was lost before the end") from None
-        except (urllib.error.URLError, http.client.HTTPException, OSError) as e:
-            raise _failed(url, dest, _reason(e)) from None
-        verify(part, size, sha256, source=f"the file from {url}")
+    folder = Path(os.getenv("FASTAI_HOME", "~/.fastai")).expanduser()
+    defaults = dict(data="data", archive="archive", storage="tmp", model="models")
+    return Config(folder, "config.ini", create=defaults).path("data")
+
+
+def fetch_url(
+    url: str,  # an address, http or https
+    fname: str | Path | None = None,  # where to save it: a file or an existing folder; None: fastai's data folder
+    sha256: str | None = None,  # its checksum in hexadecimal, or None
+    timeout: float | None = None,  # limit for the whole download in seconds; None: no limit
+) -> Path:  # the file
+    """Return the path of a file that is downloaded once.
+
+    A file that exists is not downloaded again; with `sha256` it is verified. In fastai's data folder it has a folder of
+    its own for each address, as different files often have the same name. Raises `DownloadError`."""
+    name = _file_name(url)
+    if fname is None:
+        dest = data_folder() / "charrnn" / hashlib.sha256(url.encode()).hexdigest()[:12] / name
+    else:
+        dest = Path(fname).expanduser()
+        dest = dest / name if dest.is_dir() else dest
+    way_out = f"put the file at {dest}"
+    sha256 = sha256 and sha256.lower()
+    if not dest.is_file():
+        return fetch(url, dest, None, sha256, timeout, way_out)
+    verify(dest, None, sha256)
     return dest
 
 
-def verify(path, size, sha256, source=None):
-    "Raise `DownloadError` unless `path` holds exactly the expected bytes. `source` names a fresh download."
+def _file_name(url):
+    "The last part of an address. Raises `DownloadError` unless it is one of a file on a web server."
+    parts = urlsplit(url) if isinstance(url, str) else None
+    if parts is None or parts.scheme not in ("http", "https") or not parts.netloc:
+        raise DownloadError(
+            f"{url!r} is not an address; give one that starts with https://, or pass a file to from_file"
+        )
+    name = unquote(parts.path.rpartition("/")[2])
+    return re.sub(r"[^\w.+-]", "_", name).lstrip(".") or "text.txt"
+
+
+def fetch(url, dest, size, sha256, timeout=None, way_out=None):
+    """Download `url` to the path `dest` within `timeout` seconds. Raises `DownloadError`.
+
+    `size` and `sha256` may be None. `way_out` tells how to do without the download."""
+    way_out = way_out or f"put {dest.name} in the folder named by CHARRNN_DATA"
+    _check_online(dest, way_out)
+    import http.client
+    import urllib.error
+
+    try:
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(dest) as part:
+            _download(url, part, timeout)
+            verify(part, size, sha256, source=f"the file from {url}", way_out=way_out)
+    except DownloadError:
+        raise
+    except _OutOfTime:
+        raise DownloadError(f"{url} took longer than {timeout:g} s; try again, or {way_out}") from None
+    except NameError:
+        # fastcore 2.2 fails to import the ContentTooShortError that it raises
+        raise _failed(url, way_out, "the connection was lost before the end") from None
+    except (urllib.error.URLError, http.client.HTTPException, OSError) as e:
+        raise _failed(url, way_out, _reason(e)) from None
+    return dest
+
+
+def verify(path, size, sha256, source=None, way_out=None):
+    """Raise `DownloadError` unless `path` holds exactly the expected bytes. `size` and `sha256` may be None.
+
+    `source` names a fresh download."""
     difference = _difference(path, size, sha256)
     if difference:
-        way_out = "try again later or put the file in CHARRNN_DATA" if source else "delete it to download it again"
-        raise DownloadError(f"{source or path} is not the expected corpus ({difference}); {way_out}")
+        way_out = f"try again later or {way_out}" if source else "delete it to download it again"
+        raise DownloadError(f"{source or path} is not the expected file ({difference}); {way_out}")
 
 
 def _difference(path, size, sha256):
     "How a file differs from the expected one, or None."
     found = path.stat().st_size
-    if found != size:
+    if size is not None and found != size:
         return f"{found:,} bytes instead of {size:,}"
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if sha256 is None:
+        return None
+    with open(path, "rb") as f:
+        found = _sha256(f)
     if found != sha256:
         return f"sha256 {found[:12]}… instead of {sha256[:12]}…"
 
 
-def _check_online(dest):
+def _sha256(f):
+    "The checksum of an open file, read piece by piece."
+    sha = hashlib.sha256()
+    while raw := f.read(2**20):
+        sha.update(raw)
+    return sha.hexdigest()
+
+
+def _check_online(dest, way_out):
     offline = os.environ.get("CHARRNN_OFFLINE", "")
     if offline not in ("", "0"):
         raise DownloadError(
             f"{dest.name} was not found and CHARRNN_OFFLINE={offline} forbids the download; "
-            "put the file in the folder named by CHARRNN_DATA, or unset CHARRNN_OFFLINE"
+            f"{way_out}, or unset CHARRNN_OFFLINE"
         )
 
 
-def _failed(url, dest, reason):
-    way_out = f"check the network, or put {dest.name} in the folder named by CHARRNN_DATA"
-    return DownloadError(f"cannot download {url}: {reason}; {way_out}")
+def _failed(url, way_out, reason):
+    return DownloadError(f"cannot download {url}: {reason}; check the network, or {way_out}")
 
 
 def _download(url, part, timeout):

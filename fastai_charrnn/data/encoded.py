@@ -2,14 +2,18 @@
 
 Two files are written: `<name>.<digest>.npy` has the indices, `<name>.<digest>.json` describes the source (size, times,
 sha256) and the vocabulary. The digest is that of the request: encoding, vocabulary and treatment of unknown characters.
-The JSON file is written last and removed first, so data without it counts as absent. This module does not import torch.
+Of several files, a third file `<name>.<digest>.edges.npy` has the borders. The JSON file is written last and removed
+first, so data without it counts as absent. This module does not import torch.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +21,8 @@ import numpy as np
 from .._utils import atomic_path, atomic_write, warn_caller
 from ..errors import CharRnnWarning, CorpusError
 from .char_messages import is_large, warn_large
-from .text_file import TextFile
+from .documents import check_sep
+from .encode_sources import Sources
 from .vocab import CharVocab
 
 __all__ = ["EncodedFile", "encode_file"]
@@ -33,27 +38,35 @@ class EncodedFile:
     path: Path  # a .npy file: (n_chars,) uint8, int16 or int32
     vocab: CharVocab  # the meaning of its indices
     n_chars: int  # its length
+    edges: Path | None = None  # of several files: (n_files+1,) int64, file i is at edges[i] to edges[i+1]
+    n_valid: int | None = None  # how many of the last files validate; None: `valid_pct` decides
+    how: str = ""  # how these were chosen
 
     def __len__(self) -> int:
         return self.n_chars
 
 
 def encode_file(
-    fname: str | Path,  # a text file of any size
+    fname: str | Path | Sequence[str | Path],  # a text file of any size, or a list of them
     encoding: str = "utf-8",  # the encoding of its bytes
     vocab: CharVocab | None = None,  # None: the characters of the text
     unk: str = "error",  # characters outside `vocab`: "error", "skip", or the known character to use for them
-    cache: str | Path | None = None,  # the folder for the encoded text; None: the folder of the file
+    cache: str | Path | None = None,  # the folder for the encoded text; None: the folder of the file, or of the first
+    sep: str | None = "\n",  # one character that ends each of several files; None: nothing is added
 ) -> EncodedFile:  # path and vocabulary of the encoded text
     """Encode a file in pieces with a progress bar, or return the result of an earlier call.
 
-    An earlier result is used if the source has the same size and times, or else the same sha256.
+    A list of files is encoded as one text, one file after the other, with their borders. An earlier result is used
+    if the source has the same size and times, or else the same sha256.
     Memory does not grow with the text. On disk a character takes one byte if the vocabulary has at most 256.
     Raises `CorpusError` if the file cannot be read or the result cannot be written, `UnknownCharError` for unknown
     characters and `VocabError` for an invalid `unk` or a text without characters."""
     if vocab is not None:
         vocab.check_unk(unk)
-    source = _Source(fname, encoding)
+    if isinstance(fname, (str, os.PathLike)):
+        source = Sources([Path(fname)], encoding, None)
+    else:
+        source = Sources([Path(name) for name in fname], encoding, check_sep(sep, vocab, unk))
     stamp = source.stamp()
     data_path, meta_path = _cache_paths(source, vocab, unk, cache)
     meta = _read_meta(meta_path, data_path)
@@ -63,53 +76,31 @@ def encode_file(
         meta = _encode(source, stamp, vocab, unk, data_path, meta_path)
     if meta["changes"]:
         warn_caller(meta["changes"], CharRnnWarning)
-    return EncodedFile(data_path, CharVocab(meta["vocab"]), meta["n_chars"])
-
-
-class _Source(TextFile):
-    "The text file to encode. It is read with a progress bar, and with a checksum while `sha` is set."
-
-    action = ""
-    sha = None
-
-    def read_bytes(self):
-        from fastprogress.fastprogress import progress_bar
-
-        n_pieces = -(-self.fname.stat().st_size // self.size)
-        bar = progress_bar(super().read_bytes(), total=n_pieces)
-        bar.comment = f"{self.action} {self.fname.name}"
-        for raw in bar:
-            if self.sha:
-                self.sha.update(raw)
-            yield raw
-
-    def checksum(self) -> str:
-        self.action = "comparing"
-        self.sha = hashlib.sha256()
-        for _ in self.read_bytes():
-            continue
-        return self.sha.hexdigest()
-
-    def stamp(self) -> list:
-        "Size and times of the file: equal stamps mean an unchanged file."
-        try:
-            st = self.fname.stat()
-        except OSError as e:
-            raise CorpusError(f"cannot read {self.fname}: {e.strerror}; give the path of a text file") from None
-        if not self.fname.is_file():
-            raise CorpusError(
-                f"{self.fname} is not a plain file and cannot be read twice; pass mmap=False to load it into memory"
-            )
-        return [st.st_size, st.st_mtime_ns, st.st_ctime_ns]
+    edges = _edges_path(data_path) if source.several else None
+    return EncodedFile(data_path, CharVocab(meta["vocab"]), meta["n_chars"], edges)
 
 
 def _cache_paths(source, vocab, unk, cache):
     "Where the data and its description are kept for this request."
     known = None if vocab is None else [vocab.itos, unk]
-    request = json.dumps([_format, source.encoding, known])
-    digest = hashlib.sha256(request.encode()).hexdigest()[:12]
-    folder = source.fname.parent if cache is None else Path(cache).expanduser()
-    return tuple(folder / f"{source.fname.name}.{digest}.{suffix}" for suffix in ("npy", "json"))
+    request = [_format, source.encoding, known]
+    if source.several:
+        request += [source.sep, [str(file.fname.resolve()) for file in source.files]]
+    digest = hashlib.sha256(json.dumps(request).encode()).hexdigest()[:12]
+    folder = source.files[0].fname.parent if cache is None else Path(cache).expanduser()
+    return tuple(folder / f"{source.name}.{digest}.{suffix}" for suffix in ("npy", "json"))
+
+
+def _edges_path(data_path):
+    "Where the borders of several files are kept."
+    return data_path.with_suffix(".edges.npy")
+
+
+def is_cached(
+    path: Path,  # any file
+) -> bool:
+    "Whether a file has the name of an encoded text or of its description."
+    return re.search(r"\.[0-9a-f]{12}\.((edges\.)?npy|json)$", path.name) is not None
 
 
 def _read_meta(meta_path, data_path):
@@ -117,6 +108,8 @@ def _read_meta(meta_path, data_path):
     try:
         meta = json.loads(meta_path.read_text(encoding="utf-8"))
         complete = meta["format"] == _format and data_path.stat().st_size == meta["data_bytes"]
+        if "edges_bytes" in meta:
+            complete = complete and _edges_path(data_path).stat().st_size == meta["edges_bytes"]
         return meta if complete and _meta_keys <= meta.keys() else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -124,40 +117,47 @@ def _read_meta(meta_path, data_path):
 
 def _confirm(meta, source, stamp, meta_path):
     "The description with a new stamp if the content of the source is unchanged, else None."
-    same_size = meta["stamp"][0] == stamp[0]
-    if not same_size or meta["sha256"] != source.checksum():
+    if not _equal_sizes(meta["stamp"], stamp) or meta["sha256"] != source.checksum():
         return None
     meta = meta | dict(stamp=stamp)
     _write_meta(meta_path, meta)
     return meta
 
 
+def _equal_sizes(stamp, other):
+    "Whether the files with these stamps have the same sizes."
+    if isinstance(stamp[0], list):
+        return [s[0] for s in stamp] == [s[0] for s in other]
+    return stamp[0] == other[0]
+
+
 def _encode(source, stamp, vocab, unk, data_path, meta_path):
     "Write the data, then its description."
     if vocab is None:
-        source.action = "looking for the characters of"
-        vocab = CharVocab.from_pieces(source)
-    source.action = "encoding"
-    source.sha = hashlib.sha256()
+        pieces = chain.from_iterable(source.documents("looking for the characters of"))
+        vocab = CharVocab.from_pieces(pieces)
     counts = np.zeros(len(vocab), np.int64)
     with _write_errors(data_path), atomic_path(data_path) as part:
-        n_chars = _write_ids(part, source, vocab, unk, counts)
+        edges = _write_ids(part, source, vocab, unk, counts)
         if source.stamp() != stamp:
-            raise CorpusError(f"{source.fname} changed while it was read; try again when it is complete")
+            raise CorpusError(f"{source.name} changed while it was read; try again when it is complete")
+        files = [str(file.fname) for file in source.files]
         meta = dict(
             format=_format,
-            source=str(source.fname),
+            source=files if source.several else files[0],
             stamp=stamp,
             sha256=source.sha.hexdigest(),
             encoding=source.encoding,
             unk=unk,
-            n_chars=n_chars,
+            n_chars=edges[-1],
             data_bytes=part.stat().st_size,
             changes=source.changes,
             vocab=vocab.itos,
         )
         # the old description must not outlive the old data, which is replaced at the end of this block
         meta_path.unlink(missing_ok=True)
+        if source.several:
+            meta["edges_bytes"] = _write_edges(_edges_path(data_path), edges)
     _write_meta(meta_path, meta)
     if is_large(vocab):
         warn_large(vocab, counts)
@@ -165,20 +165,30 @@ def _encode(source, stamp, vocab, unk, data_path, meta_path):
 
 
 def _write_ids(path, source, vocab, unk, counts):
-    "Write the indices of a text, count the characters of a large vocabulary, and return the number of indices."
+    "Write the indices, count the characters of a large vocabulary, and return the borders of the documents."
     dtype = _index_dtype(len(vocab))
-    n_chars = 0
+    edges = [0]
     with open(path, "wb") as f:
         _write_header(f, dtype, 0)
-        for piece in source:
-            ids = vocab.encode(piece, unk=unk, at=source.n_chars - len(piece))
-            if is_large(vocab):
-                counts += np.bincount(ids, minlength=len(vocab))
-            f.write(ids.astype(dtype, copy=False).data)
-            n_chars += len(ids)
+        for document in source.encode(vocab, unk):
+            n_chars = 0
+            for ids in document:
+                if is_large(vocab):
+                    counts += np.bincount(ids, minlength=len(vocab))
+                f.write(ids.astype(dtype, copy=False).data)
+                n_chars += len(ids)
+            edges.append(edges[-1] + n_chars)
         f.seek(0)
-        _write_header(f, dtype, n_chars)
-    return n_chars
+        _write_header(f, dtype, edges[-1])
+    return edges
+
+
+def _write_edges(path, edges):
+    "Write the borders and return the size of the file."
+    with atomic_path(path) as part:
+        with open(part, "wb") as f:
+            np.save(f, np.array(edges, np.int64))
+        return part.stat().st_size
 
 
 def _index_dtype(n):

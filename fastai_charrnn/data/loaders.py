@@ -1,113 +1,45 @@
-"""Text as fastai data: `CharDataLoaders`, training and validation batches over one text.
+"""Text as fastai data: `CharDataLoaders`, training and validation batches over one text or several.
 
     dls = CharDataLoaders.from_text(text, seq_len=8, bs=512)
     x,y = dls.one_batch()      # x (bs, seq_len) int64: windows; y (bs,) int64: the character after each
 
-A window is its start in the text, and a batch is gathered at once, so no Python runs for each item.
+Texts come from memory (`from_text`, in `base_loaders`), files, folders, tables and addresses.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import torch
-from fastai.basics import DataLoaders, default_device
-from torch import Tensor
+import pandas as pd
 
-from .._utils import renamed
+from .._utils import renamed, typed_delegates
 from ..errors import DataError
-from .datasets import MIN_VAL_BS, DatasetBuilder
-from .encoded import EncodedFile, encode_file
-from .reading import mode_of
-from .splits import SplitAudit, audit
-from .streams import CharStreams
+from .base_loaders import BaseLoaders
+from .documents import choose_documents, reordered
+from .download import fetch_url
+from .encoded import encode_file
+from .files import check_distinct, checked_fname, checked_fnames, find_texts, read_documents, total_size
+from .splits import SPLITS
+from .tables import read_csv, text_column, valid_rows
 from .text_file import read_text
-from .text_source import encode_source
 from .vocab import CharVocab
-from .window_dl import WindowDL
-from .windows import CharWindows
 
 __all__ = ["CharDataLoaders"]
 
-_min_mapped = 2**26  # bytes of a file from which its text stays on disk
+_min_mapped = 2**26  # bytes of files from which their text stays on disk
 
 
-class CharDataLoaders(DataLoaders):
-    "Training and validation loaders over one text. Made by `from_text` or `from_file`."
+class CharDataLoaders(BaseLoaders):
+    """Training and validation loaders over one text or several.
 
-    if TYPE_CHECKING:
-        # what fastai finds in the loaders and their datasets
-        vocab: CharVocab
-        seq_len: int
-        target: str
-        stateful: bool
-        train: WindowDL
-        valid: WindowDL
-
-        def one_batch(self) -> tuple[Tensor, Tensor]: ...
+    Made by `from_text`, `from_file`, `from_files`, `from_folder`, `from_df`, `from_csv` or `from_url`."""
 
     @classmethod
     @renamed(n="seq_len")
-    def from_text(
-        cls,
-        text: str | Sequence[str] | EncodedFile,  # a text, several documents, or the result of `encode_file`
-        seq_len: int = 8,  # characters in a window
-        stride: int | None = None,  # characters from one window's start to the next; None: 1, see below
-        bs: int = 512,  # windows in a training batch
-        valid: str | Sequence[int] = "tail",  # "tail", "random", "blocks", "last" or window numbers: `split_windows`
-        valid_pct: float = 0.1,  # the part that validates
-        seed: int = 42,  # of the split "random"
-        vocab: CharVocab | None = None,  # None: the characters of `text`
-        unk: str = "error",  # characters outside `vocab`: "error", "skip", or the known character to use for them
-        val_bs: int | None = None,  # windows in a validation batch; None: 2,048 or more, for streams `bs`
-        device: str | torch.device | None = None,  # where the text is kept; None: fastai's default
-        path: str | Path = ".",  # where the learner saves
-        target: str = "next",  # predict the character after a window ("next"), or after each character ("every")
-        stateful: bool = False,  # whether to read `bs` streams in parallel, `seq_len` characters a batch
-        shift: bool = False,  # whether streams start at another offset every epoch
-        valid_text: str | Sequence[str] | None = None,  # a text or documents to validate on; then all of `text` trains
-        sep: str | None = "\n",  # one character that ends each of several documents; None: nothing is added
-    ) -> "CharDataLoaders":
-        """Make loaders over windows of `seq_len` characters, each with the character that follows it.
-
-        With `stateful=True` they read streams and the model keeps its state from batch to batch, see `CharStreams`.
-        The default `stride` is 1 for `target="next"` and `seq_len` for `target="every"`. Training windows are shuffled
-        in each epoch and all used, so the last batch may be smaller. The order is set by fastai's `set_seed` or by
-        `char_learner(seed=)`. With `target="every"` and the split "tail" or "blocks", validation reads streams, which
-        contain each character once.
-
-        Several documents, a list or a column of a table, are never joined: no window crosses a border, and documents
-        too short for one window are left out with a warning. `valid="tail"` then validates on the last documents,
-        "random" on documents drawn at random, and document numbers on these. Streams read all training documents one
-        after the other as one text, and the validation documents as another. Each ends with `sep`.
-
-        Raises `DataError` if the text is too short for `seq_len`, `bs` or the split, `VocabError` if it contains '\\0'
-        or unknown characters. Warns if it has more than 1,000 distinct characters, usually due to a wrong encoding."""
-        source = encode_source(text, valid_text, valid, valid_pct, seed, vocab, unk, sep)
-        if shift and not stateful:
-            raise DataError("shift=True moves the start of streams, so it requires stateful=True")
-        builder = DatasetBuilder(
-            ids=source.ids,
-            vocab=source.vocab,
-            seq_len=seq_len,
-            stride=stride,
-            bs=bs,
-            val_bs=val_bs,
-            valid=valid,
-            valid_pct=valid_pct,
-            seed=seed,
-            target=target,
-            shift=shift,
-            documents=source.documents,
-        )
-        train, valid_ds = builder.streams() if stateful else builder.windows()
-        return cls.from_datasets(train, valid_ds, bs=bs, val_bs=val_bs, device=device, path=path)
-
-    @classmethod
-    @renamed(n="seq_len")
+    @typed_delegates(BaseLoaders.from_text, but=["text"])
     def from_file(
         cls,
-        fname: str | Path,  # a text file
+        fname: str | Path,  # a text file, which may be gzipped
         encoding: str = "utf-8",  # the encoding of its bytes
         mmap: bool | None = None,  # whether the encoded text stays on disk; None: for files of 64 MB or more
         cache: str | Path | None = None,  # the folder for the encoded text; None: the folder of the file
@@ -118,88 +50,141 @@ class CharDataLoaders(DataLoaders):
         """Make loaders over a file, read by `read_text` or, if the text stays on disk, encoded by `encode_file`.
 
         Raises `CorpusError` if the file cannot be read or `cache` cannot be written, and the errors of `from_text`."""
+        fname = checked_fname(fname)
         if mmap is None:
-            mmap = Path(fname).is_file() and Path(fname).stat().st_size >= _min_mapped
+            mmap = total_size([fname]) >= _min_mapped
         if mmap:
             return cls.from_text(encode_file(fname, encoding, vocab, unk, cache), **kwargs)
         return cls.from_text(read_text(fname, encoding), vocab=vocab, unk=unk, **kwargs)
 
     @classmethod
-    def from_datasets(
+    @typed_delegates(BaseLoaders.from_text, but=["text", "valid_text"])
+    def from_files(
         cls,
-        train: CharWindows | CharStreams,  # training dataset
-        valid: CharWindows | CharStreams,  # validation dataset
-        bs: int = 512,  # rows in a training batch
-        val_bs: int | None = None,  # rows in a validation batch; None: 2,048 or more, for stateful streams `bs`
-        device: str | torch.device | None = None,  # where the text is kept; None: fastai's default
-        path: str | Path = ".",  # where the learner saves
+        fnames: Sequence[str | Path],  # text files, which may be gzipped
+        valid_fnames: Sequence[str | Path] | None = None,  # files to validate on; then all of `fnames` train
+        encoding: str = "utf-8",  # the encoding of their bytes
+        mmap: bool | None = None,  # whether the encoded text stays on disk; None: for 64 MB or more in total
+        cache: str | Path | None = None,  # the folder for the encoded text; None: the folder of the first file
+        valid: str | Sequence[int] = "tail",  # "tail", "random" or the numbers of the files that validate
+        valid_pct: float = 0.1,  # the part that validates
+        seed: int = 42,  # of the split "random"
+        vocab: CharVocab | None = None,  # None: the characters of the files
+        unk: str = "error",  # characters outside `vocab`: "error", "skip", or the known character to use for them
+        sep: str | None = "\n",  # one character that ends each file; None: nothing is added
+        **kwargs,  # arguments of `from_text`
     ) -> "CharDataLoaders":
-        "Make loaders over two datasets. Training windows are shuffled. Raises `DataError` for an unusable device."
-        device = _usable_device(default_device() if device is None else device)
-        if val_bs is None:
-            val_bs = bs if getattr(valid, "stateful", False) else max(bs, MIN_VAL_BS)
-        train_dl = WindowDL(train, bs=bs, shuffle=True, device=device)
-        valid_dl = WindowDL(valid, bs=val_bs, device=device)
-        return cls(train_dl, valid_dl, path=path, device=device)
+        """Make loaders over several files, each a document as in `from_text`. Empty files are left out.
 
-    @property
-    def mode(self) -> str:  # "windows", "chunks" or "streams"
-        "How a model trained on this data reads: the default of `CharLearner.evaluate(by=)`."
-        return mode_of(self.target, self.stateful)
+        Raises `CorpusError` if a file cannot be read or `cache` cannot be written, `DataError` if there is no file or
+        one is given twice, and the errors of `from_text`, which name the file."""
+        train, last, how = _ordered(fnames, valid_fnames, valid, valid_pct, seed)
+        check_distinct([*train, *last])
+        if mmap is None:
+            mmap = total_size([*train, *last]) >= _min_mapped
+        if mmap:
+            encoded = encode_file([*train, *last], encoding, vocab, unk, cache, sep)
+            encoded = replace(encoded, n_valid=len(last) or None, how=how)
+            return cls.from_text(encoded, valid_pct=valid_pct, **kwargs)
+        valid_text = read_documents(last, encoding, how) if last else None
+        options = dict(valid_pct=valid_pct, vocab=vocab, unk=unk, sep=sep)
+        return cls.from_text(read_documents(train, encoding), valid_text=valid_text, **options, **kwargs)
 
-    def audit(self) -> SplitAudit:  # counts; prints as a sentence
-        """Count the validation windows that share characters with training windows.
+    @classmethod
+    @typed_delegates(from_files, but=["fnames", "valid_fnames"])
+    def from_folder(
+        cls,
+        path: str | Path,  # the folder; the learner saves there
+        train: str = "train",  # the folder in it that trains
+        valid: str | Sequence[int] = "valid",  # the folder in it that validates, or a split as in `from_files`
+        valid_pct: float | None = None,  # the part of all files that validates; None: `valid`, else a tenth
+        extensions: Sequence[str] | None = (".txt",),  # of the files to take, gzipped or not; None: all
+        recurse: bool = True,  # whether to look in folders of the folder
+        cache: str | Path | None = None,  # the folder for the encoded text; None: `path`
+        **kwargs,  # arguments of `from_files`
+    ) -> "CharDataLoaders":
+        """Make loaders over the text files of a folder, in sorted order. Each is a document as in `from_text`.
 
-        The more there are, the less the validation loss says about new text."""
-        return audit(_starts(self.train_ds), _starts(self.valid_ds), self.seq_len)
+        If the folder has folders `train` and `valid`, these are used. Otherwise, or with `valid_pct`, all files are
+        split as in `from_files`, by default at the end. Raises `DataError` if there are no such files, and as
+        `from_files`."""
+        path = Path(path)
+        options = dict(cache=path if cache is None else cache, path=path) | kwargs
+        is_split = not isinstance(valid, str) or valid in SPLITS
+        folders = [] if is_split else [path / train, path / valid]
+        if valid_pct is None and folders and all(folder.is_dir() for folder in folders):
+            fnames, valid_fnames = (find_texts(folder, extensions, recurse) for folder in folders)
+            return cls.from_files(fnames, valid_fnames, **options)
+        fnames = find_texts(path, extensions, recurse)
+        if valid != "valid" and not is_split:
+            raise DataError(f"there are no folders {folders[0]} and {folders[1]}; pass train=… and valid=…, or a split")
+        valid_pct = 0.1 if valid_pct is None else valid_pct
+        return cls.from_files(fnames, valid=valid if is_split else "tail", valid_pct=valid_pct, **options)
 
-    def __repr__(self) -> str:
-        info = self.train_ds.info
-        n_documents = sum(info["documents"].values()) if "documents" in info else 0
-        documents = f"{n_documents:,} documents, " if n_documents else ""
-        lines = [
-            f"CharDataLoaders: {documents}{info.get('n_chars', 0):,} characters, vocabulary of {len(self.vocab)}",
-            f"  {self._describe_batches(info.get('stride', 1))}",
-            f"  train    {_describe_loader(self.train)}",
-            f"  valid    {_describe_loader(self.valid)} ({info.get('split', 'no text')})",
-            f"  device   {self.device}",
-        ]
-        return "\n".join(lines)
+    @classmethod
+    @typed_delegates(BaseLoaders.from_text, but=["text"])
+    def from_df(
+        cls,
+        df: pd.DataFrame,  # a table with one text a row
+        path: str | Path = ".",  # where the learner saves
+        valid_pct: float = 0.1,  # the part that validates, without `valid_col`
+        seed: int = 42,  # of valid="random"
+        text_col: int | str = 0,  # the column of texts: its name, or its number
+        valid_col: int | str | None = None,  # a column that is True in the rows that validate
+        **kwargs,  # arguments of `from_text`
+    ) -> "CharDataLoaders":
+        """Make loaders over a column of a table. Each row is a document as in `from_text`.
 
-    def _describe_batches(self, stride):
-        if self.stateful:
-            return f"streams  {self.seq_len} characters at a time, the state continues"
-        targets = "those after each" if self.target == "every" else "the next"
-        return f"windows  {self.seq_len} characters and {targets}, at every {_ordinal(stride)}position"
+        Raises `DataError` for a missing column, cells that are not text, and as `from_text`."""
+        texts = text_column(df, text_col).tolist()
+        if valid_col is not None:
+            if "valid" in kwargs or "valid_text" in kwargs:
+                raise DataError("valid_col says which rows validate; leave out valid=… and valid_text=…")
+            kwargs["valid"] = valid_rows(df, valid_col)
+        return cls.from_text(texts, path=path, valid_pct=valid_pct, seed=seed, **kwargs)
+
+    @classmethod
+    @typed_delegates(from_df, but=["df"])
+    def from_csv(
+        cls,
+        path: str | Path,  # the folder of the table; the learner saves there
+        csv_fname: str = "texts.csv",  # its file name
+        header: int | str | None = "infer",  # as `pd.read_csv`: the row of the column names; None: there is none
+        delimiter: str | None = None,  # as `pd.read_csv`: what separates columns; None: a comma
+        **kwargs,  # arguments of `from_df`
+    ) -> "CharDataLoaders":
+        "Make loaders over a column of a CSV file. Raises `CorpusError` if it cannot be read, and as `from_df`."
+        df = read_csv(Path(path) / csv_fname, header, delimiter)
+        return cls.from_df(df, path=path, **kwargs)
+
+    @classmethod
+    @typed_delegates(from_file, but=["fname"])
+    def from_url(
+        cls,
+        url: str,  # the address of a text file, which may be gzipped
+        fname: str | Path | None = None,  # where to save it: a file or a folder; None: fastai's data folder
+        sha256: str | None = None,  # its checksum in hexadecimal, verified if given
+        timeout: float | None = None,  # limit for the download in seconds; None: no limit
+        **kwargs,  # arguments of `from_file`
+    ) -> "CharDataLoaders":
+        """Download a file with a progress bar, unless it is there, and make loaders over it.
+
+        Raises `DownloadError` if the download fails, `sha256` differs or `CHARRNN_OFFLINE=1` is set, and the errors of
+        `from_file`."""
+        return cls.from_file(fetch_url(url, fname, sha256, timeout), **kwargs)
 
 
-def _describe_loader(dl):
-    if isinstance(dl.dataset, CharStreams):
-        contents = f"{dl.dataset.n_targets:,} characters"
-    else:
-        contents = f"{len(dl.dataset):,} windows"
-    return f"{contents}, {len(dl):,} batches of {dl.bs}"
-
-
-def _ordinal(stride):
-    '"3rd " for 3, and nothing for 1.'
-    if stride == 1:
-        return ""
-    is_teen = 10 <= stride % 100 < 20
-    suffix = "th" if is_teen else {1: "st", 2: "nd", 3: "rd"}.get(stride % 10, "th")
-    return f"{stride}{suffix} "
-
-
-def _starts(ds):
-    "The starts of a dataset's windows, not as a tensor."
-    return ds.starts.cpu().numpy() if isinstance(ds.starts, Tensor) else ds.starts
-
-
-def _usable_device(device):
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as e:
-        reason = "no such device" if "Expected one of" in str(e) else str(e).splitlines()[0]
-        raise DataError(
-            f'device={str(device)!r} cannot be used here ({reason}); pass device="cpu", or None for the best available'
-        ) from None
+def _ordered(fnames, valid_fnames, valid, valid_pct, seed):
+    "The files that train, those that validate if that is decided, and how they were chosen."
+    train = checked_fnames(fnames)
+    is_tail = isinstance(valid, str) and valid == "tail"
+    if valid_fnames is not None:
+        if not is_tail:
+            raise DataError(f"valid_fnames are what validates; leave out valid={valid!r:.40}")
+        return train, checked_fnames(valid_fnames, "validation file"), "given for validation"
+    if is_tail:
+        return train, [], ""
+    numbers = choose_documents(len(train), valid, valid_pct, seed)
+    train = reordered(train, numbers)
+    how = f"drawn at random, seed {seed}" if isinstance(valid, str) else "given by number"
+    return train[: -len(numbers)], train[-len(numbers) :], how

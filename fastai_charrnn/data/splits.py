@@ -15,7 +15,7 @@ from .permutation import MANY, DrawnStarts, OtherStarts, Shuffle, SpanStarts, St
 
 __all__ = ["SplitAudit", "split_windows", "split_streams", "audit", "describe_split"]
 
-_modes = ("random", "tail", "blocks", "last")
+SPLITS = ("random", "tail", "blocks", "last")
 _span_modes = ("tail", "blocks")
 _n_blocks = 10  # stretches of the split "blocks"
 _max_audited = 100_000  # validation windows that an audit of computed starts looks at
@@ -68,8 +68,8 @@ def split_windows(
     Beyond 2**20 windows the starts are `Starts`, and "random" draws by `Shuffle(N-1, seed)`.
     Raises `DataError` if the text is too short, or if there are no training or no validation windows."""
     _check(n_chars, seq_len, stride, valid_pct, seed)
-    if isinstance(valid, str) and valid not in _modes:
-        raise DataError(f"valid must be one of {', '.join(map(repr, _modes))}, or window numbers; got {valid!r}")
+    if isinstance(valid, str) and valid not in SPLITS:
+        raise DataError(f"valid must be one of {', '.join(map(repr, SPLITS))}, or window numbers; got {valid!r}")
     split = _split(n_chars, seq_len, stride, valid, valid_pct, seed)
     for part, starts in (("validation", split.valid), ("training", split.train)):
         if not len(starts):

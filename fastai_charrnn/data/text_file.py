@@ -54,6 +54,8 @@ class TextFile:
     Pieces are decoded and normalised as in `read_text`. After a full pass, `n_chars` is the length of the text and
     `changes` describes what was normalised. Iterating raises `CorpusError`."""
 
+    may_be_empty = False  # whether an empty file is no error, as among several documents
+
     def __init__(
         self,
         fname: str | Path,  # a text file, which may be gzipped
@@ -78,7 +80,7 @@ class TextFile:
                 yield text
         if pending:
             yield self._normalise_line_ends(pending)
-        if not self.n_chars:
+        if not self.n_chars and not self.may_be_empty:
             raise CorpusError(f"{self.fname} is empty; give a file with text")
 
     def read_bytes(self) -> Iterator[bytes]:

@@ -15,10 +15,11 @@ from .char_messages import is_large, warn_large
 from .document_splits import DocumentSplit, split_documents
 from .documents import as_documents, check_sep, choose_documents, encode_documents, reordered
 from .encoded import EncodedFile
+from .files import is_address
 from .ids import CharIds, MappedIds
 from .vocab import CharVocab
 
-__all__ = ["EncodedSource", "encode_source", "is_address"]
+__all__ = ["EncodedSource", "encode_source"]
 
 _file_suffix = re.compile(r"\S+\.(txt|text|md|rst|csv|tsv|json|jsonl|html|xml|tex|py|gz|npy)", re.IGNORECASE)
 _max_path = 4096  # characters of a longest path
@@ -43,7 +44,6 @@ def encode_source(
     sep: str | None = "\n",  # ends each document of several
 ) -> EncodedSource:
     "Encode a text or documents, those that validate last. Raises `DataError`, `VocabError`, `UnknownCharError`."
-    sep = check_sep(sep)
     if valid_text is not None and not (isinstance(valid, str) and valid == "tail"):
         raise DataError(f"valid_text is what validates; leave out valid={valid!r:.40}")
     if isinstance(text, EncodedFile):
@@ -53,6 +53,7 @@ def encode_source(
     if valid_text is None and _is_one_text(text):
         vocab = CharVocab.from_text(text) if vocab is None else vocab
         return EncodedSource(_in_memory(vocab.encode(text, unk=unk), vocab), vocab, None)
+    sep = check_sep(sep, vocab, unk)
     return _encode_documents(text, valid_text, valid, valid_pct, seed, vocab, unk, sep)
 
 
@@ -70,7 +71,7 @@ def _encode_documents(text, valid_text, valid, valid_pct, seed, vocab, unk, sep)
         group = _group(valid_text, "validation document", sep)
         groups.append(group)
         n_valid = len(group[0])
-        how = getattr(valid_text, "how", "given as valid_text")
+        how = getattr(valid_text, "how", "given for validation")
     elif not (isinstance(valid, str) and valid == "tail"):
         numbers = choose_documents(len(train), valid, valid_pct, seed)
         n_valid = len(numbers)
@@ -108,14 +109,14 @@ def _encoded_file(file, valid_text, valid, valid_pct, vocab):
             "valid_text cannot be added to an encoded file; pass CharDataLoaders.from_files(valid_fnames=…)"
         )
     documents = None
+    if file.edges is not None:
+        if not (isinstance(valid, str) and valid == "tail"):
+            raise DataError(
+                f'valid={valid!r:.40}: the files of an encoded text keep their order; pass valid="tail", '
+                "or let CharDataLoaders.from_files encode them"
+            )
+        documents = split_documents(np.load(file.edges), valid_pct, file.n_valid, file.how)
     return EncodedSource(MappedIds(file.path), file.vocab, documents)
-
-
-def is_address(
-    text: object,  # anything
-) -> bool:
-    "Whether this is an address such as https://…"
-    return isinstance(text, str) and re.fullmatch(r"\w+://\S+", text) is not None
 
 
 def _check_is_no_place(text):

@@ -104,7 +104,7 @@ def test_valid_text_validates_and_all_of_text_trains():
     dls = _loaders(DOCS[:3], valid_text=DOCS[3:5])
     assert _letters(dls.train_ds) == set("abc")
     assert _letters(dls.valid_ds) == set("de")
-    assert "2 of 5 documents, given as valid_text" in repr(dls)
+    assert "2 of 5 documents, given for validation" in repr(dls)
 
 
 def test_valid_text_of_one_text_adds_no_separator():

@@ -1,5 +1,6 @@
 """A download is complete and correct, or leaves nothing. The tests download from a real server on loopback."""
 
+import gzip
 import hashlib
 import socket
 import subprocess
@@ -10,9 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from fastai_charrnn.all import CharDataLoaders
 from fastai_charrnn.data import corpus
 from fastai_charrnn.data.corpus import nietzsche
-from fastai_charrnn.errors import DownloadError
+from fastai_charrnn.errors import CorpusError, DownloadError
 
 CONTENT = "".join(f"line {i} of a corpus\n" for i in range(20_000)).encode()
 
@@ -159,3 +161,64 @@ def test_offline_mode_forbids_every_download(home, monkeypatch):
         with pytest.raises(DownloadError, match="CHARRNN_OFFLINE=1 forbids"):
             nietzsche(url)
     assert not requests
+
+
+def _from_url(url, **options):
+    return CharDataLoaders.from_url(url, bs=64, device="cpu", **options)
+
+
+def test_from_url_downloads_once_and_reads_the_file(home, capfd):
+    requests = []
+
+    def answer(handler):
+        requests.append(handler.path)
+        _send(handler, CONTENT)
+
+    with server(answer) as url:
+        dls = _from_url(url, sha256=hashlib.sha256(CONTENT).hexdigest().upper(), seq_len=5)
+        assert repr(_from_url(url, seq_len=5)) == repr(dls)
+    assert dls.train_ds.info["n_chars"] == len(CONTENT)
+    assert dls.seq_len == 5
+    assert len(requests) == 1
+    assert "100" in "".join(capfd.readouterr())
+
+
+def test_from_url_saves_where_it_is_told(home, tmp_path):
+    packed = gzip.compress(CONTENT)
+    with server(lambda handler: _send(handler, packed)) as url:
+        for fname, saved in ((tmp_path, "nietzsche.txt"), (tmp_path / "new" / "my.gz", "new/my.gz")):
+            assert _from_url(url, fname=fname).train_ds.info["n_chars"] == len(CONTENT)
+            assert (tmp_path / saved).read_bytes() == packed
+    assert not (home / "data" / "charrnn").exists()
+
+
+def test_files_of_the_same_name_at_two_addresses_are_two_files(home):
+    with server(lambda h: _send(h, h.path.encode() * 200)) as url:
+        folder = url.rpartition("/")[0]
+        loaders = [_from_url(f"{folder}/{name}/input.txt?x=1") for name in ("one", "two")]
+    assert [dls.vocab.o2i.get("w") is None for dls in loaders] == [True, False]
+    assert [path.name for path in _files(home)] == ["input.txt"] * 2
+
+
+def test_a_wrong_checksum_is_an_error_for_new_and_existing_files(home, tmp_path):
+    with server(lambda handler: _send(handler, CONTENT)) as url:
+        with pytest.raises(
+            DownloadError, match=r"the file from .* is not the expected file \(sha256 .*put the file at"
+        ):
+            _from_url(url, sha256="0" * 64)
+        assert not _files(home)
+        _from_url(url, fname=tmp_path / "my.txt")
+        with pytest.raises(DownloadError, match="my.txt is not the expected file .*delete it to download it again"):
+            _from_url(url, fname=tmp_path / "my.txt", sha256="0" * 64)
+
+
+def test_from_url_names_the_way_out(home, monkeypatch, tmp_path):
+    with server(lambda handler: handler.send_error(404)) as url:
+        with pytest.raises(DownloadError, match="answered 404; check the network, or put the file at .*my.txt"):
+            _from_url(url, fname=tmp_path / "my.txt")
+    for address in ("notes.txt", "ftp://example.org/a.txt", "https://", 3):
+        with pytest.raises(DownloadError, match="is not an address; give one that starts with https://"):
+            _from_url(address)
+    monkeypatch.setenv("CHARRNN_OFFLINE", "1")
+    with pytest.raises(CorpusError, match="CHARRNN_OFFLINE=1 forbids the download; put the file at"):
+        _from_url("https://example.org/a.txt")
