@@ -4,7 +4,7 @@ import functools
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
@@ -22,6 +22,7 @@ __all__ = [
     "is_count",
     "is_whole",
     "unwrap_model",
+    "plain_names",
     "modes_restored",
     "atomic_path",
     "atomic_write",
@@ -48,11 +49,32 @@ def is_whole(
 def unwrap_model(
     model: "nn.Module",  # a model, wrapped or not
 ) -> "nn.Module":  # the model itself
-    "Return the model inside `nn.DataParallel` or `DistributedDataParallel`, or `model` itself."
+    "Return the model inside `torch.compile`, `nn.DataParallel` and `DistributedDataParallel`, or `model` itself."
     from torch import nn
 
-    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-    return model.module if isinstance(model, wrappers) else model
+    parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    while True:
+        if isinstance(model, parallel):
+            model = model.module
+        elif "_orig_mod" in getattr(model, "_modules", ()):
+            # by name, because importing the class of compiled models takes a second
+            model = model._orig_mod
+        else:
+            return model
+
+
+def plain_names(
+    weights: dict,  # by name, as in a file
+    expected: Iterable[str],  # the names in the model
+) -> dict:  # weights by name
+    "Remove the prefixes that wrapped models put before all names, unless the model has the names as they are."
+    weights = dict(weights)
+    expected = set(expected)
+    for prefix in 2 * ("module.", "_orig_mod."):
+        is_wrapped = weights and all(name.startswith(prefix) for name in weights)
+        if is_wrapped and not expected & weights.keys():
+            weights = {name.removeprefix(prefix): weight for name, weight in weights.items()}
+    return weights
 
 
 @contextmanager

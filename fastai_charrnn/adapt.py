@@ -41,12 +41,13 @@ def extend_vocab(
     extended = char_learner(
         dls, arch, config=learn.arch_config, loss_func=learn.loss_func, opt_func=learn.opt_func, **kwargs
     )
-    weights = learn.model.state_dict()
+    model = unwrap_model(learn.model)
+    weights = model.state_dict()
     shapes = {name: weight.shape for name, weight in extended.model.state_dict().items()}
     n_extended = sum(weight.shape != shapes[name] for name, weight in weights.items())
     if len(dls.vocab) > old_size and n_extended < 2:
         raise ArchError(
-            f"{type(learn.model).__name__} has no embedding and output layer with a row for each character, "
+            f"{type(model).__name__} has no embedding and output layer with a row for each character, "
             "so its vocabulary cannot be extended; derive it from CharModel"
         )
     weights = {name: _with_rows(weight.detach(), shapes[name], old_size) for name, weight in weights.items()}

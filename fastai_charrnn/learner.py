@@ -16,16 +16,17 @@ from operator import attrgetter
 import fastai.callback.all  # noqa: F401 (adds fit_one_cycle, no_bar and others to Learner)
 from fastai.basics import Adam, Callback, Learner, PrettyString, event
 
-from ._utils import is_count, typed_delegates
+from ._utils import is_count, typed_delegates, unwrap_model
 from .callback.core import FiniteLoss, StateResetter
-from .callback.dispatch import may_handle
-from .callback.distributed import detach_distributed, distrib_ctx, load, to_distributed
+from .callback.dispatch import may_handle, remove_cb
+from .callback.distributed import detach_distributed, distrib_ctx, to_distributed
 from .callback.fp16 import to_bf16, to_fp16
 from .callback.lr_find import lr_find
 from .callback.mid_fit import record_kept, validating_in_fit
 from .callback.samples import PredictNextCallback
 from .callback.time_budget import fit_minutes
 from .callback.training_log import TrainingLog
+from .callback.weight_files import export, load, save
 from .data.loaders import CharDataLoaders
 from .errors import ArchError
 from .evaluation import evaluate
@@ -53,7 +54,10 @@ class CharLearner(TextMethods, Learner):
     distrib_ctx = distrib_ctx
     to_distributed = to_distributed
     detach_distributed = detach_distributed
+    save = save
     load = load
+    export = export
+    remove_cb = remove_cb
     to_bf16 = to_bf16
     to_fp16 = to_fp16
 
@@ -127,9 +131,10 @@ class CharLearner(TextMethods, Learner):
 
         fastai's own lists the modules that a forward pass calls, which misses most of ours: a table of the embedding
         replaces calls, and kernels read weights directly."""
+        model = unwrap_model(self.model)
         lines = [
-            f"{type(self.model).__name__} (Input shape: {self.dls.train.bs} x {self.dls.seq_len})",
-            weight_table(self.model),
+            f"{type(model).__name__} (Input shape: {self.dls.train.bs} x {self.dls.seq_len})",
+            weight_table(model),
             "",
             f"Optimizer used: {self.opt_func}",
             f"Loss function: {self.loss_func}",

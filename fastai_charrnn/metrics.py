@@ -142,7 +142,8 @@ class BitsPerChar(CharLoss):
     def total_of(self, learn):
         y = learn.y.reshape(-1)
         with torch.no_grad():
-            log_probs = learn.pred.reshape(len(y), -1).float().log_softmax(-1)
+            dtype = torch.promote_types(learn.pred.dtype, torch.float32)
+            log_probs = learn.pred.reshape(len(y), -1).to(dtype).log_softmax(-1)
             return F.nll_loss(log_probs, y, reduction="sum")
 
     @property
@@ -162,4 +163,6 @@ class SmoothLoss(AvgSmoothLoss):
     def accumulate(self, learn):
         self.count += 1
         loss = to_detach(learn.loss.mean(), cpu=False, gather=False)
-        self.val = torch.lerp(loss, self.val.to(loss.device), self.beta)
+        # float64 for a model in float64, and never less than float32
+        loss = loss.to(torch.promote_types(loss.dtype, torch.float32))
+        self.val = torch.lerp(loss, self.val.to(loss), self.beta)

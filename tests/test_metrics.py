@@ -3,8 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from learner_helpers import quiet_fit
 
-from fastai_charrnn.all import BitsPerChar, CharNLLLoss, to_bits
+from fastai_charrnn.all import BitsPerChar, CharDataLoaders, CharNLLLoss, char_learner, to_bits
 
 
 @pytest.fixture
@@ -50,3 +51,19 @@ def test_bits_per_char_counts_characters_not_batches():
     metric.accumulate(_Batch(scores[5:], targets[5:]))
     expected = to_bits(F.cross_entropy(scores, targets).item())
     assert float(metric.value) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("kwargs", [{}, dict(target="every", stateful=True)])
+def test_a_model_in_float64_trains_validates_and_generates(small, kwargs):
+    "The recorded numbers are those of PyTorch's loss in float64."
+    dls = CharDataLoaders.from_text(small[:3000], seq_len=8, bs=64, valid="tail", device="cpu", **kwargs)
+    learn = char_learner(dls, "gru", n_hid=16, seed=0)
+    learn.model.double()
+    row = quiet_fit(learn, 1)[0]
+    assert all(loss.dtype is torch.float64 for loss in learn.recorder.losses)
+    probs, targets = learn.get_preds()
+    assert probs.dtype is torch.float64
+    loss = F.nll_loss(probs.flatten(0, -2).log(), targets.flatten())
+    assert row["valid_loss"] == pytest.approx(float(loss), rel=1e-12)
+    assert row["bits_per_char"] == pytest.approx(to_bits(float(loss)), rel=1e-12)
+    assert len(learn.generate("the ", 5, seed=1)) == 9

@@ -15,6 +15,7 @@ import numpy as np
 from fastai.basics import Learner
 from torch import Tensor
 
+from .._utils import unwrap_model
 from ..errors import ArchError, DataError
 from ..generation.text import next_probs
 
@@ -168,8 +169,8 @@ def plot_embeddings(
     chars = "".join(c for c in vocab.itos[1:] if c != "\n") if chars is None else chars
     if len(chars) < 3:
         raise DataError(f"{len(chars)} characters make no map; pass at least three")
-    weight = learn.model.emb.weight.detach().float().cpu().numpy()[vocab.encode(chars)]  # (len(chars), emb_sz)
-    points, explained = _principal_components(weight)
+    weight = unwrap_model(learn.model).emb.weight.detach().float().cpu().numpy()
+    points, explained = _principal_components(weight[vocab.encode(chars)])
     ax = _axes(ax, (8, 6))
     # matplotlib does not adapt the limits to texts
     ax.scatter(*points.T, s=0)

@@ -1,8 +1,8 @@
-"""Find the callbacks that handle an event: `may_handle`, for `CharLearner`, which sends events to no others."""
+"""Which callbacks a `CharLearner` sends an event to (`may_handle`), and their names in the learner (`remove_cb`)."""
 
-from fastai.basics import Callback
+from fastai.basics import Callback, Learner
 
-__all__ = ["may_handle"]
+__all__ = ["may_handle", "remove_cb"]
 
 
 def may_handle(
@@ -14,3 +14,16 @@ def may_handle(
     if event_name == "after_fit" or hasattr(cls, event_name) or event_name in cb.__dict__:
         return True
     return any(getattr(cls, name) is not getattr(Callback, name) for name in ("__call__", "__getattr__"))
+
+
+def remove_cb(
+    self,
+    cb: Callback | type[Callback],  # a callback, or the class of those to remove
+) -> Learner:  # itself
+    """Remove a callback, as fastai does. A remaining callback of the same name is found under that name again.
+
+    After `learn.fit(1, cbs=PredictNextCallback("The "))`, `learn.predict_next_cb` is the learner's own."""
+    Learner.remove_cb(self, cb)
+    for other in self.cbs:
+        vars(self).setdefault(other.name, other)
+    return self

@@ -13,7 +13,6 @@ import torch.distributed as dist
 from fastai.basics import Learner, num_distrib, rank_distrib
 from fastai.callback.progress import ProgressCallback
 
-from ..data.collectives import barrier
 from .process_group import explaining_lost_ranks, join, leave, timeout_seconds
 from .sharded_trainer import ShardedTrainer
 
@@ -74,19 +73,6 @@ def distrib_ctx(
         self.detach_distributed()
         if in_notebook and joins_here:
             leave()
-
-
-def load(
-    self,
-    file: str,  # name of the file in `learn.path/learn.model_dir`, without .pth
-    device=None,  # where to load the weights; None: the device of the data
-    **kwargs,  # as fastai's `load_model`
-):
-    "Load weights as fastai does. Raises `DistribError` if a rank is lost: fastai waits for all ranks before it reads."
-    if _trainer(self):
-        # fastai's own wait comes next, and would not name a lost rank
-        barrier()
-    return Learner.load(self, file, device, **kwargs)
 
 
 def _trainer(learn):

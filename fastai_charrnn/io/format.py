@@ -15,16 +15,35 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import nn
 
+from .._utils import plain_names
 from ..data.vocab import CharVocab
 from ..errors import ArchError, CharRnnError, ModelFileError
 from ..models.build import build_model, without_init
 from ..models.registry import MOVED, RENAMED, Arch, get_arch
 
-__all__ = ["describe_model", "build_described", "check_tensors", "named_errors", "with_suffix", "FORMAT"]
+__all__ = [
+    "describe_model",
+    "build_described",
+    "check_tensors",
+    "load_weights",
+    "named_errors",
+    "with_suffix",
+    "FORMAT",
+]
 
 FORMAT = 3
+# what safetensors calls the dtypes that are not floats
+_DTYPES = {
+    torch.bool: "BOOL",
+    torch.uint8: "U8",
+    torch.int8: "I8",
+    torch.int16: "I16",
+    torch.int32: "I32",
+    torch.int64: "I64",
+}
 # fields of the description and their types
 _FIELDS = dict(format=int, arch=str, config=dict, seq_len=int, vocab=list, data=dict, training=dict, versions=dict)
 
@@ -138,21 +157,36 @@ def check_tensors(
 ) -> tuple[CharVocab, Arch]:  # the vocabulary and the architecture of the model
     """Compare the tensors of a file with those of the model it describes, built without memory for weights.
 
-    Raises `ModelFileError` for a difference, an unknown architecture, or a `config` that builds no model."""
+    Floats of any size may stand for floats. Whole numbers and booleans, as buffers of your own class, need their own
+    dtype. Raises `ModelFileError` for a difference, an unknown architecture, or a `config` that builds no model."""
     vocab = CharVocab(description["vocab"])
     arch = _registered_arch(description["arch"])
-    expected = _expected_shapes(description, arch, len(vocab))
-    shapes = description["tensors"]
+    expected = _expected_tensors(description, arch, len(vocab))
+    shapes = plain_names(description["tensors"], expected)
+    dtypes = plain_names(description["dtypes"], expected)
     for name in sorted(expected.keys() | shapes.keys()):
-        if expected.get(name) != shapes.get(name):
-            raise ModelFileError(
-                f"tensor {name!r} is {shapes.get(name) or 'missing'} in the file, "
-                f"and its description needs {expected.get(name) or 'no tensor of this name'}"
-            )
-    for name, dtype in sorted(description["dtypes"].items()):
-        if dtype not in ("F32", "F64", "F16", "BF16"):
-            raise ModelFileError(f"tensor {name!r} is {dtype}, not a float")
+        needed = list(expected[name].shape) if name in expected else "no tensor of this name"
+        if shapes.get(name) != needed:
+            found = shapes.get(name) or "missing"
+            raise ModelFileError(f"tensor {name!r} is {found} in the file, and its description needs {needed}")
+        _check_dtype(name, dtypes[name], expected[name].dtype)
     return vocab, arch
+
+
+def _check_dtype(name, found, needed):
+    if needed.is_floating_point:
+        if found not in ("F32", "F64", "F16", "BF16"):
+            raise ModelFileError(f"tensor {name!r} is {found}, not a float")
+    elif found != _DTYPES.get(needed):
+        raise ModelFileError(f"tensor {name!r} is {found} in the file, and its description needs {needed}")
+
+
+def load_weights(
+    model: nn.Module,  # of the architecture of the file
+    path: Path,  # a file whose tensors were checked
+):
+    "Copy the tensors of a file into a model. Names with prefixes of wrapped models are read too."
+    model.load_state_dict(plain_names(load_file(path), model.state_dict()))
 
 
 def _registered_arch(name):
@@ -166,8 +200,8 @@ def _registered_arch(name):
         raise ModelFileError(message) from None
 
 
-def _expected_shapes(description, arch, vocab_sz):
-    "The shape of every tensor of the model that a description calls for."
+def _expected_tensors(description, arch, vocab_sz):
+    "The tensors, on the meta device, of the model that a description calls for."
     try:
         with torch.device("meta"), without_init():
             model = build_described(description, arch, vocab_sz)
@@ -176,4 +210,4 @@ def _expected_shapes(description, arch, vocab_sz):
     except Exception as e:
         config = description["config"]
         raise ModelFileError(f"{arch.name} cannot be built from {config} ({type(e).__name__}: {e})") from None
-    return {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    return model.state_dict()

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from ..data.vocab import CharVocab
 from ..generation.methods import TextMethods
-from .format import build_described, check_tensors, describe_model, named_errors, with_suffix
+from .format import build_described, check_tensors, describe_model, load_weights, named_errors, with_suffix
 
 __all__ = ["CharGenerator", "load_generator"]
 
@@ -50,6 +49,6 @@ def load_generator(
     with named_errors(path):
         vocab, arch = check_tensors(description)
         model = build_described(description, arch, len(vocab))
-    model.load_state_dict(load_file(path))
+    load_weights(model, path)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return CharGenerator(model.to(device).eval(), vocab, description["seq_len"])

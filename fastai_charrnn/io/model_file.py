@@ -11,17 +11,17 @@ from pathlib import Path
 import torch
 from fastai.basics import default_device, rank_distrib
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from .. import __version__
-from .._utils import atomic_path
+from .._utils import atomic_path, unwrap_model
 from ..data.ids import CharIds
 from ..data.loaders import CharDataLoaders
 from ..data.streams import CharStreams
 from ..data.windows import CharWindows
 from ..errors import ModelFileError
 from ..learner import CharLearner, char_learner
-from .format import FORMAT, check_tensors, describe_model, named_errors, with_suffix
+from .format import FORMAT, check_tensors, describe_model, load_weights, named_errors, with_suffix
 
 __all__ = ["save_model", "load_model", "describe_model"]
 
@@ -35,15 +35,16 @@ def save_model(
     An existing file is replaced only by a complete one. Of several processes, the first one writes. Raises
     `ModelFileError` for an architecture that is not registered, and if the file cannot be written."""
     path = with_suffix(path)
+    model = unwrap_model(learn.model)
     if learn.arch is None or not learn.arch.registered:
         raise ModelFileError(
-            f"{type(learn.model).__name__} is not a registered architecture, so a model file cannot name it; "
+            f"{type(model).__name__} is not a registered architecture, so a model file cannot name it; "
             'register it with @register_arch("name") before char_learner, or use learn.export'
         )
     if rank_distrib():
         return path
     # cloned, as safetensors refuses tensors that share memory, such as tied weights
-    tensors = {name: tensor.detach().cpu().clone() for name, tensor in learn.model.state_dict().items()}
+    tensors = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
     metadata = dict(charrnn=json.dumps(_description(learn)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +107,7 @@ def load_model(
             if device is not None:
                 dls.to(device)
         learn = char_learner(dls, arch=arch.name, config=description["config"], **kwargs)
-    learn.model.load_state_dict(load_file(path))
+    load_weights(learn.model, path)
     learn.model.to(learn.dls.device).eval()
     learn.training_log.rows += description["training"].get("log", [])
     return learn

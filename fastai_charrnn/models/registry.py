@@ -9,7 +9,7 @@
 
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -24,7 +24,15 @@ class Arch:
 
     name: str  # its name in `char_learner(arch=)` and in model files
     cls: Callable  # builds the model: cls(vocab_sz, emb_sz=…, n_hid=…, **config)
-    config: MappingProxyType = field(default_factory=lambda: MappingProxyType({}))  # default arguments
+    config: Mapping = field(default_factory=dict)  # default arguments, read-only
+
+    def __post_init__(self):
+        # a dataclass that is frozen has no other way to set a field
+        object.__setattr__(self, "config", MappingProxyType(dict(self.config)))
+
+    def __reduce__(self):
+        # read-only views cannot be pickled
+        return Arch, (self.name, self.cls, dict(self.config))
 
     @property
     def registered(self) -> bool:
@@ -59,7 +67,7 @@ def register_arch(
         known = _archs.get(name)
         if known is not None and _qualified_name(known.cls) != _qualified_name(cls):
             raise ArchError(f"architecture {name!r} is already {_qualified_name(known.cls)}; choose another name")
-        _archs[name] = Arch(name, cls, MappingProxyType(config))
+        _archs[name] = Arch(name, cls, config)
         return cls
 
     return register

@@ -8,9 +8,11 @@ import warnings
 
 import pytest
 import torch
-from fastai.basics import load_learner
+from fastai.basics import Recorder, load_learner
 
 from fastai_charrnn.all import CharDataLoaders, PredictNextCallback, char_learner
+from fastai_charrnn.callback.core import FiniteLoss, StateResetter
+from fastai_charrnn.callback.training_log import TrainingLog
 from fastai_charrnn.errors import DataError, GenerationError, UnknownCharError
 
 
@@ -207,3 +209,29 @@ def test_greedy_loops_do_not_warn_and_samples_without_losses_are_kept(dls):
         warnings.simplefilter("error")
         fit(learn)
     assert len(learn.predict_next_cb.samples) == 1
+
+
+def test_a_callback_of_one_fit_samples_beside_the_learners_own(dls):
+    "Afterwards the learner's own has its name again."
+    learn = char_learner(dls, n_hid=16, prompts="the ", seed=0)
+    own = learn.predict_next_cb
+    extra = PredictNextCallback("for ")
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(1, cbs=extra)
+        assert learn.predict_next_cb is own
+        learn.fit(1)
+    assert [s.prompt for s in extra.samples] == ["for "]
+    assert [s.prompt for s in own.samples] == ["the ", "the "]
+
+
+@pytest.mark.parametrize("make", [TrainingLog, FiniteLoss, StateResetter, Recorder])
+def test_the_learners_own_callback_keeps_its_name(dls, make):
+    learn = char_learner(dls, n_hid=16, seed=0)
+    name = make().name
+    own = getattr(learn, name)
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(1, cbs=make())
+    assert getattr(learn, name) is own
+    assert len(learn.training_log.rows) == 1
+    learn.remove_cb(own)
+    assert not hasattr(learn, name)
