@@ -87,4 +87,4 @@ def test_losses_of_a_function_are_interpreted(trained):
     trained.loss_func = torch.nn.functional.cross_entropy
     interp = Interpretation.from_learner(trained)
     preds, targs = trained.get_preds()
-    assert interp.losses.mean().item() == pytest.approx(nll(preds, targs).item(), rel=1e-3)
+    assert interp.losses.mean().item() == pytest.approx(nll(preds.log(), targs).item(), rel=1e-3)
