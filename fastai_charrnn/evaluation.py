@@ -3,9 +3,12 @@
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
+from fastai.basics import Recorder, TrainEvalCallback
+
 from ._utils import unwrap_model
 from .data.ids import CharIds
 from .data.reading import check_mode, dataset_for, default_bs, model_args
+from .data.window_dl import WindowDL
 from .errors import ArchError
 
 if TYPE_CHECKING:
@@ -35,10 +38,21 @@ def evaluate(
     bs = bs or default_bs(mode, len(ids))
     ds = dataset_for(mode, ids, self.dls.vocab, self.dls.seq_len, bs)
     with _reading(self, mode), self.no_bar(), self.no_logging():
-        values = self.validate(dl=self.dls.valid.new(ds, bs=bs))
+        values = self.validate(dl=_loader(self.dls, ds, bs), cbs=_missing_cbs(self))
     prefix = "" if by is None else f"{by}_"
     names = ["loss", *self.metrics.attrgot("name")]
     return {prefix + name: value for name, value in zip(names, values)}
+
+
+def _loader(dls, ds, bs):
+    "A loader of a dataset, with the transforms of `dls` if these are ours."
+    valid = dls[-1]
+    return valid.new(ds, bs=bs) if isinstance(valid, WindowDL) else WindowDL(ds, bs=bs, device=dls.device)
+
+
+def _missing_cbs(self):
+    "What a validation needs and a learner made with `default_cbs=False` does not have."
+    return [cb() for cb in (TrainEvalCallback, Recorder) if not self._grab_cbs(cb)]
 
 
 def _reading(self, mode):

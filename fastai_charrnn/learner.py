@@ -12,12 +12,14 @@ The learner trains as every fastai learner does, and continues, scores and evalu
 import inspect
 from collections.abc import Callable
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 import fastai.callback.all  # noqa: F401 (adds fit_one_cycle, no_bar and others to Learner)
-from fastai.basics import Adam, Callback, Learner, PrettyString, event
+from fastai.basics import Adam, Callback, CrossEntropyLossFlat, DataLoaders, Learner, PrettyString, event
 
-from ._utils import is_count, typed_delegates, unwrap_model
-from .callback.core import FiniteLoss, StateResetter
+from ._utils import typed_delegates, unwrap_model
+from .assign import learner_dls
+from .callback.core import FiniteLoss, FirstOutput, StateResetter
 from .callback.dispatch import may_handle, remove_cb
 from .callback.distributed import detach_distributed, distrib_ctx, to_distributed
 from .callback.fp16 import to_bf16, to_fp16
@@ -28,12 +30,13 @@ from .callback.time_budget import fit_minutes
 from .callback.training_log import TrainingLog
 from .callback.weight_files import export, load, save
 from .data.loaders import CharDataLoaders
-from .errors import ArchError
+from .data.protocol import as_char_dls, batch_size, seed_order
 from .evaluation import evaluate
 from .generation.methods import TextMethods
 from .metrics import BitsPerChar, CharAccuracy, CharLoss, CharNLLLoss, SmoothLoss, flat_loss
-from .models.build import build_model
-from .models.registry import Arch, get_arch
+from .models.base import CharModel
+from .models.build import make_model
+from .models.registry import Arch
 from .models.summary import weight_table
 from .predictions import get_preds
 
@@ -44,7 +47,10 @@ class CharLearner(TextMethods, Learner):
     "A fastai `Learner` that continues text. Made by `char_learner`."
 
     training_now = False  # whether a fit is under way
-    dls: CharDataLoaders
+    if TYPE_CHECKING:
+        dls: CharDataLoaders
+    else:
+        dls = learner_dls
     arch: Arch | None = None  # the architecture's record, set by `char_learner`
     arch_config: dict = {}  # every argument the model was built with
     evaluate = evaluate
@@ -133,7 +139,7 @@ class CharLearner(TextMethods, Learner):
         replaces calls, and kernels read weights directly."""
         model = unwrap_model(self.model)
         lines = [
-            f"{type(model).__name__} (Input shape: {self.dls.train.bs} x {self.dls.seq_len})",
+            f"{type(model).__name__} (Input shape: {batch_size(self.dls.train)} x {self.dls.seq_len})",
             weight_table(model),
             "",
             f"Optimizer used: {self.opt_func}",
@@ -151,12 +157,12 @@ _sample_options = set(inspect.signature(PredictNextCallback).parameters) - {"pro
 @typed_delegates(PredictNextCallback.__init__, but=["prompts", "seed"])
 @typed_delegates(Learner.__init__)
 def char_learner(
-    dls: CharDataLoaders,  # windows or streams of text
-    arch: str | Callable = "rnn",  # a name from `list_archs()`, or your own class or function
+    dls: DataLoaders,  # of characters: `CharDataLoaders`, or any that follow `data.protocol`
+    arch: str | Callable = "rnn",  # a name from `list_archs()`, your own class or function, or a model
     n_hid: int = 256,  # hidden units
     emb_sz: int = 42,  # numbers that embed a character
     config: dict | None = None,  # further arguments of the architecture
-    loss_func: Callable | None = None,  # None: `CharNLLLoss`, negative log-likelihood in nats
+    loss_func: Callable | None = None,  # None: `CharNLLLoss`, or for models of other classes cross-entropy, in nats
     opt_func: Callable = Adam,  # optimizer
     lr: float | slice = 1e-3,  # learning rate of fits that name none
     metrics: Callable | list | None = None,  # None: accuracy and bits per char
@@ -167,38 +173,27 @@ def char_learner(
     """Make a `CharLearner` over `dls`. Your own `arch` is called as arch(vocab_sz, emb_sz=…, n_hid=…, **config).
 
     Raises `ArchError` for an unknown architecture or one made for another `seq_len`, `UnknownCharError` for prompts
-    with characters outside the vocabulary."""
-    record = get_arch(arch)
-    _check_seq_len(record, dls.seq_len)
-    config = dict(record.config) | dict(emb_sz=emb_sz, n_hid=n_hid) | (config or {})
-    _check_sizes(config)
+    with characters outside the vocabulary, `DataError` and `VocabError` for `dls` that are not of characters."""
+    dls = as_char_dls(dls)
     sample_options = {name: kwargs.pop(name) for name in _sample_options & kwargs.keys()}
-    model = build_model(record.cls, len(dls.vocab), config, None if dls.stateful else dls.seq_len, seed, dls.target)
+    sizes = dict(emb_sz=emb_sz, n_hid=n_hid)
+    record, config, model = make_model(arch, dls, sizes, config, seed)
     metrics = [CharAccuracy(), BitsPerChar()] if metrics is None else metrics
-    learn = CharLearner(dls, model, loss_func or CharNLLLoss(), opt_func, lr=lr, metrics=metrics, **kwargs)
+    learn = CharLearner(dls, model, loss_func or _default_loss(model), opt_func, lr=lr, metrics=metrics, **kwargs)
     learn.arch = record
     learn.arch_config = config
     _use_char_losses(learn)
+    learn.add_cbs([] if isinstance(model, CharModel) else [FirstOutput()])
     learn.add_cbs([StateResetter(), FiniteLoss(), TrainingLog(), PredictNextCallback(prompts, **sample_options)])
     learn.predict_next_cb.check()
     if seed is not None:
-        dls.train.seed(seed)
+        seed_order(dls.train, seed)
     return learn
 
 
-def _check_seq_len(record, seq_len):
-    only = getattr(record.cls, "fixed_seq_len", None)
-    if only not in (None, seq_len):
-        raise ArchError(
-            f"{record.name} reads windows of {only} characters and these dls have {seq_len}; "
-            f"make them with CharDataLoaders.from_text(…, seq_len={only})"
-        )
-
-
-def _check_sizes(config):
-    for name in ("emb_sz", "n_hid"):
-        if not is_count(config[name]):
-            raise ArchError(f"{name}={config[name]!r} is not a whole number, at least 1")
+def _default_loss(model):
+    "`CharNLLLoss`; for models of other classes cross-entropy, which accepts log-probabilities and logits."
+    return CharNLLLoss() if isinstance(model, CharModel) else CrossEntropyLossFlat()
 
 
 def _use_char_losses(learn):

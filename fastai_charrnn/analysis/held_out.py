@@ -8,6 +8,7 @@ evaluate_spans(learn, text, spans)
 from collections.abc import Sequence
 
 from ..data.ids import CharIds
+from ..data.protocol import data_info
 from ..errors import UnknownCharError
 from ..learner import CharLearner
 
@@ -20,7 +21,7 @@ def is_trained_text(
     unk: str = "error",  # as `CharVocab.encode`: "error", "skip", or a replacement character
 ) -> bool:
     "Whether the data of `learn` was made from `text`. The validation part is included."
-    digest = learn.dls.train_ds.info.get("digest")
+    digest = data_info(learn.dls).get("digest")
     if digest is None:
         return False
     try:
@@ -38,7 +39,7 @@ def held_out(
     """The spans of a text on which `learn` validates.
 
     None if the data of `learn` was made from another text, or if its split is not "tail" or "blocks"."""
-    spans = learn.dls.train_ds.info.get("spans")
+    spans = data_info(learn.dls).get("spans")
     if not spans or not is_trained_text(learn, text, unk):
         return None
     return [(int(begin), int(end)) for begin, end in spans[1]]

@@ -18,6 +18,7 @@ import numpy as np
 from .._utils import is_count
 from ..data.ids import MappedIds
 from ..data.loaders import CharDataLoaders
+from ..data.window_dl import WindowDL
 from ..errors import DataError
 from ..metrics import to_bits
 
@@ -68,6 +69,11 @@ def ngram_baseline(
     about 110 bytes of memory per character. Raises `DataError` for `dls` without text."""
     if int(max_context) != max_context or max_context < 1:
         raise DataError(f"max_context={max_context} must be a whole number, at least 1")
+    if not isinstance(dls.train, WindowDL):
+        raise DataError(
+            f"n-grams are counted in a text, and {type(dls.train).__name__} has only batches; "
+            "pass dls made by CharDataLoaders.from_text"
+        )
     if isinstance(dls.train_ds.ids, MappedIds):
         raise DataError(
             f"n-grams are counted in memory, but the text of these dls is on disk ({dls.train_ds.ids.path}); "

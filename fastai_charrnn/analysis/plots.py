@@ -166,7 +166,7 @@ def plot_embeddings(
     Characters that are close have similar embeddings for the model. Raises `UnknownCharError` for characters outside
     the vocabulary, `DataError` for fewer than three."""
     vocab = learn.dls.vocab
-    chars = "".join(c for c in vocab.itos[1:] if c != "\n") if chars is None else chars
+    chars = "".join(c for c in vocab if len(c) == 1 and c not in "\0\n") if chars is None else chars
     if len(chars) < 3:
         raise DataError(f"{len(chars)} characters make no map; pass at least three")
     weight = unwrap_model(learn.model).emb.weight.detach().float().cpu().numpy()

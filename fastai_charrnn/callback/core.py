@@ -1,6 +1,7 @@
 """Base class and standard callbacks: every `CharLearner` has `FiniteLoss` and `StateResetter`.
 
     TrainEpochCallback    base class: calls `trained_epoch` after each trained epoch
+    FirstOutput           uses the first of several outputs of a model
     FiniteLoss            stops training when the loss is NaN or infinite
     StateResetter         resets the state of a stateful model
 
@@ -10,11 +11,12 @@ fastai calls `after_epoch` under `validate`, `get_preds` and `lr_find` too, and 
 import math
 
 from fastai.basics import Callback, CancelFitException, DataLoaders, Recorder
+from fastai.callback.rnn import RNNCallback
 
 from .._utils import unwrap_model
 from ..errors import DataError, TrainingError
 
-__all__ = ["TrainEpochCallback", "FiniteLoss", "StateResetter"]
+__all__ = ["TrainEpochCallback", "FirstOutput", "FiniteLoss", "StateResetter"]
 
 
 def check_has_text(
@@ -46,6 +48,16 @@ class TrainEpochCallback(Callback):
     def trained_epoch(self):
         "Act after a trained epoch. Subclasses define it."
         raise NotImplementedError(f"{type(self).__name__} needs a method trained_epoch()")
+
+
+class FirstOutput(Callback):
+    "Use the first output of a model that returns several, as the language models of fastai do. After `RNNCallback`."
+
+    order = RNNCallback.order + 1
+
+    def after_pred(self):
+        if isinstance(self.pred, (tuple, list)):
+            self.learn.pred = self.pred[0]
 
 
 class FiniteLoss(Callback):

@@ -11,11 +11,11 @@ import torch
 from fastai.basics import Callback, apply, find_bs, noop, num_distrib, rank_distrib
 from fastai.callback.progress import CSVLogger, ShowGraphCallback
 from fastai.callback.training import GradientAccumulation
-from fastai.data.load import DataLoader
 from fastai.metrics import AccumMetric
 from torch import Tensor, nn
 
 from ..data.collectives import all_gather_object, all_reduce_, barrier, broadcast_, broadcast_object
+from ..data.sharding import check_can_shard
 from ..errors import CharRnnWarning, DistribError
 
 __all__ = ["ShardedTrainer"]
@@ -46,6 +46,8 @@ class ShardedTrainer(Callback):
     def attach(self):
         "Shard the loaders of the learner. Raises `DistribError` if the ranks do not fit each other."
         self.old_logger = self.learn.logger
+        for dl in self.learn.dls:
+            check_can_shard(dl)
         self._synchronize()
         for dl in self.learn.dls:
             self._shard(dl)
@@ -74,11 +76,8 @@ class ShardedTrainer(Callback):
         if self.sharded:
             dl.shard(rank_distrib(), num_distrib())
             self.sharded_dls.append(dl)
-        elif isinstance(dl, (DataLoader, torch.utils.data.DataLoader)):
-            raise DistribError(
-                f"{type(dl).__name__} cannot be divided among {num_distrib()} processes: it has no method "
-                "shard(rank, world); use the loaders of CharDataLoaders"
-            )
+        else:
+            check_can_shard(dl)
 
     def before_fit(self):
         if self.sync_bn and self.learn.dls.device.type == "cuda":

@@ -23,6 +23,7 @@ from fastai.callback.tracker import ReduceLROnPlateau
 from fastai.callback.training import GradientClip
 
 from .._utils import renamed
+from ..data.protocol import n_targets
 from ..errors import DataError
 from .core import TrainEpochCallback
 from .dispatch import may_handle
@@ -60,7 +61,7 @@ class TimeBudget(Callback):
     def before_fit(self):
         self.start = time.perf_counter()
         self.n_targets = 0
-        self.targets_per_epoch = self.dls.train_ds.n_targets
+        self.targets_per_epoch = n_targets(self.dls)
 
     @property
     def elapsed(self) -> float:

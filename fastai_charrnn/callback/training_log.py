@@ -10,6 +10,7 @@ import warnings
 
 from fastai.basics import Recorder, Tensor, torch
 
+from ..data.protocol import data_info
 from ..errors import CharRnnWarning
 from .core import TrainEpochCallback, check_has_text
 from .trackers import keep_trained_weights, prepare_trackers
@@ -36,7 +37,7 @@ class TrainingLog(TrainEpochCallback):
     def before_train(self):
         "Raise `DataError` if there is no text. Warn once if a random split makes the validation loss too low."
         check_has_text(self.dls)
-        is_random = self.dls.train_ds.info.get("split", "").startswith("random")
+        is_random = data_info(self.dls).get("split", "").startswith("random")
         if self.warned or not is_random or hasattr(self.learn, "lr_finder"):
             return
         self.warned = True
@@ -49,7 +50,7 @@ class TrainingLog(TrainEpochCallback):
 
     def trained_epoch(self):
         "Store the epoch's numbers, and the last learning rate as `lr`."
-        named = zip(self.learn.recorder.metric_names[1:], self.learn.final_record)
+        named = zip(self.learn.recorder.metric_names[1:], self.learn.final_record) if hasattr(self, "recorder") else []
         row = {name: float(value) for name, value in named if isinstance(value, (int, float))}
         row["lr"] = float(self.opt.hypers[-1]["lr"])
         self.rows.append(row)

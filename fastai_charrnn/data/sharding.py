@@ -6,13 +6,14 @@ A loader takes part through `part`, its rank and the number of ranks: see `Windo
 from collections.abc import Iterator, Sequence
 
 import torch
-from fastai.basics import TfmdDL, apply, to_cpu
+from fastai.basics import TfmdDL, apply, num_distrib, to_cpu
+from fastai.data.load import DataLoader
 from torch import Tensor
 
 from ..errors import DistribError
 from .collectives import all_gather, broadcast_object
 
-__all__ = ["shard_indices", "sync_indices", "gather_batch"]
+__all__ = ["shard_indices", "sync_indices", "gather_batch", "check_can_shard"]
 
 
 def shard_indices(
@@ -94,3 +95,14 @@ def _concatenate_ranks(x):
     padded = x.new_zeros(max(n_rows), *x.shape[1:])
     padded[: len(x)] = x
     return torch.cat([part[:n] for part, n in zip(all_gather(padded), n_rows)])
+
+
+def check_can_shard(
+    dl: object,  # a loader, or a list of batches as `get_preds` passes
+):
+    "Raise `DistribError` for a loader that has no method `shard`. Lists are not divided."
+    if isinstance(dl, (DataLoader, torch.utils.data.DataLoader)) and not hasattr(dl, "shard"):
+        raise DistribError(
+            f"{type(dl).__name__} cannot be divided among {num_distrib()} processes: it has no method "
+            "shard(rank, world); use the loaders of CharDataLoaders"
+        )

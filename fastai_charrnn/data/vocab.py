@@ -160,6 +160,10 @@ class CharVocab:
             raise VocabError(f"indices are integers, not {ids.dtype}")
         self._check_range(ids.min())
         self._check_range(ids.max())
+        return self._spell(ids)
+
+    def _spell(self, ids):
+        "The characters of an array of valid indices."
         if self._from_byte:
             return ids.astype(np.uint8).tobytes().translate(self._from_byte).decode("latin-1")
         return self._points[ids].tobytes().decode("utf-32-le", "surrogatepass")

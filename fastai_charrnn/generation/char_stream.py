@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from .._utils import unwrap_model
 from ..errors import GenerationError
+from .char_view import char_view
 from .checks import checked_options
 from .decoders import is_stateful
 from .loops import LoopDetector, loop_context, warn_about_loop
@@ -36,6 +37,7 @@ class CharStream:
             raise GenerationError("stream=True yields the characters of one text; pass one prompt as a str")
         if options.num != 1 or options.beam is not None:
             raise GenerationError("stream=True yields the characters of one text; leave out num and beam")
+        learn = char_view(learn)
         encoded = encode_prompts(learn, prompt, unk)
         self.options = options = checked_options(options, learn.dls.vocab, 1, stream=True)
         self.vocab = learn.dls.vocab

@@ -42,7 +42,7 @@ def is_stateful(
     model: nn.Module,  # any
 ) -> bool:
     "Whether the model carries its state from character to character: it has steps, and `seq_len` is None."
-    return _has_steps(model) and getattr(model, "seq_len", 0) is None
+    return has_steps(model) and getattr(model, "seq_len", 0) is None
 
 
 def decoder(
@@ -53,7 +53,7 @@ def decoder(
     """Return the decoder that suits the model.
 
     The last bits of a product depend on the batch size. In float64 they are too small to change what is drawn."""
-    if not _has_steps(model):
+    if not has_steps(model):
         return SlidingWindowDecoder(model, ids)
     kind = StatefulDecoder if is_stateful(model) else StaggeredWindowDecoder
     if exact:
@@ -194,7 +194,10 @@ class StaggeredWindowDecoder(StatefulDecoder):
         return by_prompt[:, rows].flatten(0, 1)
 
 
-def _has_steps(model):
+def has_steps(
+    model: nn.Module,  # any
+) -> bool:
+    "Whether the model has the step protocol of `CharModel`."
     return all(hasattr(model, name) for name in ("table", "step", "init_hidden", "log_probs"))
 
 

@@ -13,6 +13,7 @@ index 0. A stateful model reads the whole prompt. The model's mode and all rando
 from typing import overload
 
 from .._utils import unwrap_model
+from .char_view import char_view
 from .checks import check_predict_length, check_top, check_weights
 from .decoders import next_log_probs
 from .prompts import TextModel, encode_prompts, model_device, prompt_rows, single_text, window_len
@@ -36,6 +37,7 @@ def predict_next(
     """Continue `prompt` with the most likely character each time.
 
     Raises `UnknownCharError` for characters outside the vocabulary, `DataError` for an impossible `n`."""
+    self = char_view(self)
     encoded = encode_prompts(self, prompt, unk)
     check_predict_length(n, len(encoded))
     new = greedy_ids(unwrap_model(self.model), prompt_rows(self, encoded), 1 if n is None else int(n)).cpu()
@@ -56,6 +58,7 @@ def next_probs(
 
     Raises `UnknownCharError`, and `GenerationError` for an impossible `top` or weights that are not finite."""
     check_top(top)
+    self = char_view(self)
     model = unwrap_model(self.model)
     check_weights(model)
     (log_probs,) = next_log_probs(model, prompt_rows(self, encode_prompts(self, single_text(prompt), unk)))
@@ -72,6 +75,7 @@ def score(
 
     A model with a window scores the first characters from windows padded with index 0, as it does for short prompts.
     Raises `UnknownCharError`, and `GenerationError` for a model whose weights or predictions are not finite."""
+    self = char_view(self)
     (ids,) = encode_prompts(self, single_text(text), unk)
     log_probs = score_ids(unwrap_model(self.model), ids, window_len(self), model_device(self))
     return ScoredText("", self.dls.vocab.decode(ids), log_probs)

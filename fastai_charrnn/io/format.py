@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from .._utils import plain_names
+from ..data.token_vocab import as_vocab
 from ..data.vocab import CharVocab
 from ..errors import ArchError, CharRnnError, ModelFileError
 from ..models.build import build_model, without_init
@@ -159,7 +160,7 @@ def check_tensors(
 
     Floats of any size may stand for floats. Whole numbers and booleans, as buffers of your own class, need their own
     dtype. Raises `ModelFileError` for a difference, an unknown architecture, or a `config` that builds no model."""
-    vocab = CharVocab(description["vocab"])
+    vocab = as_vocab(description["vocab"])
     arch = _registered_arch(description["arch"])
     expected = _expected_tensors(description, arch, len(vocab))
     shapes = plain_names(description["tensors"], expected)

@@ -17,6 +17,7 @@ from .. import __version__
 from .._utils import atomic_path, unwrap_model
 from ..data.ids import CharIds
 from ..data.loaders import CharDataLoaders
+from ..data.protocol import as_char_dls, batch_size, data_info
 from ..data.streams import CharStreams
 from ..data.windows import CharWindows
 from ..errors import ModelFileError
@@ -68,7 +69,7 @@ def _description(learn):
         target=dls.target,
         stateful=dls.stateful,
         vocab=dls.vocab.itos,
-        data=dls.train_ds.info,
+        data=data_info(dls),
         training=_training(learn),
         versions=dict(fastai_charrnn=__version__, fastai=version("fastai"), torch=torch.__version__),
     )
@@ -76,7 +77,9 @@ def _description(learn):
 
 def _training(learn):
     log = learn.training_log.rows if hasattr(learn, "training_log") else []
-    return dict(epochs=len(log), log=log, bs=learn.dls.train.bs, opt=_name(learn.opt_func), loss=_name(learn.loss_func))
+    return dict(
+        epochs=len(log), log=log, bs=batch_size(learn.dls.train), opt=_name(learn.opt_func), loss=_name(learn.loss_func)
+    )
 
 
 def _name(function):
@@ -129,6 +132,7 @@ def _without_text(description, vocab, device):
 
 def _check_dls(dls, description, vocab):
     "Raise `ModelFileError` for loaders whose vocabulary or target is not the model's."
+    as_char_dls(dls)
     if dls.vocab != vocab:
         different = sorted(set(dls.vocab) ^ set(vocab))
         raise ModelFileError(

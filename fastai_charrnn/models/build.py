@@ -8,11 +8,13 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from .._utils import is_count
 from ..errors import ArchError
 from . import ensemble, mullstm, rnn  # noqa: F401 (importing them registers the architectures)
-from .registry import check_takes, get_arch, new_names
+from .base import CharModel
+from .registry import Arch, check_takes, get_arch, new_names
 
-__all__ = ["build_model", "count_parameters", "without_init"]
+__all__ = ["build_model", "count_parameters", "make_model", "without_init"]
 
 
 def build_model(
@@ -36,14 +38,63 @@ def build_model(
     check_takes(cls, config)
     with _seeded(seed), _memory_errors(cls, config):
         model = cls(vocab_sz, **config)
+    return prepare_model(model, seq_len, target)
+
+
+def prepare_model(
+    model: nn.Module,  # a built model
+    seq_len: int | None,  # characters in a window; None: carry the state
+    target: str = "next",  # "next" or "every"
+) -> nn.Module:  # the same
+    "Set what the model predicts. Raises `ArchError` if `seq_len` is None and the model cannot carry its state."
     if hasattr(model, "target"):
         model.target = target
     if seq_len is None and not _is_stateful(model):
         raise ArchError(
-            f"{cls.__name__} cannot carry its state from batch to batch: derive it from CharModel, "
-            "with an argument seq_len, or leave out stateful=True"
+            f"{type(model).__name__} cannot carry its state from batch to batch: derive it from CharModel, with an "
+            "argument seq_len, give it a method reset(), or use dls with stateful=False"
         )
     return model
+
+
+def make_model(
+    arch: str | Callable | nn.Module,  # a name, a class or function, or a model that is built already
+    dls: object,  # loaders with `vocab`, `seq_len`, `stateful` and `target`
+    sizes: dict,  # emb_sz and n_hid
+    config: dict | None = None,  # further arguments of the architecture
+    seed: int | None = None,  # for the weights; None: use the global random state
+) -> tuple[Arch, dict, nn.Module]:  # the architecture's record, all its arguments, the model
+    """Make the model of a learner on `dls`.
+
+    Raises `ArchError` as `get_arch` and `build_model` do, for an architecture made for another `seq_len`, for sizes
+    that are no positive integers, and for a `config` beside a model."""
+    seq_len = None if dls.stateful else dls.seq_len
+    if isinstance(arch, nn.Module):
+        if config:
+            raise ArchError(
+                f"config={config!r} has arguments of an architecture, and arch is a model; leave out config"
+            )
+        return Arch(type(arch).__name__, type(arch)), {}, prepare_model(arch, seq_len, dls.target)
+    record = get_arch(arch)
+    _check_seq_len(record, dls.seq_len)
+    config = dict(record.config) | sizes | (config or {})
+    _check_sizes(config)
+    return record, config, build_model(record.cls, len(dls.vocab), config, seq_len, seed, dls.target)
+
+
+def _check_seq_len(record, seq_len):
+    only = getattr(record.cls, "fixed_seq_len", None)
+    if only not in (None, seq_len):
+        raise ArchError(
+            f"{record.name} reads windows of {only} characters and these dls have {seq_len}; "
+            f"make them with CharDataLoaders.from_text(…, seq_len={only})"
+        )
+
+
+def _check_sizes(config):
+    for name in ("emb_sz", "n_hid"):
+        if not is_count(config[name]):
+            raise ArchError(f"{name}={config[name]!r} is not a whole number, at least 1")
 
 
 @contextmanager
@@ -74,7 +125,11 @@ def _memory_errors(cls, config):
 
 
 def _is_stateful(model):
-    "Whether a model built with `seq_len=None` carries its state. Classes of version 0.1 have `window` instead."
+    """Whether a model built with `seq_len=None` carries its state. Classes of version 0.1 have `window` instead.
+
+    Other modules that do, such as fastai's `AWD_LSTM`, have a method `reset`."""
+    if hasattr(model, "reset") and not isinstance(model, CharModel):
+        return True
     return getattr(model, "seq_len", getattr(model, "window", 0)) is None
 
 

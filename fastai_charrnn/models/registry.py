@@ -118,8 +118,8 @@ def new_names(
     renamed = {old: new for old, new in RENAMED.items() if old in config and old not in takes and new in takes}
     for old, new in renamed.items():
         message = f"{cls.__name__}({old}=…) is now called {new}; the old name goes with version 0.3"
-        # the caller of `char_learner`, which calls `build_model`, which calls this
-        warnings.warn(message, DeprecationWarning, stacklevel=4)
+        # the caller of `char_learner`, which calls `make_model`, `build_model` and this
+        warnings.warn(message, DeprecationWarning, stacklevel=5)
     return {renamed.get(name, name): value for name, value in config.items()}
 
 
