@@ -17,6 +17,7 @@ import torch
 from .._utils import unwrap_model
 from ..errors import GenerationError
 from .beam import search
+from .char_view import char_view
 from .checks import check_log_probs, check_weights
 from .decoders import SlidingWindowDecoder, decoder
 from .filters import draw, filter_scores
@@ -58,6 +59,7 @@ class TextState:
         unk: str = "error",  # unknown characters: "error", "skip", or a known character that replaces them
     ) -> "TextState":
         "Read a text. Raises `UnknownCharError`, and `GenerationError` if the weights are not finite."
+        learn = char_view(learn)
         model = unwrap_model(learn.model)
         check_weights(model)
         encoded = encode_prompts(learn, single_text(text), unk)

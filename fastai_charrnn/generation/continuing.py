@@ -7,6 +7,7 @@ from fastcore.foundation import L
 
 from .._utils import unwrap_model
 from .beam import beam_ids
+from .char_view import char_view
 from .checks import checked_options
 from .options import GenerationConfig, StopMatcher
 from .prompts import TextModel, encode_prompts, max_rows, prompt_rows, seen_chars
@@ -26,6 +27,7 @@ def check_request(
     unk: str = "error",  # unknown characters, as in `generate`
 ):
     "Raise the error that `generate` would raise for these arguments, without generating."
+    learn = char_view(learn)
     checked_options(options, learn.dls.vocab, len(encode_prompts(learn, prompt, unk)))
 
 
@@ -39,6 +41,7 @@ def continue_texts(
     "ScoredTexts", int | None
 ]:  # `ScoredText`s, prompt by prompt; the period of a greedy text that repeats itself
     "Do what `generate` does, without streams and without a warning."
+    learn = char_view(learn)
     encoded = encode_prompts(learn, prompt, unk)
     options = checked_options(options, learn.dls.vocab, len(encoded))
     if options.beam is None:
