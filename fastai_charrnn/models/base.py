@@ -25,6 +25,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ArchError
+from .dropout import same_mask_dropout
+from .module_calls import must_call
+from .tracing import is_recorded
 
 __all__ = ["CharModel"]
 
@@ -81,7 +84,7 @@ class CharModel(nn.Module):
 
     def init_hidden(self, bs: int) -> State:  # one tensor (bs, n_hid)
         "Return the state before the first character: zeros."
-        return (self.out.weight.new_zeros(bs, self.n_hid),)
+        return (self.emb.weight.new_zeros(bs, self.n_hid),)
 
     def output(self, state: State) -> Tensor:  # (bs, n_hid)
         "Return the part of the state that the output layer reads: its first tensor."
@@ -100,7 +103,7 @@ class CharModel(nn.Module):
 
     def encode(self, x: Tensor) -> State:  # x (bs, n)
         "Read whole windows, starting with the state of `init_hidden`."
-        return self.forward_seq(x, check_state(self, self.init_hidden(len(x))))[1]
+        return self.forward_seq(x, check_state(self, self.init_hidden(x.shape[0])))[1]
 
     def forward_seq(
         self,
@@ -108,6 +111,9 @@ class CharModel(nn.Module):
         state: State,  # the state before the first of them
     ) -> tuple[Tensor, State]:  # outputs (n, bs, n_hid), the last state
         "Read characters one by one and return the output after each."
+        if must_call(((self._modules, "emb"),)):
+            # for its hooks: `table` may read the weights without calling the module
+            self.emb(x)
         outs = []
         for inp in F.embedding(x.t(), self.table()).unbind():
             state = check_state(self, self.step(inp, state))
@@ -126,8 +132,9 @@ class CharModel(nn.Module):
         x = chars[0] if chars[0].dim() == 2 else torch.stack(chars, 1)
         if self.target == "next":
             return self.log_probs(self.encode(x))
-        outs, state = self.forward_seq(x, self._first_state(len(x)))
-        if self.seq_len is None:
+        outs, state = self.forward_seq(x, self._first_state(x.shape[0]))
+        # a recorded tensor must not outlive the recording
+        if self.seq_len is None and not is_recorded():
             self.state = tuple(o.detach() for o in state)
         return self.head(outs).transpose(0, 1)
 
@@ -153,17 +160,18 @@ class CharModel(nn.Module):
         p: float,  # the part that is set to zero
     ) -> Tensor:
         "Apply dropout in training, with the same mask at all n steps (Gal & Ghahramani 2016)."
-        if not self.training or not p:
-            return x
-        keep = 1 - p
-        return x * x.new_empty(1, *x.shape[1:]).bernoulli_(keep).div_(keep)
+        return same_mask_dropout(x, p) if self.training and p else x
+
+    def all_embeddings(self) -> Tensor:  # (V, emb_sz)
+        "Return the embeddings of all characters by calling the module, so that its hooks fire."
+        return self.emb(torch.arange(self.vocab_sz, device=self.emb.weight.device))
 
     def _first_state(self, bs):
         """The state to start a batch with: the carried one if it fits, else that of `init_hidden`.
 
         A smaller batch continues the first rows of the batch before it. A larger one starts anew."""
-        state = self.state if self.seq_len is None else None
-        if state is None or len(state[0]) < bs or state[0].device != self.out.weight.device:
+        state = self.state if self.seq_len is None and not is_recorded() else None
+        if state is None or len(state[0]) < bs or state[0].device != self.emb.weight.device:
             return check_state(self, self.init_hidden(bs))
         return tuple(o[:bs] for o in state)
 

@@ -2,6 +2,7 @@
 
 A layer turns its inputs into pre-activations with one product for all characters (`project`). `cell` turns these and a
 state into the next state. `forward_layer` does that for a whole sequence. It may be faster, with equal results.
+`run_modules` calls the layer's modules instead of reading their weights, so their hooks fire.
 
 Shapes: bs rows, n characters, k numbers in a pre-activation. A state is a tuple of tensors (bs, n_hid).
 """
@@ -9,12 +10,12 @@ Shapes: bs rows, n characters, k numbers in a pre-activation. A state is a tuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.compiler import is_compiling
 
 from ..errors import ArchError
 from .base import State
 from .gated import gru_steps, lstm_cell, lstm_steps
 from .recurrence import fast_tanh_, tanh_sequence
+from .tracing import is_traced
 
 __all__ = ["Layer", "LoopLayer", "ConcatLayer", "RnnLayer", "GruLayer", "LstmLayer"]
 
@@ -22,10 +23,11 @@ __all__ = ["Layer", "LoopLayer", "ConcatLayer", "RnnLayer", "GruLayer", "LstmLay
 class Layer(nn.Module):
     """Base class of the recurrent layers.
 
-    Subclasses define `layers`, `project` and `cell`, and may define a faster `forward_layer`, and `to_identity`."""
+    Subclasses define `layers`, `project` and `cell`, and may define a faster `forward_layer`, `run_modules`, and
+    `to_identity`."""
 
     n_state = 1  # tensors in a state
-    fused = False  # whether the layer has `run_fused`, the library's own loop
+    fused = False  # whether `run_modules` is the library's own loop
 
     def __init__(
         self,
@@ -67,6 +69,18 @@ class Layer(nn.Module):
             outs.append(self.layer_output(state))
         return torch.stack(outs), state
 
+    def run_modules(
+        self,
+        e: Tensor,  # (n, bs, n_inp) inputs, not projected
+        state: State,  # the state before the first character
+    ) -> tuple[Tensor, State]:  # outputs (n, bs, n_hid), the last state
+        "Read a sequence by calling the layer's modules, as written in PyTorch."
+        return self.forward_layer(self.project(e), state)
+
+    def forward(self, e: Tensor, state: State) -> tuple[Tensor, State]:
+        "Read a sequence with `run_modules`."
+        return self.run_modules(e, state)
+
     def to_identity(self):
         "Set the hidden-to-hidden weights to the identity (Le, Jaitly & Hinton 2015)."
         raise NotImplementedError(f"{type(self).__name__} needs a method to_identity()")
@@ -84,8 +98,7 @@ class TanhLayer(Layer):
         return (fast_tanh_(torch.addmm(inp, h, self.weight_hh().t())),)
 
     def forward_layer(self, inp, state):
-        # torch.compile traces the plain loop
-        if is_compiling():
+        if is_traced():
             return super().forward_layer(inp, state)
         outs = tanh_sequence(inp, self.weight_hh(), *state)
         return outs, (outs[-1],)
@@ -105,6 +118,14 @@ class LoopLayer(TanhLayer):
     def weight_hh(self):
         return self.hid.weight
 
+    def run_modules(self, e, state):
+        (h,) = state
+        outs = []
+        for i in self.inp(e).relu().unbind():
+            h = self.hid(h + i).tanh()
+            outs.append(h)
+        return torch.stack(outs), (h,)
+
     def to_identity(self):
         nn.init.eye_(self.hid.weight)
 
@@ -123,6 +144,14 @@ class ConcatLayer(Layer):
         (h,) = state
         inner = torch.addmm(inp, h, self.hid_to_inner().t()).relu_()
         return (fast_tanh_(self.hid(inner)),)
+
+    def run_modules(self, e, state):
+        (h,) = state
+        outs = []
+        for c in e.unbind():
+            h = self.hid(self.inp(torch.cat([h.to(c.dtype), c], -1)).relu()).tanh()
+            outs.append(h)
+        return torch.stack(outs), (h,)
 
     def hid_to_inner(self) -> Tensor:  # (n_hid, n_hid)
         "Return the columns of `I` that read the hidden state."
@@ -153,12 +182,7 @@ class _LibraryLayer(Layer):
         "Return the sum of the two biases that PyTorch's layers have."
         return self.rnn.bias_ih_l0 + self.rnn.bias_hh_l0
 
-    def run_fused(
-        self,
-        e: Tensor,  # (n, bs, n_inp) inputs, not projected
-        state: State,  # the state before the first character
-    ) -> tuple[Tensor, State]:  # outputs (n, bs, n_hid), the last state
-        "Read a sequence with PyTorch's layer."
+    def run_modules(self, e, state):
         (h,) = state
         outs, last = self.rnn(e, h[None].contiguous())
         return outs, (last[0],)
@@ -200,7 +224,7 @@ class GruLayer(_LibraryLayer):
         return (torch.lerp(candidate.to(h.dtype), h, update.to(h.dtype)),)
 
     def forward_layer(self, inp, state):
-        if is_compiling():
+        if is_traced():
             return super().forward_layer(inp, state)
         outs, h = gru_steps(inp, self.rnn.weight_hh_l0, self._candidate_bias(), *state)
         return outs, (h,)
@@ -221,12 +245,12 @@ class LstmLayer(_LibraryLayer):
         return lstm_cell(torch.addmm(inp, h, self.rnn.weight_hh_l0.t()), c)
 
     def forward_layer(self, inp, state):
-        if is_compiling():
+        if is_traced():
             return super().forward_layer(inp, state)
         outs, h, c = lstm_steps(inp, self.rnn.weight_hh_l0, *state)
         return outs, (h, c)
 
-    def run_fused(self, e, state):
+    def run_modules(self, e, state):
         outs, state = self.rnn(e, tuple(o[None].contiguous() for o in state))
         return outs, tuple(o[0] for o in state)
 

@@ -9,14 +9,19 @@ multiplicative LSTM with W_mh = 1 (Krause, Lu, Murray & Renals 2016, eq. 14-18: 
 has its own transition matrix, U diag(m). In the first layer x is a character, so m is part of the table.
 """
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.compiler import is_compiling
 
+from ..errors import ArchError
 from .base import CharModel, join_states, split_state
+from .dropout import RNNDropout, rate_of
 from .gated import lstm_cell, lstm_steps
 from .layers import check_dropout
+from .module_calls import must_call, parts_of
 from .recurrence import table_lookup
 from .registry import register_arch
+from .tracing import is_traced
 
 __all__ = ["CharMulLstm"]
 
@@ -24,6 +29,13 @@ __all__ = ["CharMulLstm"]
 @register_arch("mullstm")
 class CharMulLstm(CharModel):
     "LSTM layers that scale their hidden state depending on the input, with dropouts that suit a small text."
+
+    output_p = rate_of("drop")
+    layer_p = rate_of("layer_drop")
+    hidden_p = rate_of("hidden_drop")
+    embed_p = rate_of("embed_drop")
+    weight_p = rate_of("weight_drop")
+    _parts = None
 
     def __init__(
         self,
@@ -43,12 +55,12 @@ class CharMulLstm(CharModel):
         Raises `ArchError` for a dropout outside [0, 1)."""
         check_dropout(output_p=output_p, layer_p=layer_p, hidden_p=hidden_p, embed_p=embed_p, weight_p=weight_p)
         self.n_layers = n_layers
-        self.output_p = output_p
-        self.layer_p = layer_p
-        self.hidden_p = hidden_p
-        self.embed_p = embed_p
-        self.weight_p = weight_p
         super().__init__(vocab_sz, emb_sz, n_hid, seq_len)
+        self.drop = RNNDropout(output_p)
+        self.layer_drop = RNNDropout(layer_p)
+        self.hidden_drop = RNNDropout(hidden_p)
+        self.embed_drop = RNNDropout(embed_p)
+        self.weight_drop = RNNDropout(weight_p)
 
     def layers(self, emb_sz, n_hid):
         sizes = [emb_sz, *[n_hid] * (self.n_layers - 1)]
@@ -63,9 +75,16 @@ class CharMulLstm(CharModel):
             # the forget gates start open (Gers, Schmidhuber & Cummins 2000)
             nn.init.ones_(layer.bias[n_hid : 2 * n_hid])
 
+    def calls_modules(self) -> bool:
+        "Whether all modules are called, as one has hooks or was replaced (see `module_calls`)."
+        if self._parts is None:
+            self._parts = parts_of(self, self.inp, self.hid)
+        return must_call(self._parts)
+
     def table(self):
-        embeddings = self.rnn_dropout(self.emb.weight[None], self.embed_p)[0]
-        return self.inp[0](embeddings)
+        if self.calls_modules():
+            return self.embed_drop(self.all_embeddings()[None])[0]
+        return self.inp[0](self.embed_drop(self.emb.weight[None])[0])
 
     def init_hidden(self, bs):
         (zeros,) = super().init_hidden(bs)
@@ -76,10 +95,12 @@ class CharMulLstm(CharModel):
         return h
 
     def head(self, outs):
-        return super().head(self.rnn_dropout(outs, self.output_p))
+        return super().head(self.drop(outs))
 
     def step(self, inp, state):
         states = split_state(state, 2)
+        if self.calls_modules():
+            inp = self.inp[0](inp)
         for k, (h, c) in enumerate(states):
             if k:
                 inp = self.inp[k](states[k - 1][0])
@@ -88,23 +109,61 @@ class CharMulLstm(CharModel):
         return join_states(states)
 
     def forward_seq(self, x, state):
-        # torch.compile traces the plain loop
-        if is_compiling():
-            return super().forward_seq(x, state)
         states = split_state(state, 2)
-        inp = table_lookup(self.table(), x.t())
+        calls = self.calls_modules()
+        inp = self.inp[0](self._embedded(x.t())) if calls else table_lookup(self.table(), x.t())
         outs = None
         for k, (h, c) in enumerate(states):
             if k:
-                inp = self.inp[k](self.rnn_dropout(outs, self.layer_p))
+                inp = self.inp[k](self.layer_drop(outs))
             gates, scale = self._split_inputs(inp)
-            weight = self.rnn_dropout(self.hid[k].weight[None], self.weight_p)[0]
-            outs, h, c = lstm_steps(gates, weight, h, c, self.rnn_dropout(scale, self.hidden_p))
+            if calls:
+                product = self._product(k)
+                outs, h, c = _plain_steps(gates, product, h, c, self.hidden_drop(scale))
+            else:
+                weight = self.weight_drop(self.hid[k].weight[None])[0]
+                outs, h, c = _steps(gates, weight, h, c, self.hidden_drop(scale))
             states[k] = (h, c)
         return outs, join_states(states)
+
+    def _embedded(self, x):
+        "The embeddings of `x` by calling the module, with the dropout that the table has."
+        e = self.emb(x)
+        if not (self.embed_drop.training and self.embed_p):
+            return e
+        mask = self.embed_drop(e.new_ones(1, self.vocab_sz, self.emb_sz))[0]
+        return e * F.embedding(x, mask)
+
+    def _product(self, k):
+        "A function that multiplies by the recurrent weights of layer `k` by calling the module."
+        layer = self.hid[k]
+        if not (self.weight_drop.training and self.weight_p):
+            return layer
+        if type(layer) is not nn.Linear or "weight" not in layer._parameters:
+            raise ArchError(
+                f"weight_p={self.weight_p} cannot drop the weights of {type(layer).__name__}, which are "
+                "pruned, parametrized or quantized; set model.weight_p = 0"
+            )
+        weights = dict(weight=self.weight_drop(layer.weight[None])[0])
+        return lambda h: torch.func.functional_call(layer, weights, h)
 
     def _split_inputs(self, inp: Tensor) -> tuple[Tensor, Tensor]:  # (…, 4 n_hid), (…, n_hid)
         "Pre-activations of the gates, and the scale m of the hidden state."
         gates = inp[..., : 4 * self.n_hid]
         scale = 2 * inp[..., 4 * self.n_hid :].sigmoid()
         return gates, scale
+
+
+def _steps(gates, weight, h, c, scale):
+    if is_traced():
+        return _plain_steps(gates, lambda h: F.linear(h, weight), h, c, scale)
+    return lstm_steps(gates, weight, h, c, scale)
+
+
+def _plain_steps(gates, product, h, c, scale):
+    "`lstm_steps` with autograd's gradients, and any function as the product with the recurrent weights."
+    outs = []
+    for inp, factor in zip(gates.unbind(), scale.unbind()):
+        h, c = lstm_cell(inp + product(factor * h), c)
+        outs.append(h)
+    return torch.stack(outs), h, c

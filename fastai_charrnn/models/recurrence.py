@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.compiler import is_compiling
+
+from .tracing import is_traced
 
 __all__ = ["tanh_steps", "concat_steps", "tanh_sequence", "fast_tanh_", "table_lookup"]
 
@@ -64,7 +65,7 @@ def table_lookup(
     """Return rows of a small table.
 
     The gradient is a product with one-hot rows, which is faster than adding row by row, and adds in a fixed order."""
-    return F.embedding(x, table) if is_compiling() else _LookUp.apply(table, x)
+    return F.embedding(x, table) if is_traced() else _LookUp.apply(table, x)
 
 
 def fast_tanh_(

@@ -5,15 +5,16 @@ weights. `encode` of the tanh networks uses `recurrence`, which computes equal b
 """
 
 import torch
-import torch.nn.functional as F
 from torch import nn
-from torch.compiler import is_compiling
 
 from ..errors import ArchError
 from .base import CharModel, join_states, split_state
 from .layers import ConcatLayer, GruLayer, Layer, LoopLayer, LstmLayer, RnnLayer, check_dropout
+from .dropout import rate_of
+from .module_calls import must_call, parts_of
 from .recurrence import concat_steps, table_lookup, tanh_steps
 from .registry import register_arch
+from .tracing import is_recorded, is_traced
 
 __all__ = ["LayeredModel", "Char3Model", "CharLoopModel", "CharLoopConcatModel", "CharRnn", "CharGru", "CharLstm"]
 
@@ -24,6 +25,9 @@ class LayeredModel(CharModel, Layer):
     The model is its own first layer, so its weights have the names of lesson 6. `upper` holds the other layers."""
 
     kind: type[Layer]  # the class of the other layers
+    output_p = rate_of("drop")
+    layer_p = rate_of("layer_drop")
+    _parts = None
 
     def __init__(
         self,
@@ -53,15 +57,22 @@ class LayeredModel(CharModel, Layer):
         n_norms = n_layers if layer_norm else 0
         self.norms = nn.ModuleList([nn.LayerNorm(n_hid) for _ in range(n_norms)])
         self.drop = nn.Dropout(output_p)
-        self.layer_p = layer_p
+        self.layer_drop = nn.Dropout(layer_p)
         if tie_weights:
             self.out.weight = self.emb.weight
         if identity:
             for layer in (self, *self.upper):
                 layer.to_identity()
 
+    def calls_modules(self) -> bool:
+        "Whether the embedding and the layers are called, as they have hooks or were replaced (see `module_calls`)."
+        if self._parts is None:
+            self._parts = parts_of(self, *self.upper)
+        return must_call(self._parts)
+
     def table(self):
-        return self.project(self.emb.weight)
+        # where modules are called, a step does what is otherwise done for all characters at once
+        return self.all_embeddings() if self.calls_modules() else self.project(self.emb.weight)
 
     def init_hidden(self, bs):
         (zeros,) = super().init_hidden(bs)
@@ -75,6 +86,8 @@ class LayeredModel(CharModel, Layer):
         return super().head(self.drop(outs))
 
     def step(self, inp, state):
+        if self.calls_modules():
+            return self._call_layers(inp[None], state)[1]
         states = split_state(state, self.n_state)
         states[0] = self.cell(inp, states[0])
         for k, layer in enumerate(self.upper):
@@ -83,21 +96,28 @@ class LayeredModel(CharModel, Layer):
         return join_states(states)
 
     def forward_seq(self, x, state):
+        if self.calls_modules() or self._runs_fused(x):
+            outs, state = self._call_layers(self.emb(x.t()), state)
+            return self._normed(-1, outs), state
         states = split_state(state, self.n_state)
-        fused = self.fused and x.is_cuda and (self.training or not torch.is_grad_enabled())
-        outs, states[0] = self._first_layer(x.t(), states[0], fused)
+        outs, states[0] = self.forward_layer(table_lookup(self.table(), x.t()), states[0])
         for k, layer in enumerate(self.upper):
             e = self._between(k, outs)
-            if fused:
-                outs, states[k + 1] = layer.run_fused(e, states[k + 1])
-            else:
-                outs, states[k + 1] = layer.forward_layer(layer.project(e), states[k + 1])
+            outs, states[k + 1] = layer.forward_layer(layer.project(e), states[k + 1])
         return self._normed(-1, outs), join_states(states)
 
-    def _first_layer(self, x, state, fused):
-        if fused:
-            return self.run_fused(self.emb(x), state)
-        return self.forward_layer(table_lookup(self.table(), x), state)
+    def _runs_fused(self, x):
+        "Whether to take cuDNN's loop. It has gradients in training mode only, and cannot be transformed."
+        can = self.fused and x.is_cuda and not is_recorded()
+        return can and (self.training or not torch.is_grad_enabled())
+
+    def _call_layers(self, e, state):
+        "Read embeddings (n, bs, emb_sz) by calling the layers. Returns the outputs of the last one, and the state."
+        states = split_state(state, self.n_state)
+        outs, states[0] = self.run_modules(e, states[0])
+        for k, layer in enumerate(self.upper):
+            outs, states[k + 1] = layer(self._between(k, outs), states[k + 1])
+        return outs, join_states(states)
 
     def _normed(self, k, outs):
         "The outputs of layer `k`, normalised if the model does so."
@@ -105,7 +125,7 @@ class LayeredModel(CharModel, Layer):
 
     def _between(self, k, outs):
         "The inputs of layer `k + 1`, from the outputs of layer `k`."
-        return F.dropout(self._normed(k, outs), self.layer_p, self.training)
+        return self.layer_drop(self._normed(k, outs))
 
 
 class _TanhModel(LayeredModel):
@@ -113,7 +133,7 @@ class _TanhModel(LayeredModel):
 
     def encode(self, x):
         runs_fused = self.fused and x.is_cuda
-        if self.upper or runs_fused or is_compiling():
+        if self.upper or runs_fused or is_traced() or self.calls_modules():
             return super().encode(x)
         return (tanh_steps(self.table(), x.t(), self.weight_hh()),)
 
@@ -147,7 +167,7 @@ class CharLoopConcatModel(ConcatLayer, LayeredModel):
     kind = ConcatLayer
 
     def encode(self, x):
-        if self.upper or is_compiling():
+        if self.upper or is_traced() or self.calls_modules():
             return super().encode(x)
         return (concat_steps(self.table(), x.t(), self.hid_to_inner(), self.hid.weight, self.hid.bias),)
 

@@ -1,0 +1,36 @@
+"""`RNNDropout`: dropout with one mask for all steps of a batch."""
+
+from torch import Tensor, nn
+
+__all__ = ["RNNDropout", "same_mask_dropout", "rate_of"]
+
+
+def same_mask_dropout(
+    x: Tensor,  # (n, …)
+    p: float,  # the part that is set to zero
+) -> Tensor:  # (n, …)
+    "Apply dropout with the same mask at all n steps (Gal & Ghahramani 2016)."
+    keep = 1 - p
+    return x * x.new_empty(1, *x.shape[1:]).bernoulli_(keep).div_(keep)
+
+
+class RNNDropout(nn.Dropout):
+    "Dropout in training with the same mask at all steps: x (n, …), time first."
+
+    def forward(self, x):
+        return same_mask_dropout(x, self.p) if self.training and self.p else x
+
+
+def rate_of(
+    name: str,  # the name of a dropout module
+) -> property:
+    "A property of a model: the dropout probability of that module."
+
+    def get(self) -> float:
+        "The dropout probability, from 0 to below 1."
+        return getattr(self, name).p
+
+    def set_(self, p):
+        getattr(self, name).p = p
+
+    return property(get, set_)
