@@ -88,7 +88,7 @@ class CharMulLstm(CharModel):
 
     def init_hidden(self, bs):
         (zeros,) = super().init_hidden(bs)
-        return (zeros,) * (2 * self.n_layers)
+        return (zeros, *(torch.zeros_like(zeros) for _ in range(2 * self.n_layers - 1)))
 
     def output(self, state):
         h, _ = state[-2:]
