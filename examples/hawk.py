@@ -28,7 +28,7 @@ from torch.autograd.function import once_differentiable
 from torch.compiler import is_compiling
 
 from fastai_charrnn.all import CharDataLoaders, CharModel, char_learner, python_reference, register_arch
-from fastai_charrnn.models.layers import check_dropout
+from fastai_charrnn.models.dropout import check_dropout
 from fastai_charrnn.models.recurrence import table_lookup
 
 N_PAST = 3  # earlier inputs that the convolution reads

@@ -36,6 +36,7 @@ from .models.ensemble import *
 from .models.mullstm import *
 from .models.registry import *
 from .models.rnn import *
+from .models.step import *
 from .recipes.best import *
 from .recipes.default import *
 from .recipes.lesson6 import *

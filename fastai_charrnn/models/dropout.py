@@ -1,8 +1,10 @@
-"""`RNNDropout`: dropout with one mask for all steps of a batch."""
+"""`RNNDropout`, dropout with one mask for all steps of a batch, and what models need for their dropouts."""
 
 from torch import Tensor, nn
 
-__all__ = ["RNNDropout", "same_mask_dropout", "rate_of"]
+from ..errors import ArchError
+
+__all__ = ["RNNDropout", "same_mask_dropout", "rate_of", "check_dropout"]
 
 
 def same_mask_dropout(
@@ -34,3 +36,12 @@ def rate_of(
         getattr(self, name).p = p
 
     return property(get, set_)
+
+
+def check_dropout(
+    **parts: float,  # dropout probabilities by name
+):
+    "Raise `ArchError` for a dropout outside [0, 1)."
+    for name, p in parts.items():
+        if not 0 <= p < 1:
+            raise ArchError(f"{name}={p} is not from 0 to below 1; 0.5 is a usual value for large layers")

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import ArchError
 from .base import State
 from .gated import gru_steps, lstm_cell, lstm_steps
 from .recurrence import fast_tanh_, tanh_sequence
@@ -69,12 +68,8 @@ class Layer(nn.Module):
             outs.append(self.layer_output(state))
         return torch.stack(outs), state
 
-    def run_modules(
-        self,
-        e: Tensor,  # (n, bs, n_inp) inputs, not projected
-        state: State,  # the state before the first character
-    ) -> tuple[Tensor, State]:  # outputs (n, bs, n_hid), the last state
-        "Read a sequence by calling the layer's modules, as written in PyTorch."
+    def run_modules(self, e: Tensor, state: State) -> tuple[Tensor, State]:
+        "As `forward_layer` of `project(e)`, e (n, bs, n_inp), by calling the layer's modules, so that hooks fire."
         return self.forward_layer(self.project(e), state)
 
     def forward(self, e: Tensor, state: State) -> tuple[Tensor, State]:
@@ -253,12 +248,3 @@ class LstmLayer(_LibraryLayer):
     def run_modules(self, e, state):
         outs, state = self.rnn(e, tuple(o[None].contiguous() for o in state))
         return outs, tuple(o[0] for o in state)
-
-
-def check_dropout(
-    **parts: float,  # dropout probabilities by name
-):
-    "Raise `ArchError` for a dropout outside [0, 1)."
-    for name, p in parts.items():
-        if not 0 <= p < 1:
-            raise ArchError(f"{name}={p} is not from 0 to below 1; 0.5 is a usual value for large layers")

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from ..errors import ArchError
 from .base import CharModel, join_states, split_state
-from .dropout import RNNDropout, rate_of
+from .dropout import RNNDropout, check_dropout, rate_of
 from .gated import lstm_cell, lstm_steps
-from .layers import check_dropout
 from .module_calls import must_call, parts_of
 from .recurrence import table_lookup
 from .registry import register_arch

@@ -9,8 +9,8 @@ from torch import nn
 
 from ..errors import ArchError
 from .base import CharModel, join_states, split_state
-from .layers import ConcatLayer, GruLayer, Layer, LoopLayer, LstmLayer, RnnLayer, check_dropout
-from .dropout import rate_of
+from .dropout import check_dropout, rate_of
+from .layers import ConcatLayer, GruLayer, Layer, LoopLayer, LstmLayer, RnnLayer
 from .module_calls import must_call, parts_of
 from .recurrence import concat_steps, table_lookup, tanh_steps
 from .registry import register_arch

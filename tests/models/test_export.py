@@ -178,7 +178,9 @@ def test_transforms_of_torch_func_give_the_gradients_of_autograd(arch, config):
 
 @pytest.mark.parametrize("arch", ["gru", "mullstm"])
 def test_dropout_is_on_in_a_compiled_model(arch):
-    config = dict(n_layers=2, layer_p=0.5, output_p=0.0) | (dict(hidden_p=0.0, embed_p=0.0) if arch == "mullstm" else {})
+    config = dict(n_layers=2, layer_p=0.5, output_p=0.0) | (
+        dict(hidden_p=0.0, embed_p=0.0) if arch == "mullstm" else {}
+    )
     model = make_model(arch, seq_len=N, **config).train()
     compiled = torch.compile(model, backend="eager")
     x = _windows(model, 4)
