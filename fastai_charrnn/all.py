@@ -1,5 +1,12 @@
 """All public names of this package and of fastai, for notebooks: `from fastai_charrnn.all import *`."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    # fastai has functions of these names. At run time the last import counts; for mypy, the first
+    from .io.model_file import load_model as load_model
+    from .io.model_file import save_model as save_model
+
 from fastai.basics import *
 from fastai.callback.all import *
 from fastai.interpret import *

@@ -10,7 +10,7 @@ The learner trains as every fastai learner does, and continues, scores and evalu
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -51,7 +51,7 @@ class CharLearner(TextMethods, Learner):
         dls: CharDataLoaders
     else:
         dls = learner_dls
-    arch: Arch | None = None  # the architecture's record, set by `char_learner`
+    arch: Arch = None  # type: ignore[assignment]  # the architecture's record, set by `char_learner`
     arch_config: dict = {}  # every argument the model was built with
     evaluate = evaluate
     get_preds = get_preds
@@ -166,7 +166,7 @@ def char_learner(
     opt_func: Callable = Adam,  # optimizer
     lr: float | slice = 1e-3,  # learning rate of fits that name none
     metrics: Callable | list | None = None,  # None: accuracy and bits per char
-    prompts: str | list[str] = (),  # texts to continue after each epoch, see `PredictNextCallback`
+    prompts: str | Sequence[str] = (),  # texts to continue after each epoch, see `PredictNextCallback`
     seed: int | None = None,  # for initial weights and the order of training; None: the global random state
     **kwargs,  # those of `PredictNextCallback`, such as `temperature`, and those of fastai's `Learner`
 ) -> CharLearner:

@@ -59,7 +59,7 @@ def evaluate_spans(
     # In chunks and streams, the character before a span is read too, so that the first of the span is predicted.
     n_lost, n_before = (learn.dls.seq_len, 0) if mode == "windows" else (0, 1)
     spans = [(begin, end) for begin, end in spans if end - begin > n_lost] or spans[:1]
-    total = {}
+    total: dict = {}
     n_total = 0
     for begin, end in spans:
         begin = max(begin - n_before, 0)

@@ -87,7 +87,7 @@ class PredictNextCallback(TrainEpochCallback):
         self.fname = fname
         self.return_prompt = return_prompt
         self.unk = unk
-        self.samples = []
+        self.samples: list[Sample] = []
 
     def before_fit(self):
         if not hasattr(self.learn, "lr_finder") and not hasattr(self, "gather_preds"):

@@ -32,7 +32,7 @@ class AllOptions(TextOptions, total=False):
 
 # the types of a single text, several texts, a stream, and of texts as a config says
 @overload
-def generate(
+def generate(  # type: ignore[overload-overlap]  # a str is a sequence, too
     self: TextModel,
     prompt: str,
     n: int = ...,

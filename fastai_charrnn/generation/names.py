@@ -11,13 +11,12 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from typing import ParamSpec, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from ..errors import GenerationError
 
 __all__ = ["both_spellings"]
 
-P = ParamSpec("P")
 T = TypeVar("T")
 Stop = str | Sequence[str] | Callable[[str], bool] | None
 
@@ -59,8 +58,8 @@ class TextOptions(DrawOptions, total=False):
 
 
 def both_spellings(
-    f: Callable[P, T],  # a function with parameters of our names
-) -> Callable[P, T]:
+    f: Callable[..., T],  # a function with parameters of our names
+) -> Callable[..., T]:
     """Let `f` accept Hugging Face's names of its parameters, and a config if it has a parameter `config`.
 
     Arguments override the config. The decorated function raises `GenerationError` for an option that is given in both
@@ -68,7 +67,7 @@ def both_spellings(
     names = list(inspect.signature(f).parameters)
 
     @functools.wraps(f)
-    def with_both(*args: P.args, **kwargs: P.kwargs) -> T:
+    def with_both(*args: Any, **kwargs: Any) -> T:
         by_position = dict(zip(names, args))
         if len(args) > len(names) or by_position.keys() & kwargs.keys():
             # raises Python's TypeError

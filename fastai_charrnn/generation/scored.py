@@ -6,7 +6,7 @@ It prints as text; in a notebook, surprising characters are shaded. This module 
 import html
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         def __getitem__(self, idx: int) -> "ScoredText": ...
         @overload
         def __getitem__(self, idx: slice) -> "ScoredTexts": ...
+        def __getitem__(self, idx: Any) -> Any: ...
 
 
 __all__ = ["ScoredText"]

@@ -9,7 +9,7 @@ The networks were chosen by validation losses on Nietzsche (results/EXPERIMENTS.
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -46,7 +46,7 @@ class BestRecipe:
     ) -> CharDataLoaders:
         "The text as streams that start elsewhere every epoch. A short text is cut into fewer streams."
         bs = fitting_streams(len(text), self.seq_len, self.bs)
-        streams = dict(target="every", stateful=True, shift=True, valid_pct=0.1)
+        streams: dict[str, Any] = dict(target="every", stateful=True, shift=True, valid_pct=0.1)
         sizes = dict(seq_len=self.seq_len, bs=bs, val_bs=min(self.val_bs, bs))
         options = streams | sizes | kwargs
         return CharDataLoaders.from_text(text, **options)
@@ -63,7 +63,7 @@ class BestRecipe:
         if self.n_models > 1:
             arch = "ensemble"
             config = self.config | dict(arch=self.arch, n_models=self.n_models)
-        model = dict(n_hid=self.n_hid, emb_sz=self.emb_sz, config=config)
+        model: dict[str, Any] = dict(n_hid=self.n_hid, emb_sz=self.emb_sz, config=config)
         opt_func = partial(adamw, wd=self.wd)
         return char_learner(dls, arch, seed=seed, opt_func=opt_func, splitter=decay_groups, **model, **kwargs)
 

@@ -11,7 +11,7 @@ import inspect
 import math
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from fastai.basics import rank_distrib
@@ -94,7 +94,7 @@ class DefaultRecipe:
         **kwargs,  # as `char_learner`: prompts, cbs …
     ) -> CharLearner:
         "Return an untrained learner; `fit` trains it. Raises `ArchError` as `char_learner` does."
-        model = dict(n_hid=self.n_hid, emb_sz=self.emb_sz, config=self.config)
+        model: dict[str, Any] = dict(n_hid=self.n_hid, emb_sz=self.emb_sz, config=self.config)
         opt_func = partial(adamw, wd=self.wd)
         return char_learner(dls, self.arch, seed=seed, opt_func=opt_func, splitter=decay_groups, **model, **kwargs)
 

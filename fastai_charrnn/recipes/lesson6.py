@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from fastai.basics import Adam
 
@@ -129,10 +130,10 @@ class Lesson:
         **kwargs,  # as `CharDataLoaders.from_text`: device, path
     ) -> CharDataLoaders:
         "The lesson's data. Raises `DataError` if the text is too short for its split."
-        options = dict(seq_len=8, target="every", **kwargs)
+        options: dict[str, Any] = dict(seq_len=8, target="every", **kwargs)
         if not self.stateful:
             return CharDataLoaders.from_text(text, bs=512, valid="random", valid_pct=0.2, **options)
-        split = dict(valid="tail", valid_pct=lesson_pct(text))
+        split: dict[str, Any] = dict(valid="tail", valid_pct=lesson_pct(text))
         return CharDataLoaders.from_text(merge_rare(text), bs=64, stateful=True, **split, **options)
 
     def learner(
@@ -144,7 +145,7 @@ class Lesson:
         "Return an untrained learner."
         dls = self.dls(text)
         opt_func = partial(pytorch_adam, wd=self.wd, decouple_wd=False)
-        model = dict(n_hid=self.n_hid, config=self.config)
+        model: dict[str, Any] = dict(n_hid=self.n_hid, config=self.config)
         return char_learner(dls, self.arch, opt_func=opt_func, wd_bn_bias=True, seed=seed, **model, **kwargs)
 
     @renamed(said="on_phase")

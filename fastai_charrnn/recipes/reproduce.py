@@ -112,7 +112,7 @@ def reproduce(
     progress: Callable[[str], None] = lambda line: None,  # called with a line after every training
 ) -> Reproduction:
     "Train every architecture by the lesson's schedule and by one cycle."
-    schedule = {}
+    schedule: dict = {}
     cycles = {}
     for arch in archs:
         schedule[arch] = []
