@@ -65,8 +65,9 @@ def ngram_baseline(
     """Count character n-grams in the training part of `dls` and score them on its validation part.
 
     For a split into spans of text ("tail", "blocks"), all characters of the training spans are counted, with the
-    contexts inside their span. For other splits, the targets of the windows are counted and scored. Counting needs
-    about 110 bytes of memory per character. Raises `DataError` for `dls` without text."""
+    contexts inside their span. For other splits, the targets of the windows are counted and scored. Windows of several
+    documents: contexts do not cross borders, and the targets of the validation windows are scored. Counting needs about
+    110 bytes of memory per character. Raises `DataError` for `dls` without text."""
     if int(max_context) != max_context or max_context < 1:
         raise DataError(f"max_context={max_context} must be a whole number, at least 1")
     if not isinstance(dls.train, WindowDL):
@@ -83,8 +84,7 @@ def ngram_baseline(
         raise DataError(f"max_chars={max_chars!r} must be None or a whole number, at least 1")
     skip = _n_skipped(dls, max_chars)
     positions = _positions(dls, skip)
-    train, _, valid = positions
-    if not len(train) or not len(valid):
+    if not len(positions.counted) or not len(positions.scored):
         raise DataError(
             "these dls hold no text to count or none to score, as after load_learner or load_model; "
             "pass dls made from a text"
@@ -93,7 +93,7 @@ def ngram_baseline(
     ids = ids[skip:].astype(np.int64)
     losses = _losses(ids, len(dls.vocab), max_context, positions)
     scores = tuple(NgramScore(k, nats, to_bits(nats)) for k, nats in enumerate(losses) if k)
-    return NgramBaseline(scores, len(train), len(valid))
+    return NgramBaseline(scores, len(positions.counted), len(positions.scored))
 
 
 def _n_skipped(dls, max_chars):
@@ -105,17 +105,37 @@ def _n_skipped(dls, max_chars):
     return max(end - begin - max_chars, 0)
 
 
-def _positions(dls, skip):
-    """The positions counted, the number of characters before each in its span, and the positions scored.
+class _Positions(NamedTuple):
+    "Positions in the text, after the skipped characters."
 
-    Positions start after the first `skip` characters."""
+    counted: np.ndarray  # (n_counted,) int64
+    depth: np.ndarray  # (n_counted,) int64: how many characters of the same span or document are before each
+    scored: np.ndarray  # (n_scored,) int64
+    reach: np.ndarray | None = None  # (n_chars,) int64: of documents, how many characters of its own are before each
+
+
+def _positions(dls, skip):
+    "The positions to count and to score."
     spans = dls.train_ds.info.get("spans")
     if spans is None or not len(dls.train_ds.ids):
         train, valid = (ds.items.to_numpy() + ds.seq_len for ds in (dls.train_ds, dls.valid_ds))
-        return train, train, valid
+        return _Positions(train, train, valid)
+    # streams read several documents as one text
+    if dls.train_ds.ids.edges is not None and not dls.stateful:
+        return _document_positions(dls, spans[0][0][1], skip)
     counted, scored = ([(max(begin - skip, 0), end - skip) for begin, end in part] for part in spans)
     depth = np.concatenate([np.arange(end - begin) for begin, end in counted])
-    return _all_positions(counted), depth, _all_positions(scored)
+    return _Positions(_all_positions(counted), depth, _all_positions(scored))
+
+
+def _document_positions(dls, cut, skip):
+    "All characters of the training documents, and the targets of the validation windows."
+    edges = np.unique(np.maximum(dls.train_ds.ids.edges - skip, 0))
+    reach = np.arange(edges[-1]) - np.repeat(edges[:-1], np.diff(edges))
+    ds = dls.valid_ds
+    targets = np.arange(1, ds.seq_len + 1) if ds.target == "every" else np.array([ds.seq_len])
+    scored = (ds.items.to_numpy()[:, None] + targets).ravel() - skip
+    return _Positions(np.arange(cut - skip), reach[: cut - skip], scored, reach)
 
 
 def _all_positions(spans):
@@ -124,15 +144,16 @@ def _all_positions(spans):
 
 def _losses(ids, n_vocab, max_context, positions):
     "The mean loss in nats for each longest context from 0 to `max_context`."
-    train, depth, valid = positions
+    reach = positions.reach
     n_chars = max(n_vocab - 1, 1)
     probs = np.full(len(ids), 1 / n_chars)
     # gram[i] is the number of the k+1 characters that end at i, context[i] that of the k characters before i
     context = np.zeros_like(ids)
     gram = ids
     for k in range(max_context + 1):
-        probs = _witten_bell(probs, gram, context, train[depth >= k])
-        yield float(-np.log(probs[valid]).mean())
+        longer = _witten_bell(probs, gram, context, positions.counted[positions.depth >= k])
+        probs = longer if reach is None else np.where(reach >= k, longer, probs)
+        yield float(-np.log(probs[positions.scored]).mean())
         if k < max_context:
             context = np.concatenate([[0], gram[:-1]])
             gram = np.unique(context * n_vocab + ids, return_inverse=True)[1]

@@ -27,19 +27,22 @@ class CharIds:
     def __init__(
         self,
         data: Tensor,  # (n_chars,) uint8, int16 or int32
+        edges: np.ndarray | None = None,  # (n_documents+1,) int64: the borders of several documents
     ):
         self.data = data
+        self.edges = edges
 
     @classmethod
     def from_array(
         cls,
         ids: np.ndarray,  # (n_chars,) as `CharVocab.encode` returns it
+        edges: np.ndarray | None = None,  # (n_documents+1,) int64: the borders of several documents
     ) -> "CharIds":
         "Convert an encoded text. Above one byte the dtype is signed, because torch cannot index uint16 and uint32."
         if ids.dtype != np.uint8:
             fits_int16 = ids.size == 0 or ids.max() < 2**15
             ids = ids.astype(np.int16 if fits_int16 else np.int32)
-        return cls(torch.from_numpy(np.ascontiguousarray(ids)))
+        return cls(torch.from_numpy(np.ascontiguousarray(ids)), edges)
 
     def to(self, device):
         "Move the text to a device."

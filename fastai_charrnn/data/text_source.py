@@ -78,8 +78,8 @@ def _encode_documents(text, valid_text, valid, valid_pct, seed, vocab, unk, sep)
         how = f"drawn at random, seed {seed}" if isinstance(valid, str) else "given by number"
         groups = [(reordered(train, numbers), train_sep)]
     encoded = encode_documents(groups, vocab, unk)
-    ids = _in_memory(encoded.ids, encoded.vocab)
-    return EncodedSource(ids, encoded.vocab, split_documents(encoded.edges, valid_pct, n_valid, how))
+    split = split_documents(encoded.edges, valid_pct, n_valid, how)
+    return EncodedSource(_in_memory(encoded.ids, encoded.vocab, split.edges), encoded.vocab, split)
 
 
 def _group(text, what, sep):
@@ -95,10 +95,10 @@ def _group(text, what, sep):
     return docs, sep
 
 
-def _in_memory(ids, vocab):
+def _in_memory(ids, vocab, edges=None):
     if is_large(vocab):
         warn_large(vocab, np.bincount(ids, minlength=len(vocab)))
-    return CharIds.from_array(ids)
+    return CharIds.from_array(ids, edges)
 
 
 def _encoded_file(file, valid_text, valid, valid_pct, vocab):

@@ -39,6 +39,60 @@ def test_losses_follow_the_formula(text):
         assert score.nats == pytest.approx(slow(text, cut, score.context), abs=1e-9)
 
 
+def slow_documents(train, valid, order, seq_len, every):
+    "The same for windows of documents: contexts are inside a document, and the targets of windows are scored."
+    counts = defaultdict(Counter)
+    for doc in train:
+        for i in range(len(doc)):
+            for k in range(min(i, order) + 1):
+                counts[doc[i - k : i]][doc[i]] += 1
+    n_chars = len(set("".join([*train, *valid])))
+
+    def p(context, c):
+        lower = p(context[1:], c) if context else 1 / n_chars
+        seen = counts.get(context)
+        return lower if seen is None else (seen[c] + len(seen) * lower) / (sum(seen.values()) + len(seen))
+
+    losses = []
+    for doc in valid:
+        first, end = (1, (len(doc) - 1) // seq_len * seq_len + 1) if every else (seq_len, len(doc))
+        losses += [-math.log(p(doc[max(0, i - order) : i], doc[i])) for i in range(first, end)]
+    return sum(losses) / len(losses), len(losses)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.text("abc ", min_size=5, max_size=30), min_size=4, max_size=8), st.booleans())
+def test_contexts_do_not_cross_the_borders_of_documents(docs, every):
+    target = "every" if every else "next"
+    dls = CharDataLoaders.from_text(docs, seq_len=2, bs=1, target=target, valid=[-2, -1], device="cpu")
+    docs = [doc + "\n" for doc in docs]
+    baseline = ngram_baseline(dls)
+    assert baseline.n_train == len("".join(docs[:-2]))
+    for score in baseline.scores:
+        nats, n_scored = slow_documents(docs[:-2], docs[-2:], score.context, 2, every)
+        assert score.nats == pytest.approx(nats, abs=1e-9)
+        assert baseline.n_valid == n_scored
+
+
+def test_the_baseline_of_streams_reads_documents_as_one_text():
+    docs = ["the cat sat", "on the mat", "and the rat"] * 20
+    options = dict(seq_len=4, bs=2, target="every", stateful=True, valid="tail", device="cpu")
+    baseline = ngram_baseline(CharDataLoaders.from_text(docs, **options))
+    text = "".join(doc + "\n" for doc in docs)
+    assert baseline.scores[3].nats == pytest.approx(slow(text, baseline.n_train, 4), abs=1e-9)
+
+
+def test_max_chars_counts_the_last_characters_of_documents():
+    docs = ["aaaaaaaa", "abababab", "babababa", "abab"]
+    baseline, full = (
+        ngram_baseline(CharDataLoaders.from_text(docs, seq_len=2, bs=1, valid=[3], device="cpu"), 2, max_chars=n)
+        for n in (15, None)
+    )
+    assert (baseline.n_train, full.n_train) == (15, 27)
+    nats, _ = slow_documents(["ababab\n"[-6:], "babababa\n"], ["abab\n"], 2, 2, False)
+    assert baseline.scores[1].nats == pytest.approx(nats, abs=1e-9)
+
+
 def test_scores_are_in_nats_and_bits_with_the_best_marked(dls):
     baseline = ngram_baseline(dls)
     assert [score.context for score in baseline.scores] == [1, 2, 3, 4, 5, 6]
