@@ -1,12 +1,15 @@
-"""Public names are documented and typed, and every file has a docstring."""
+"""Public names are documented and typed, every file has a docstring, and nothing warns when it is imported."""
 
 import ast
 import importlib
 import inspect
 import re
+import subprocess
+import sys
+import warnings
 
 import pytest
-from layout import modules, root
+from layout import module_paths, modules, root
 
 folders = ("fastai_charrnn", "tests", "tools", "benchmarks", "examples")
 sources = [p for folder in folders for p in sorted((root / folder).rglob("*.py")) if p.stat().st_size]
@@ -51,3 +54,27 @@ def test_files_have_docstrings_and_hide_no_errors(path):
     text = path.read_text(encoding="utf-8")
     assert ast.get_docstring(ast.parse(text))
     assert not re.search(r"except( Exception)?:\s*pass", text)
+
+
+# fastai and torch warn when they are imported; what comes after that is ours
+IMPORT = """import warnings
+warnings.simplefilter("ignore")
+from fastai.basics import *
+from fastai.callback.all import *
+from fastai.interpret import *
+warnings.resetwarnings()
+warnings.simplefilter("error")
+import fastai_charrnn.all"""
+
+
+def test_our_own_import_warns_of_nothing():
+    done = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", modules)
+def test_modules_compile_without_warnings(name):
+    "Python does not compile a module again, so the import above does not show what the compiler warns of."
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compile(module_paths[name].read_text(encoding="utf-8"), name, "exec")

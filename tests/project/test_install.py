@@ -181,6 +181,15 @@ def _git(folder, *args):
     return subprocess.run(["git", *who, *args], cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
+def test_nbdev_export_changes_nothing(tmp_path):
+    "No notebook exports code, and nbdev keeps its hands off the package."
+    project = _project(tmp_path)
+    env = {name: value for name, value in os.environ.items() if name != "IN_TEST"}
+    command = [sys.executable, "-c", "from nbdev.doclinks import nbdev_export; nbdev_export()"]
+    subprocess.run(command, cwd=project, env=env, check=True)
+    assert _git(project, "status", "--porcelain") == ""
+
+
 def _release(project, version):
     email = "test@example.org"
     who = dict(GIT_AUTHOR_NAME="Test", GIT_AUTHOR_EMAIL=email, GIT_COMMITTER_NAME="Test", GIT_COMMITTER_EMAIL=email)
