@@ -24,7 +24,7 @@ def extend_vocab(
     learn: CharLearner,  # a trained learner
     dls: CharDataLoaders,  # the text to train on, with `vocab=learn.dls.vocab.extended(text)`
     **kwargs,  # as `char_learner`: lr, metrics, cbs …
-) -> CharLearner:  # a new learner on `dls`; `learn` does not change
+) -> CharLearner:  # a new learner on `dls`, with the training log of `learn`, which does not change
     """Make a learner whose model has more characters.
 
     Their rows in the embedding and the output layer are the mean of the others, as in every weight with a row for each
@@ -52,6 +52,8 @@ def extend_vocab(
         )
     weights = {name: _with_rows(weight.detach(), shapes[name], old_size) for name, weight in weights.items()}
     extended.model.load_state_dict(weights)
+    if hasattr(learn, "training_log"):
+        extended.training_log.rows += learn.training_log.rows
     return extended
 
 

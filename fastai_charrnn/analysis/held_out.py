@@ -20,15 +20,22 @@ def is_trained_text(
     text: str,  # any text
     unk: str = "error",  # as `CharVocab.encode`: "error", "skip", or a replacement character
 ) -> bool:
-    "Whether the data of `learn` was made from `text`. The validation part is included."
-    digest = data_info(learn.dls).get("digest")
-    if digest is None:
-        return False
+    "Whether the data of `learn`, or of an earlier training, was made from `text`. The validation part is included."
+    return _data_of(learn, text, unk) is not None
+
+
+def _data_of(learn, text, unk):
+    "The description of the data made from a text, of the last training or an earlier one; None for another text."
+    info = data_info(learn.dls)
+    infos = [o for o in (info, *info.get("earlier", ())) if o.get("digest") is not None]
+    if not infos:
+        return None
     try:
         ids = learn.dls.vocab.encode(text, unk=unk)
     except UnknownCharError:
-        return False
-    return digest == CharIds.from_array(ids).digest
+        return None
+    digest = CharIds.from_array(ids).digest
+    return next((o for o in infos if o["digest"] == digest), None)
 
 
 def held_out(
@@ -39,8 +46,8 @@ def held_out(
     """The spans of a text on which `learn` validates.
 
     None if the data of `learn` was made from another text, or if its split is not "tail" or "blocks"."""
-    spans = data_info(learn.dls).get("spans")
-    if not spans or not is_trained_text(learn, text, unk):
+    spans = (_data_of(learn, text, unk) or {}).get("spans")
+    if not spans:
         return None
     return [(int(begin), int(end)) for begin, end in spans[1]]
 

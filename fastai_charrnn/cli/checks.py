@@ -9,7 +9,7 @@ import re
 
 from ..errors import CharRnnError
 
-__all__ = ["conflict", "check_values", "in_options"]
+__all__ = ["SPLITS", "conflict", "check_values", "in_options"]
 
 # options that `--recipe best` sets
 _set_by_recipe = (
@@ -26,6 +26,10 @@ _set_by_recipe = (
     "target",
     "stateful",
 )
+# options that the model of `--from` sets
+_set_by_model = ("arch", "seq_len", "n_hid", "emb_sz", "n_layers", "output_p", "target", "stateful")
+# values of `--valid` that are not files
+SPLITS = ("tail", "random", "blocks", "last")
 # options that only sampling uses, not beam search
 _for_sampling = ("top_k", "top_p", "min_p", "repetition_penalty", "seed")
 
@@ -44,10 +48,14 @@ def conflict(
 
 
 def _train_conflict(args):
-    if args.file and args.corpus:
+    if args.files and args.corpus:
         return "give FILE or --corpus, not both"
-    if args.encoding and not args.file:
+    if args.encoding and not args.files:
         return "--encoding is for FILE; leave it out, or give FILE"
+    if args.from_model and (problem := _continue_conflict(args)):
+        return problem
+    if problem := _valid_conflict(args):
+        return problem
     if args.recipe and (given := _given_options(args, _set_by_recipe)):
         return f"--recipe best sets {given} itself; leave out one or the other"
     if args.minutes is not None and args.epochs is not None:
@@ -56,8 +64,34 @@ def _train_conflict(args):
         return "--stateful predicts after every character; leave out --target next"
     if args.stateful and args.stride is not None:
         return "--stateful reads the text without gaps; leave out --stride"
-    if args.stateful and args.valid != "tail":
-        return f"--stateful can only validate on the end of the text; leave out --valid {args.valid}"
+    return None
+
+
+def _continue_conflict(args):
+    "Options that a model to train further has set."
+    if not args.files and not args.corpus:
+        return "a model file contains no text; give --from MODEL with FILE, or with --corpus"
+    if args.recipe:
+        return "--from continues the network of MODEL; leave out --recipe"
+    if given := _given_options(args, _set_by_model):
+        return f"--from continues the network of MODEL, which sets {given}; leave out one or the other"
+    return None
+
+
+def _valid_conflict(args):
+    valid = args.valid or ["tail"]
+    splits = [value for value in valid if value in SPLITS]
+    if splits and len(valid) > 1:
+        return (
+            f"--valid {splits[0]} chooses a part of the text; leave out the other --valid, "
+            f"or write ./{splits[0]} for a file of this name"
+        )
+    if not splits and not args.files:
+        return f"--valid {valid[0]} is a file; give FILE too, or choose one of {', '.join(SPLITS)}"
+    if not splits and args.valid_pct is not None:
+        return "--valid FILE is the validation text; leave out --valid-pct"
+    if args.stateful and splits and valid[0] != "tail" and len(args.files) < 2:
+        return f"--stateful can only validate on the end of the text; leave out --valid {valid[0]}"
     return None
 
 

@@ -10,6 +10,8 @@ from ..data.corpus import nietzsche
 from ..data.text_file import read_text
 from ..errors import CharRnnError, CharRnnWarning
 from ..io.model_file import load_model
+from .documents import inside, joined, parts_of
+from .texts import read_texts
 
 __all__ = ["evaluate", "reproduce"]
 
@@ -21,40 +23,52 @@ def evaluate(
 
     If the model was trained on this text, only its validation part is scored, unless `--all` is given."""
     learn = load_model(args.model)
-    text = read_text(args.file, args.encoding)
+    texts = read_texts(args.files, args.encoding)
     # positions in the text count characters as the model reads them
     if args.unk != "error":
-        text = learn.dls.vocab.decode(learn.dls.vocab.encode(text, unk=args.unk))
+        vocab = learn.dls.vocab
+        texts[:] = [vocab.decode(vocab.encode(text, unk=args.unk)) for text in texts]
+    text, documents = joined(texts)
+    name = texts.names[0] if len(texts) == 1 else f"{len(texts):,} files"
     spans = None if args.all else held_out(learn, text)
     if spans is None:
-        _warn_if_trained_on(learn, text)
-        description = f"{args.file}: {len(text):,} characters"
+        _warn_if_trained_on(learn, text, texts)
+        description = f"{name}: {len(text):,} characters"
         spans = [(0, len(text))]
     else:
-        description = _describe_validation_part(args.file, len(text), spans)
+        description = _describe_validation_part(name, len(text), spans)
     if args.dynamic:
         result = _dynamic_result(learn, text, spans)
     else:
-        result = _fixed_result(learn, text, spans, args.by)
+        mode = args.by or learn.dls.mode
+        result = _fixed_result(learn, text, spans if mode == "streams" else inside(documents, spans), args.by)
     print(description + result)
 
 
-def _warn_if_trained_on(learn, text):
-    if not is_trained_text(learn, text):
+def _warn_if_trained_on(learn, text, texts):
+    if is_trained_text(learn, text):
+        message = (
+            "the model was trained on this text, so the loss below is too low; use another text, or a model that was "
+            'trained with valid="tail", whose validation part can be scored'
+        )
+        warnings.warn(message, CharRnnWarning, stacklevel=2)
         return
-    warnings.warn(
-        "the model was trained on this text, so the loss below is too low; use another text, or a model that was "
-        'trained with valid="tail", whose validation part can be scored',
-        CharRnnWarning,
-        stacklevel=2,
-    )
+    info = learn.dls.train_ds.info
+    trained = [name for name, text in zip(texts.names, texts) if "train" in parts_of(info, learn.dls.vocab, text)]
+    if trained:
+        names = ", ".join(trained[:3]) + (" …" if len(trained) > 3 else "")
+        message = (
+            f"the model was trained on {names}, so the loss below is too low; use another text, or give all files "
+            "of the training in their order to score the validation part"
+        )
+        warnings.warn(message, CharRnnWarning, stacklevel=2)
 
 
-def _describe_validation_part(file, n_chars, spans):
+def _describe_validation_part(name, n_chars, spans):
     "Which characters are scored."
     n_scored = sum(end - start for start, end in spans)
     return (
-        f"{file}: the model was trained on this text; of its {n_chars:,} characters, "
+        f"{name}: the model was trained on this text; of its {n_chars:,} characters, "
         f"only the {n_scored:,} of the validation part are scored (--all: all)"
     )
 

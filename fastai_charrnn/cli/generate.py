@@ -149,6 +149,8 @@ def _info_rows(description):
     yield "window", f"{description['seq_len']} characters"
     yield "vocabulary", f"{len(chars)} characters: {''.join(chars[1:])!r}"
     yield "text", f"{data.get('n_chars', 0):,} characters, validated on {data.get('split', 'nothing')}"
+    for earlier in data.get("earlier", ()):
+        yield "before", f"{earlier.get('n_chars', 0):,} characters, validated on {earlier.get('split', 'nothing')}"
     yield "trained", epochs_text(training.get("epochs", 0)) + _last_losses(training.get("log", []))
     yield "tensors", ", ".join(f"{name} {tuple(shape)}" for name, shape in description["tensors"].items())
     yield "versions", ", ".join(f"{name} {version}" for name, version in description["versions"].items())
@@ -163,6 +165,7 @@ def _last_losses(log):
 
 def epochs_text(
     n: int,  # number of epochs
+    kind: str = "",  # a word before "epochs", with a space
 ) -> str:  # "1 epoch", "4 epochs"
     "A number of epochs, in words."
-    return f"{n} epoch{'' if n == 1 else 's'}"
+    return f"{n} {kind}epoch{'' if n == 1 else 's'}"

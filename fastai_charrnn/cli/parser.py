@@ -142,7 +142,8 @@ def _add_write(parser):
 
 def _add_evaluate(parser):
     _add_model(parser)
-    parser.add_argument("file", metavar="FILE", type=Path, help="a text file, gzip or not")
+    summary = "text files, folders, quoted patterns such as '*.py', or - for standard input; gzip or not"
+    parser.add_argument("files", nargs="+", metavar="FILE", help=summary)
     parser.add_argument("--encoding", default="utf-8", help="character encoding of FILE (utf-8)")
     parser.add_argument("--all", action="store_true", help="score all of FILE, including what the model was trained on")
     summary = "how to read FILE (as in training)"

@@ -1,5 +1,6 @@
 """Choose what `charrnn train` trains and for how long: a recipe for the size of the text, changed by the options."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..data.loaders import CharDataLoaders
@@ -20,10 +21,11 @@ class Plan:
     recipe: DefaultRecipe | BestRecipe
     seed: int  # fixes the split, weights, order and dropout
     minutes: float | None = None  # time to train; None: the epochs of the recipe
+    continues: bool = False  # whether a trained model is trained further
 
     def dls(
         self,
-        text: str,  # the text to train on
+        text: str | Sequence[str],  # the text or the documents to train on
         **kwargs,  # as `CharDataLoaders.from_text`
     ) -> CharDataLoaders:
         "The data loaders of the recipe."
@@ -95,8 +97,9 @@ def make_plan(
     # a target belongs to windows, unless streams are asked for
     if args.target and not args.stateful:
         changes["stateful"] = False
-    if args.valid != "tail":
-        changes["valid"] = args.valid
+    # several documents are split by documents, also as streams
+    if args.valid and args.valid[0] in ("random", "blocks", "last") and len(args.files) < 2:
+        changes["valid"] = args.valid[0]
     return Plan(recipe.but(arch=arch.name, config=config, **changes), args.seed, args.minutes)
 
 

@@ -11,6 +11,9 @@ TRAIN_EXAMPLES = """examples:
   charrnn train my.txt --arch lstm --n-hid 512 --epochs 8 --out my.safetensors
   charrnn train my.txt --arch gru --stateful --n-layers 2 --output-p .2
   charrnn train old.txt.gz --encoding latin-1
+  charrnn train one.txt two.txt books/ 'code/**/*.py' --valid three.txt
+  zcat *.gz | charrnn train - --out my.safetensors
+  charrnn train --from my.safetensors more.txt --out longer.safetensors
   charrnn train --corpus human_numbers --prompt "one thousand "
 """
 
@@ -29,7 +32,10 @@ def add_train(
 
 
 def _add_text(parser):
-    parser.add_argument("file", nargs="?", metavar="FILE", type=Path, help="a text file, gzip or not")
+    summary = "text files, folders, quoted patterns such as '*.py', or - for standard input; gzip or not"
+    parser.add_argument("files", nargs="*", metavar="FILE", help=summary)
+    summary = "train this model further, with the characters of FILE added to its vocabulary"
+    parser.add_argument("--from", dest="from_model", type=Path, metavar="MODEL", help=summary)
     parser.add_argument(
         "--corpus",
         choices=("nietzsche", "python_reference", "human_numbers"),
@@ -37,9 +43,8 @@ def _add_text(parser):
         help="nietzsche, python_reference or human_numbers instead of FILE",
     )
     parser.add_argument("--encoding", help="character encoding of FILE (utf-8)")
-    splits = ("tail", "blocks", "random", "last")
-    summary = "how to choose the validation part (tail: the end of the text)"
-    parser.add_argument("--valid", default="tail", choices=splits, help=summary)
+    summary = "validation texts (repeat for more), or a part of FILE: tail (the default: the end), random, blocks, last"
+    parser.add_argument("--valid", action="append", metavar="FILE", help=summary)
     summary = "fraction of the text to validate on (.1; for human_numbers the numbers from 8,001)"
     parser.add_argument("--valid-pct", type=float, metavar="FLOAT", help=summary)
 

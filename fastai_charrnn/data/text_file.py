@@ -83,10 +83,14 @@ class TextFile:
         if not self.n_chars and not self.may_be_empty:
             raise CorpusError(f"{self.fname} is empty; give a file with text")
 
+    def open(self) -> io.BufferedReader:
+        "Open the file for reading bytes. Another source overrides this."
+        return open(self.fname, "rb")
+
     def read_bytes(self) -> Iterator[bytes]:
         "Yield the bytes of the file piece by piece, unpacked if the file is gzipped. Raises `CorpusError`."
         try:
-            with open(self.fname, "rb") as f:
+            with self.open() as f:
                 is_gzip = f.peek(2).startswith(_gzip_magic)
                 unpacked = gzip.open(f) if is_gzip else f
                 raw = unpacked.read(self.size)

@@ -7,6 +7,7 @@
 The networks were chosen by validation losses on Nietzsche (results/EXPERIMENTS.md).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -41,11 +42,12 @@ class BestRecipe:
 
     def dls(
         self,
-        text: str,  # what to train on
-        **kwargs,  # as `CharDataLoaders.from_text`: valid_pct, vocab, device, path
+        text: str | Sequence[str],  # a text or several documents to train on
+        **kwargs,  # as `CharDataLoaders.from_text`: valid_text, valid_pct, vocab, device, path
     ) -> CharDataLoaders:
         "The text as streams that start elsewhere every epoch. A short text is cut into fewer streams."
-        bs = fitting_streams(len(text), self.seq_len, self.bs)
+        n_chars = len(text) if isinstance(text, str) else sum(map(len, text))
+        bs = fitting_streams(n_chars, self.seq_len, self.bs)
         streams: dict[str, Any] = dict(target="every", stateful=True, shift=True, valid_pct=0.1)
         sizes = dict(seq_len=self.seq_len, bs=bs, val_bs=min(self.val_bs, bs))
         options = streams | sizes | kwargs

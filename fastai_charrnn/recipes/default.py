@@ -9,6 +9,7 @@ They were chosen by validation losses on several texts (results/EXPERIMENTS.md, 
 
 import inspect
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -77,8 +78,8 @@ class DefaultRecipe:
 
     def dls(
         self,
-        text: str,  # what to train on
-        **kwargs,  # as `CharDataLoaders.from_text`: valid_pct, vocab, device, path, seed
+        text: str | Sequence[str],  # a text or several documents to train on
+        **kwargs,  # as `CharDataLoaders.from_text`: valid_text, valid_pct, vocab, device, path, seed
     ) -> CharDataLoaders:
         "The text as streams or windows. Raises `DataError` as `from_text` does."
         names = ("seq_len", "stride", "target", "stateful", "valid", "bs", "val_bs")

@@ -47,7 +47,7 @@ def cli(folder, monkeypatch, capsys):
 # command lines that fail with exit code 1, and what the error says
 ERRORS = {
     "train none.txt": "cannot read none.txt: No such file or directory; give the path of a text file",
-    "train folder": "cannot read folder: Is a directory",
+    "train folder": "folder has no text files (it is empty); a folder's texts end in .txt ",
     "train empty.txt": "empty.txt is empty; give a file with text",
     "train tiny.txt": "the text has 6 characters",
     "train latin.txt": "byte 0xe9 at position 3 (line 1): invalid continuation byte; pass the file's --encoding",
@@ -123,7 +123,7 @@ CONFLICTS = {
     "train --corpus bible": "invalid choice: 'bible'",
     "train my.txt --corpus nietzsche": "give FILE or --corpus, not both",
     "train --encoding latin-1": "--encoding is for FILE",
-    "train my.txt --valid sometimes": "invalid choice: 'sometimes'",
+    "train my.txt --valid tail --valid my.txt": "--valid tail chooses a part of the text; leave out the other --valid",
     "train my.txt --minutes .05 --epochs 4": "--minutes and --epochs both set the length of training",
     "train my.txt --recipe worst": "invalid choice: 'worst'",
     "train my.txt --recipe best --arch lstm --epochs 1": "--recipe best sets --arch, --epochs itself",

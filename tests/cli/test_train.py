@@ -11,7 +11,7 @@ import pytest
 from charrnn_process import CHARRNN
 
 from fastai_charrnn.all import CharDataLoaders, char_learner, load_model
-from fastai_charrnn.cli.train import held_out_prompts
+from fastai_charrnn.cli.report import held_out_prompts
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_terminal_shows_one_bar_for_the_run_with_the_time_left(folder):
 def test_samples_begin_with_words_of_the_validation_part(dls, small):
     learn = char_learner(dls, n_hid=16, seed=0)
     start, end = dls.train_ds.info["spans"][1][0]
-    for prompt in held_out_prompts(learn, small):
+    for prompt in held_out_prompts(learn):
         assert len(prompt) == 8
         position = small.index(prompt, start)
         assert start < position < end
@@ -89,4 +89,4 @@ def test_samples_begin_with_words_of_the_validation_part(dls, small):
 @pytest.mark.parametrize("text", ["ab" * 500, "a b c " * 300])
 def test_samples_have_prompts_in_a_text_without_words(text):
     learn = char_learner(CharDataLoaders.from_text(text, bs=16, device="cpu"), n_hid=8, seed=0)
-    assert [len(prompt) for prompt in held_out_prompts(learn, text)] == [8, 8, 8]
+    assert [len(prompt) for prompt in held_out_prompts(learn)] == [8, 8, 8]

@@ -1,0 +1,95 @@
+"""What `charrnn train` prints after training: the loss next to that of n-grams, samples, a verdict, next commands."""
+
+import os
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from ..analysis.ngrams import ngram_baseline
+from ..analysis.verdict import comparison, verdict
+from ..learner import CharLearner
+from .generate import note_long_prompts
+from .plan import Plan
+
+__all__ = ["report", "held_out_prompts"]
+
+_n_samples = 3
+_sample_chars = 200
+# n-grams are counted in this many training characters, the last ones, to limit time and memory
+_max_counted = 5_000_000
+
+
+def report(
+    learn: CharLearner,  # the trained learner
+    args,  # parsed arguments
+    plan: Plan,  # what was trained
+    out: Path,  # the model file
+):
+    "Print the loss next to that of n-grams, samples, a verdict, and the next commands."
+    baseline = ngram_baseline(learn.dls, max_chars=_max_counted)
+    numbers = learn.training_log.rows[-1]
+    table = comparison(numbers, f"{learn.arch.name}, {plan.length}", baseline.best)
+    print(f"\n{table}\nvalidated on {learn.dls.train_ds.info['split']}")
+    if baseline.n_train == _max_counted:
+        print(f"n-grams: only the last {_max_counted:,} training characters were counted")
+    prompts = args.prompt or held_out_prompts(learn)
+    _print_samples(learn, prompts, args)
+    is_best = bool(args.recipe)
+    print(f"\n{verdict(numbers['valid_loss'], numbers['train_loss'], baseline.best.nats, is_best)}")
+    _print_next_commands(prompts, out)
+
+
+def held_out_prompts(
+    learn: CharLearner,  # a learner with its text
+) -> list[str]:  # 3 prompts of 20 characters for a stateful model, else of the length of a window
+    "Prompts from the validation part. Each begins with a word, and is inside one document."
+    info = learn.dls.train_ds.info
+    ids = learn.dls.train_ds.ids.data
+    begin, end = info["spans"][1][0] if info.get("spans") else (int(len(ids) * 0.9), len(ids))
+    size = 20 if learn.dls.stateful else learn.dls.seq_len
+    # some more characters before, for a part that is shorter than a prompt
+    begin = max(min(begin, end - size), 0)
+    text = learn.dls.vocab.decode(ids[begin:end].cpu().numpy())
+    # every document ends with a line break
+    rest = r"[^\n]" if "documents" in info else r"[\s\S]"
+    word = re.compile(rf"(?<=\s)\w{rest}{{{size - 1}}}")
+    positions = [len(text) * k // (_n_samples + 1) for k in range(1, _n_samples + 1)]
+    return [_from_word(text, position, size, word) for position in positions]
+
+
+def _from_word(text, position, size, word):
+    "`size` characters from the next beginning of a word, if there is one."
+    if found := word.search(text, position) or word.search(text):
+        return found[0]
+    start = max(min(position, len(text) - size), 0)
+    return text[start : start + size]
+
+
+def _print_samples(learn, prompts, args):
+    mode = f"temperature {args.temperature:g}, seed {args.seed}" if args.temperature else "greedy"
+    source = "your prompts" if args.prompt else "words of the validation part"
+    print(f"\nsamples ({mode}), which continue {source}:")
+    note_long_prompts(learn, prompts)
+    samples = learn.generate(prompts, _sample_chars, temperature=args.temperature, seed=args.seed)
+    for number, sample in enumerate(samples, 1):
+        print(f"\n--- {number} of {len(samples)}: {sample.prompt!r}\n{sample}")
+
+
+def _print_next_commands(prompts, out):
+    "Print commands to copy, with a prompt of one line if there is one."
+    prompt = next((prompt for prompt in prompts if "\n" not in prompt), prompts[0])
+    model = shlex.quote(str(out))
+    program = _program()
+    print(f"saved {out}; next, type")
+    print(f"  {program} generate {model} --prompt {shlex.quote(prompt)} -n 200")
+    print(f"  {program} info {model}")
+
+
+def _program():
+    "How to call this program again from here: by name if the shell finds it."
+    path = os.path.abspath(sys.argv[0])
+    if sys.argv[0].endswith("__main__.py"):
+        return f"{os.path.basename(sys.executable)} -m fastai_charrnn"
+    return "charrnn" if shutil.which("charrnn") == path else os.path.relpath(sys.argv[0])
