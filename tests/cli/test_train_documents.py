@@ -132,7 +132,7 @@ def test_new_characters_extend_the_vocabulary_and_one_line_names_them(folder, cl
     assert len(learn.training_log.rows) == 2
     # the texts of the first training are still known
     assert "the model was trained on b.txt" in cli("evaluate wider b.txt")[2]
-    assert "before      17," in cli("info wider")[1]
+    assert "before      18,002 characters" in cli("info wider")[1]
 
 
 @pytest.mark.parametrize("texts", ["b.txt", "a.txt v.txt --valid b.txt"])
