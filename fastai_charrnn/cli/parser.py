@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from .. import __version__
+from .completion import SHELLS, PrintCompletion
 from .train_options import TRAIN_EXAMPLES, add_numbers, add_train
 
 __all__ = ["make_parser"]
@@ -20,6 +21,7 @@ _main_examples = """examples:
   charrnn evaluate my.safetensors other.txt
   charrnn info my.safetensors
   charrnn reproduce --out losses.txt
+  eval "$(charrnn --print-completion bash)"
 """
 _generate_examples = """examples:
   charrnn generate my.safetensors --prompt "It was " -n 200 --seed 1
@@ -57,6 +59,8 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=_Help,
     )
     parser.add_argument("--version", action="version", version=f"charrnn {__version__}")
+    summary = "print a script that completes commands, options and files: bash, zsh or tcsh"
+    parser.add_argument("--print-completion", action=PrintCompletion, choices=SHELLS, help=summary)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_train(_command(commands, "train", "train a model on a text and save it", TRAIN_EXAMPLES))
     _add_generate(_command(commands, "generate", "continue prompts", _generate_examples))

@@ -51,7 +51,7 @@ def test_help_does_not_import_torch():
         "from fastai_charrnn import cli\n"
         "try: cli.main(['train', '--help'])\n"
         "except SystemExit: pass\n"
-        "sys.exit(any(m in sys.modules for m in ('torch', 'fastai', 'numpy')))"
+        "sys.exit(any(m in sys.modules for m in ('torch', 'fastai', 'numpy', 'shtab')))"
     )
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
 
