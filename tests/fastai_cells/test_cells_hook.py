@@ -35,13 +35,13 @@ def test_a_hook_stores_the_output_of_the_model(learn):
     assert hook.stored is None
 
 
-def test_a_hook_is_removed_after_a_block(learn):
+def test_a_hook_is_removed_after_a_block(windows):
     "15, Hook: as a context manager, also for the output layer."
     calls = []
-    with Hook(learn.model.out, lambda m, i, o: calls.append(o.shape)):
-        learn.model(learn.dls.valid.one_batch()[0])
+    with Hook(windows.model.out, lambda m, i, o: calls.append(o.shape)):
+        windows.model(windows.dls.valid.one_batch()[0])
     n_calls = len(calls)
-    learn.model(learn.dls.valid.one_batch()[0])
+    windows.model(windows.dls.valid.one_batch()[0])
     assert n_calls == len(calls) == 1
 
 
@@ -105,10 +105,10 @@ def test_a_callback_has_the_gradients_of_a_module(learn):
     assert sums == pytest.approx([-1] * len(learn.dls.train), rel=1e-4)
 
 
-def test_parameters_are_counted(learn):
+def test_parameters_are_counted(windows):
     "15, total_params: all weights of the model, and whether they train."
-    n, trains = total_params(learn.model)
-    assert n == sum(w.numel() for w in learn.model.state_dict().values())
+    n, trains = total_params(windows.model)
+    assert n == sum(w.numel() for w in windows.model.state_dict().values())
     assert trains is True
 
 
@@ -121,15 +121,15 @@ def test_the_layers_are_described(learn):
     assert sum(n for _, n, *_ in infos if n != "") == total_params(learn.model)[0]
 
 
-def test_the_summary_counts_all_weights(learn):
+def test_the_summary_counts_all_weights(windows):
     "15, summary: layers, weights, optimizer, loss and callbacks, before and after a fit."
-    n, _ = total_params(learn.model)
+    n, _ = total_params(windows.model)
     for _ in range(2):
-        text = str(learn.summary())
+        text = str(windows.summary())
         assert f"{n:,}" in text
         for part in ("Embedding", "Linear", "Optimizer used", "CharNLLLoss", "TrainEvalCallback"):
             assert part in text
-        learn.fit(1)
+        windows.fit(1)
 
 
 @pytest.mark.parametrize("every", [1, 4])
@@ -142,7 +142,7 @@ def test_statistics_are_collected_every_few_batches(bs, every):
     assert len(stats.stats) == math.ceil(len(learn.dls.train) / every)
 
 
-def test_statistics_are_those_of_the_layer(learn):
+def test_statistics_are_those_of_the_layer(windows):
     "15, ActivationStats: mean and standard deviation of the outputs of the output layer."
     seen = []
 
@@ -157,8 +157,8 @@ def test_statistics_are_those_of_the_layer(learn):
                 out = self.hooks.stored[0]
                 seen.append((out.mean().item(), out.std().item()))
 
-    stats = ActivationStats(modules=[learn.model.out])
-    learn.fit(1, cbs=[Collect(modules=[learn.model.out]), stats])
+    stats = ActivationStats(modules=[windows.model.out])
+    windows.fit(1, cbs=[Collect(modules=[windows.model.out]), stats])
     means, stds, _ = stats.layer_stats(0)
     assert list(means) == pytest.approx([mean for mean, _ in seen])
     assert list(stds) == pytest.approx([std for _, std in seen])

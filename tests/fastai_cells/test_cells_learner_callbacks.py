@@ -132,12 +132,12 @@ def test_a_callback_may_change_the_batch(learn):
     assert learn.recorder.values[-1][1] < 1.5
 
 
-def test_a_function_may_change_the_batch(learn):
+def test_a_function_may_change_the_batch(windows):
     "13a, before_batch_cb: a function from (xb, yb) to (xb, yb) becomes a callback."
 
     @before_batch_cb
     def swap(self, xb, yb):
         return (torch.ones_like(xb[0]),), (torch.full_like(yb[0], 2),)
 
-    learn.fit(2, cbs=swap)
-    assert learn.recorder.values[-1][1] < 1.5
+    windows.fit(2, cbs=swap)
+    assert windows.recorder.values[-1][1] < 1.5

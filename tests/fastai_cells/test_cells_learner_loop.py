@@ -59,12 +59,12 @@ def test_counters_and_modes_are_right_during_a_fit(learn):
     assert learn.check_training.n_valid == 2
 
 
-def test_the_list_of_callbacks_may_have_any_order(learn):
-    "13a, fit: callbacks run in their `order`, whatever their place in `learn.cbs`."
-    learn.add_cb(CheckTraining)
-    learn.cbs.items.reverse()
-    learn.fit(1)
-    assert learn.check_training.n_valid == 1
+def test_the_list_of_callbacks_may_have_any_order(windows):
+    "13a, fit: callbacks run in their `order`, whatever their place in `windows.cbs`."
+    windows.add_cb(CheckTraining)
+    windows.cbs.items.reverse()
+    windows.fit(1)
+    assert windows.check_training.n_valid == 1
 
 
 def test_weight_decay_leaves_biases_alone(windows):
@@ -160,13 +160,13 @@ def test_all_batches_has_the_events_of_every_batch(learn):
     assert learn.train_iter == n_train
 
 
-def test_the_events_before_an_epoch(learn):
-    "13a, fit: `learn(['before_fit', 'before_epoch'])` sends both, and no loss was recorded yet."
-    learn.add_cb(Events)
-    learn.events.taken()
-    learn(["before_fit", "before_epoch"])
-    assert learn.events.taken() == ["before_fit", "before_epoch"]
-    assert learn.recorder.losses == []
+def test_the_events_before_an_epoch(windows):
+    "13a, fit: `windows(['before_fit', 'before_epoch'])` sends both, and no loss was recorded yet."
+    windows.add_cb(Events)
+    windows.events.taken()
+    windows(["before_fit", "before_epoch"])
+    assert windows.events.taken() == ["before_fit", "before_epoch"]
+    assert windows.recorder.losses == []
 
 
 def test_an_epoch_of_training_and_one_of_validation_have_their_events(learn):

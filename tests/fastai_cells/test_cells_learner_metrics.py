@@ -86,24 +86,24 @@ def test_the_smoothed_loss_is_an_exponential_average(windows, metric):
         torch.testing.assert_close(tested.value, smooth / (1 - 0.98 ** (i + 1)))
 
 
-def test_a_value_may_be_a_metric(learn):
+def test_a_value_may_be_a_metric(windows):
     "13a, ValueMetric: a function of no arguments, under its own name or another, in the log of a fit."
 
     def five():
         return 5e-3
 
     assert ValueMetric(five).name == "five"
-    learn.metrics = [ValueMetric(five, "custom")]
-    learn.fit(1)
-    assert learn.recorder.metric_names == ["epoch", "train_loss", "valid_loss", "custom", "time"]
-    assert learn.recorder.values[-1][2] == 5e-3
+    windows.metrics = [ValueMetric(five, "custom")]
+    windows.fit(1)
+    assert windows.recorder.metric_names == ["epoch", "train_loss", "valid_loss", "custom", "time"]
+    assert windows.recorder.values[-1][2] == 5e-3
 
 
-def test_a_fit_prints_one_line_an_epoch(learn, capsys):
+def test_a_fit_prints_one_line_an_epoch(windows, capsys):
     "13a, Recorder: without a progress bar the numbers of an epoch are printed."
-    learn.metrics = nll
-    learn.logger = print
-    learn.fit(1)
+    windows.metrics = nll
+    windows.logger = print
+    windows.fit(1)
     pattern = r"\[0, \d+.\d+, \d+.\d+, \d+.\d+, '\d\d:\d\d'\]\n"
     assert re.fullmatch(pattern, capsys.readouterr().out)
 
@@ -181,15 +181,15 @@ def test_the_recorder_follows_a_fit(learn, setting, names):
     assert learn.check_recorder.n_rows == 2
 
 
-def test_a_metric_may_return_a_numpy_number(learn):
+def test_a_metric_may_return_a_numpy_number(windows):
     "13a, Recorder: a metric that returns NumPy is averaged as others."
 
     def nll_np(pred, targ):
         return nll(pred, targ).numpy()
 
-    learn.metrics = [nll, nll_np]
-    learn.fit(1)
-    as_torch, as_numpy = learn.recorder.values[-1][2:]
+    windows.metrics = [nll, nll_np]
+    windows.fit(1)
+    as_torch, as_numpy = windows.recorder.values[-1][2:]
     assert as_numpy == pytest.approx(as_torch)
 
 
@@ -203,10 +203,10 @@ def test_the_losses_are_plotted(learn):
     assert list(valid.get_ydata()) == pytest.approx([row[1] for row in learn.recorder.values])
 
 
-def test_logging_may_be_switched_off(learn, capsys):
+def test_logging_may_be_switched_off(windows, capsys):
     "13a, no_logging: a fit prints nothing, and the logger is restored."
-    learn.logger = print
-    with learn.no_logging():
-        learn.fit(1)
+    windows.logger = print
+    with windows.no_logging():
+        windows.fit(1)
     assert capsys.readouterr().out == ""
-    assert learn.logger is print
+    assert windows.logger is print

@@ -6,10 +6,10 @@ from tiny import nll
 
 
 @pytest.fixture
-def shown(learn):
+def shown(windows):
     "A learner with fastai's progress bar."
-    learn.logger = print
-    return learn.add_cb(ProgressCallback)
+    windows.logger = print
+    return windows.add_cb(ProgressCallback)
 
 
 def test_a_fit_prints_a_table(shown, capsys):
@@ -52,12 +52,12 @@ def test_a_graph_of_the_losses_is_shown(shown, capsys):
     assert isinstance(shown.predict("import ")[0], str)
 
 
-def test_the_log_in_a_file_has_the_numbers_of_the_recorder(learn, tmp_path):
+def test_the_log_in_a_file_has_the_numbers_of_the_recorder(windows, tmp_path):
     "16, CSVLogger: `history.csv` has the names and values of every epoch."
-    learn.add_cb(CSVLogger())
-    learn.fit(3)
-    log = learn.csv_logger.read_log()
-    assert list(log.columns) == list(learn.recorder.metric_names)
+    windows.add_cb(CSVLogger())
+    windows.fit(3)
+    log = windows.csv_logger.read_log()
+    assert list(log.columns) == list(windows.recorder.metric_names)
     assert (tmp_path / "history.csv").exists()
-    for i, row in enumerate(learn.recorder.values):
+    for i, row in enumerate(windows.recorder.values):
         assert list(log.iloc[i][: len(row) + 1]) == pytest.approx([i, *row])

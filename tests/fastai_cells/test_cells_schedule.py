@@ -26,11 +26,11 @@ from tiny import batch_loss, groups, tiny_learner
 matplotlib.use("Agg")
 
 
-def test_a_schedule_sets_the_rate_of_each_batch(learn):
+def test_a_schedule_sets_the_rate_of_each_batch(windows):
     "14, ParamScheduler: a straight line, recorded in `recorder.hps`."
-    learn.fit(1, cbs=ParamScheduler(dict(lr=SchedLin(1e-3, 1e-2))))
-    n = len(learn.dls.train)
-    assert learn.recorder.hps["lr"] == pytest.approx([1e-3 + (1e-2 - 1e-3) * i / n for i in range(n)])
+    windows.fit(1, cbs=ParamScheduler(dict(lr=SchedLin(1e-3, 1e-2))))
+    n = len(windows.dls.train)
+    assert windows.recorder.hps["lr"] == pytest.approx([1e-3 + (1e-2 - 1e-3) * i / n for i in range(n)])
 
 
 def test_groups_have_their_own_schedules(tmp_path):
@@ -51,11 +51,11 @@ def test_one_cycle_makes_the_model_better(learn):
     assert batch_loss(learn, batch) < before - 0.1
 
 
-def test_one_cycle_follows_its_schedule(learn):
+def test_one_cycle_follows_its_schedule(windows):
     "14, fit_one_cycle: rates and momentum of every batch."
-    learn.fit_one_cycle(2, 1e-2)
-    n = 2 * len(learn.dls.train)
-    hps = learn.recorder.hps
+    windows.fit_one_cycle(2, 1e-2)
+    n = 2 * len(windows.dls.train)
+    hps = windows.recorder.hps
     assert hps["lr"] == pytest.approx([combined_cos(0.25, 1e-2 / 25, 1e-2, 1e-7)(i / n) for i in range(n)])
     assert hps["mom"] == pytest.approx([combined_cos(0.25, 0.95, 0.85, 0.95)(i / n) for i in range(n)])
 
@@ -69,34 +69,34 @@ def test_one_cycle_takes_a_slice_of_rates(tmp_path):
 
 
 @pytest.mark.parametrize("method,n_axes", [("fit_one_cycle", 2), ("fit_flat_cos", 1)])
-def test_the_schedule_is_plotted(learn, method, n_axes):
+def test_the_schedule_is_plotted(windows, method, n_axes):
     "14, plot_sched: one panel for each scheduled number, one point for each batch."
-    getattr(learn, method)(2)
+    getattr(windows, method)(2)
     plt.close("all")
-    learn.recorder.plot_sched()
+    windows.recorder.plot_sched()
     panels = plt.gcf().axes
     assert len(panels) == n_axes
-    assert [len(ax.lines[0].get_ydata()) for ax in panels] == [2 * len(learn.dls.train)] * n_axes
+    assert [len(ax.lines[0].get_ydata()) for ax in panels] == [2 * len(windows.dls.train)] * n_axes
 
 
-def test_a_flat_rate_falls_at_the_end(learn):
+def test_a_flat_rate_falls_at_the_end(windows):
     "14, fit_flat_cos: constant for three quarters, then a cosine."
-    learn.fit_flat_cos(2, 1e-2)
-    n = 2 * len(learn.dls.train)
-    lrs = learn.recorder.lrs
+    windows.fit_flat_cos(2, 1e-2)
+    n = 2 * len(windows.dls.train)
+    lrs = windows.recorder.lrs
     assert lrs[: int(0.75 * n)] == pytest.approx([1e-2] * int(0.75 * n))
     assert lrs[-1] < 2e-3
 
 
-def test_warm_restarts_follow_their_schedule(learn):
+def test_warm_restarts_follow_their_schedule(windows):
     "14, fit_sgdr: three cycles of 1, 2 and 4 epochs, each a cosine to zero."
-    learn.fit_sgdr(3, 1)
-    assert learn.n_epoch == 7
-    starts = [k * len(learn.dls.train) for k in (0, 1, 3, 7)]
+    windows.fit_sgdr(3, 1)
+    assert windows.n_epoch == 7
+    starts = [k * len(windows.dls.train) for k in (0, 1, 3, 7)]
     for start, stop in zip(starts, starts[1:]):
         n = stop - start
-        expected = [SchedCos(learn.lr, 0)(k / n) for k in range(1, n)]
-        assert learn.recorder.lrs[start + 1 : stop] == pytest.approx(expected, abs=1e-7)
+        expected = [SchedCos(windows.lr, 0)(k / n) for k in range(1, n)]
+        assert windows.recorder.lrs[start + 1 : stop] == pytest.approx(expected, abs=1e-7)
 
 
 def test_fine_tune_trains_the_last_group_first(learn):

@@ -93,21 +93,21 @@ def test_a_tracker_rests_during_the_search_for_a_rate(windows):
 
 
 @pytest.mark.parametrize("monitor", ["nll", "valid_loss", "bits_per_char"])
-def test_early_stopping_ends_a_fit_without_progress(learn, capsys, monitor):
+def test_early_stopping_ends_a_fit_without_progress(windows, capsys, monitor):
     "17, EarlyStoppingCallback: two epochs of patience, for losses and metrics. `validate` works afterwards."
-    learn.metrics = [*learn.metrics, nll]
+    windows.metrics = [*windows.metrics, nll]
     comp = None if monitor == "valid_loss" else np.less
-    learn.fit(20, lr=1e-7, cbs=EarlyStoppingCallback(monitor=monitor, comp=comp, min_delta=0.1, patience=2))
+    windows.fit(20, lr=1e-7, cbs=EarlyStoppingCallback(monitor=monitor, comp=comp, min_delta=0.1, patience=2))
     assert "No improvement since epoch 0" in capsys.readouterr().out
-    assert len(learn.recorder.values) == 3
-    last = learn.recorder.values[-1]
-    assert learn.validate()[0] == pytest.approx(last[1], rel=1e-4)
+    assert len(windows.recorder.values) == 3
+    last = windows.recorder.values[-1]
+    assert windows.validate()[0] == pytest.approx(last[1], rel=1e-4)
 
 
-def test_bits_per_character_have_to_fall(learn):
+def test_bits_per_character_have_to_fall(windows):
     "17, EarlyStoppingCallback: a callback that monitors our metric without `comp` does not stop while it falls."
-    learn.fit(3, cbs=[EarlyStoppingCallback(monitor="bits_per_char"), FakeRecords("bits_per_char", [3.0, 2.0, 1.0])])
-    assert len(learn.recorder.values) == 3
+    windows.fit(3, cbs=[EarlyStoppingCallback(monitor="bits_per_char"), FakeRecords("bits_per_char", [3.0, 2.0, 1.0])])
+    assert len(windows.recorder.values) == 3
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ def test_models_are_saved_during_a_fit(windows, tmp_path, capsys, n_epoch, savin
 
 
 @pytest.mark.parametrize("lr,min_lr", [(1e-7, 0), (5e-8, 1e-8)], ids=["factor", "min_lr"])
-def test_the_rate_is_reduced_on_a_plateau(learn, capsys, lr, min_lr):
+def test_the_rate_is_reduced_on_a_plateau(windows, capsys, lr, min_lr):
     "17, ReduceLROnPlateau: a tenth after two epochs of patience, but not below `min_lr`."
     reduce = ReduceLROnPlateau(monitor="valid_loss", min_delta=0.1, patience=2, min_lr=min_lr)
-    learn.fit(4, lr=lr, cbs=reduce)
-    assert learn.opt.hypers[-1]["lr"] == pytest.approx(1e-8)
+    windows.fit(4, lr=lr, cbs=reduce)
+    assert windows.opt.hypers[-1]["lr"] == pytest.approx(1e-8)
     assert "Epoch 2: reducing lr to" in capsys.readouterr().out

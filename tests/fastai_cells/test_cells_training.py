@@ -56,23 +56,23 @@ def test_accumulated_gradients_equal_those_of_a_large_batch():
     assert loss_small == pytest.approx(loss_large, rel=1e-4)
 
 
-def test_accumulation_over_more_than_an_epoch_trains_nothing(learn):
+def test_accumulation_over_more_than_an_epoch_trains_nothing(windows):
     "18a, GradientAccumulation: no step, so equal weights."
-    before = weights(learn)
-    learn.fit(1, lr=0.01, cbs=GradientAccumulation(n_acc=100_000))
-    assert weights(learn).equal(before)
+    before = weights(windows)
+    windows.fit(1, lr=0.01, cbs=GradientAccumulation(n_acc=100_000))
+    assert weights(windows).equal(before)
 
 
-def test_clipped_gradients_keep_training_stable(learn):
+def test_clipped_gradients_keep_training_stable(windows):
     "18a, GradientClip: at a rate that is too high the loss is lower with clipped gradients."
 
     def loss_with(cbs):
-        learn.model.load_state_dict(start)
-        learn.fit(2, lr=2.0, cbs=cbs, reset_opt=True)
-        return learn.recorder.values[-1][1]
+        windows.model.load_state_dict(start)
+        windows.fit(2, lr=2.0, cbs=cbs, reset_opt=True)
+        return windows.recorder.values[-1][1]
 
-    learn.opt_func = partial(SGD, mom=0.9)
-    start = {name: w.clone() for name, w in learn.model.state_dict().items()}
+    windows.opt_func = partial(SGD, mom=0.9)
+    start = {name: w.clone() for name, w in windows.model.state_dict().items()}
     assert loss_with(GradientClip(0.05)) < loss_with([])
 
 
