@@ -8,6 +8,8 @@ from fastai.basics import SGD, Callback, DataLoaders, OptimWrapper, TrainEvalCal
 from tiny import TRAIN_EVENTS, VALID_EVENTS, Events, batch_loss, tiny_learner
 from torch.utils.data import DataLoader, TensorDataset
 
+from fastai_charrnn.errors import VocabError
+
 
 def test_some_epochs_make_the_model_better(learn):
     "13a, fit: the loss of a batch is lower after training."
@@ -18,9 +20,13 @@ def test_some_epochs_make_the_model_better(learn):
 
 
 def test_pytorchs_own_data_loaders_train(windows):
-    "13a, fit: `learn.dls` may hold PyTorch's own DataLoaders."
+    "13a, fit: `learn.dls` may hold PyTorch's own DataLoaders, if they have a vocabulary."
     data = TensorDataset(torch.randint(1, windows.dls.c, (320, 8)), torch.full((320,), 3))
-    windows.dls = DataLoaders(DataLoader(data, batch_size=32, shuffle=True), DataLoader(data, batch_size=32))
+    dls = DataLoaders(DataLoader(data, batch_size=32, shuffle=True), DataLoader(data, batch_size=32))
+    with pytest.raises(VocabError, match="dls.vocab"):
+        windows.dls = dls
+    dls.vocab = list(windows.dls.vocab)
+    windows.dls = dls
     windows.fit(3)
     assert windows.recorder.values[-1][1] < 1 < windows.recorder.values[0][0]
 
