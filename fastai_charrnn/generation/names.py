@@ -1,9 +1,9 @@
 """Hugging Face's names for the options of `generate`: `both_spellings` lets a function accept them beside ours.
 
-The names are equal except for these five, and for `config`, which holds several options at once:
+    learn.generate("The ", max_new_tokens=50, num_return_sequences=3, do_sample=True, temperature=0.7)
 
-    max_new_tokens = n, num_return_sequences = num, num_beams = beam (1 is none), stop_strings = stop
-    do_sample: False is temperature 0, True is any other temperature
+The names are equal except for `max_new_tokens` (our `n`), `num_return_sequences` (`num`), `num_beams` (`beam`; 1 is no
+search), `stop_strings` (`stop`), `generation_config` (`config`), and `do_sample`: False is temperature 0, True any other.
 """
 
 import functools
