@@ -7,7 +7,7 @@ from fastai_charrnn.all import CharDataLoaders, char_learner
 
 # `windows of all` has windows as validation set, the others with target="every" have streams
 MODES = {
-    "windows": dict(),
+    "windows": dict(stride=3),
     "chunks": dict(target="every"),
     "windows of all": dict(target="every", valid="random"),
     "streams": dict(target="every", stateful=True),

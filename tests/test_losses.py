@@ -26,8 +26,8 @@ LOSSES = dict(
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_cross_entropy_of_any_spelling_equals_our_loss(loss, mode, small):
-    ours = learner(small[:1_500], mode)
-    theirs = learner(small[:1_500], mode, loss_func=LOSSES[loss])
+    ours = learner(small[:800], mode)
+    theirs = learner(small[:800], mode, loss_func=LOSSES[loss])
     for learn in (ours, theirs):
         learn.dls.train.seed(0)
         learn.fit(1, 1e-3)
@@ -39,14 +39,14 @@ def test_cross_entropy_of_any_spelling_equals_our_loss(loss, mode, small):
 
 @pytest.mark.parametrize("mode", ["windows", "streams"])
 def test_a_loss_of_pytorch_shows_results_and_finds_rates(mode, small, capsys):
-    learn = learner(small[:1_500], mode, loss_func=F.cross_entropy)
+    learn = learner(small[:800], mode, loss_func=F.cross_entropy)
     learn.show_results(max_n=2)
     assert len(capsys.readouterr().out.splitlines()) == 3
     assert 0 < learn.lr_find(num_it=8, show_plot=False).descent < 1
 
 
 def test_a_loss_set_later_takes_any_shape_too(small):
-    learn = learner(small[:1_500], "streams")
+    learn = learner(small[:800], "streams")
     before = learn.validate()
     learn.loss_func = nn.CrossEntropyLoss()
     assert isinstance(learn.loss_func, FlatLoss)
@@ -58,10 +58,10 @@ def test_a_loss_of_ones_own_is_left_as_it_is(small):
         assert pred.dim() == 3
         return F.nll_loss(pred.flatten(0, 1), target.flatten())
 
-    learn = learner(small[:1_500], "streams", loss_func=own)
+    learn = learner(small[:800], "streams", loss_func=own)
     assert learn.loss_func is own
     learn.fit(1)
-    assert isinstance(learner(small[:1_500], "streams").loss_func, CharNLLLoss)
+    assert isinstance(learner(small[:800], "streams").loss_func, CharNLLLoss)
 
 
 def test_a_flat_loss_has_the_reduction_of_its_loss_and_is_pickled():
