@@ -23,9 +23,19 @@ import predicting  # noqa: E402, F401
 import training  # noqa: E402, F401
 from verb_list import COLUMNS, VERBS, Case, Refused, Verb  # noqa: E402
 
+GROUPS = [
+    "Train",
+    "Validate and predict",
+    "Continue text",
+    "Interpret and show",
+    "Save and copy",
+    "Callbacks and settings",
+    "Loaders",
+]
+
 INTRO = """# What works in which reading mode
 
-Every method of a fastai `Learner` or `DataLoaders`, and ours, in the three ways to read a text:
+What users call on a fastai `Learner` and its `DataLoaders`, and our own methods, in the three ways to read a text:
 
 - windows: `CharDataLoaders.from_text(text)`
 - every: `CharDataLoaders.from_text(text, target="every")`
@@ -56,13 +66,17 @@ def page(
 ) -> str:  # docs/verbs.md
     "The table as a page, one part for each group of verbs."
     parts = [INTRO]
-    for group, verbs in groupby(VERBS, lambda verb: verb.group):
+    for group, verbs in groupby(sorted(VERBS, key=_group), lambda verb: verb.group):
         header = (
             f"| call | {' | '.join(COLUMNS)} | what is compared |\n| --- | {'--- | ' * (len(COLUMNS) + 1)}".rstrip()
         )
         rows = [_row(verb, cells[verb.name]) for verb in verbs]
         parts.append("\n".join([f"## {group}\n", header, *rows]) + "\n")
     return "\n".join(parts)
+
+
+def _group(verb):
+    return GROUPS.index(verb.group)
 
 
 def _row(verb, cells):

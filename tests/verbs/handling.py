@@ -1,10 +1,13 @@
 """Checks of the verbs that save, copy, configure and move learners and loaders."""
 
+import pickle
 import warnings
+from copy import deepcopy
 
 import torch
 from fastai.basics import Callback, load_learner
 from fastai.callback.progress import ProgressCallback
+from learner_helpers import weights
 from pytest import approx
 from reading_modes import learner
 from verb_list import printed, verb

@@ -52,7 +52,9 @@ def test_dl(case):
 
 
 @verb(
-    GROUP, "learn.evaluate(text)", "the validation set as a text has the loss that the model's log-probabilities have"
+    GROUP,
+    "learn.evaluate(text)",
+    "the mean of the model's losses of the same characters, read window by window, in chunks or at once",
 )
 def evaluate(case):
     text = case.text[-100:]
@@ -74,7 +76,7 @@ def evaluate(case):
     assert case.learn.evaluate(text, bs=1)["loss"] == approx(total / count, abs=1e-4)
 
 
-@verb(GROUP, "learn.tta()", "")
+@verb(GROUP, "learn.tta()", "that it raises an error")
 def tta(case):
     with raises(AttributeError, "no: it repeats random transforms of items, and text has none"):
         case.learn.tta()
