@@ -45,6 +45,7 @@ pages = [
     "docs/gpu-and-many-processes",
     "docs/results",
     "docs/reference",
+    "docs/verbs",
     "docs/citing",
 ]
 # folders of reference pages, in the order of the sidebar

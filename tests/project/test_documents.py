@@ -50,9 +50,9 @@ def test_links_lead_to_files_of_the_repository(name):
     assert [link for link in _links(name) if not ((root / name).parent / link).exists()] == []
 
 
-def test_the_readme_links_to_every_guide():
+def test_the_readme_or_the_reference_links_to_every_guide():
     assert len(guides) > 5
-    assert set(guides) <= _links("README.md")
+    assert set(guides) <= _links("README.md") | {f"docs/{link}" for link in _links("docs/reference.md")}
 
 
 def test_the_site_has_what_its_front_page_links_to():
