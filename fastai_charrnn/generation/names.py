@@ -3,7 +3,8 @@
     learn.generate("The ", max_new_tokens=50, num_return_sequences=3, do_sample=True, temperature=0.7)
 
 The names are equal except for `max_new_tokens` (our `n`), `num_return_sequences` (`num`), `num_beams` (`beam`; 1 is no
-search), `stop_strings` (`stop`), `generation_config` (`config`), and `do_sample`: False is temperature 0, True any other.
+search), `stop_strings` (`stop`), `generation_config` (`config`), and `do_sample`: False is temperature 0, True is any
+other temperature.
 """
 
 import functools
