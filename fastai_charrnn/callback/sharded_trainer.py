@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..data.collectives import all_gather_object, all_reduce_, barrier, broadcast_, broadcast_object
 from ..data.sharding import check_can_shard
 from ..errors import CharRnnWarning, DistribError
+from .trackers import let_trackers_print, silence_trackers
 
 __all__ = ["ShardedTrainer"]
 
@@ -90,11 +91,12 @@ class ShardedTrainer(Callback):
                 self.before_lr_find = _copied(self.model.state_dict()), _copied(self.opt.state_dict())
 
     def _silence(self):
-        "Only rank 0 prints and writes."
+        "Only rank 0 prints and writes. Trackers run on all ranks, because they decide about training."
         self.learn.logger = noop
         for cb in self.learn.cbs:
             if isinstance(cb, (CSVLogger, ShowGraphCallback)):
                 cb.run = False
+        silence_trackers(self.learn)
 
     def before_train(self):
         self._shard(self.learn.dl)
@@ -174,6 +176,7 @@ class ShardedTrainer(Callback):
         self._sum_metrics()
 
     def after_fit(self):
+        let_trackers_print(self.learn)
         if self.before_lr_find is None:
             return
         weights, opt_state = self.before_lr_find

@@ -7,6 +7,7 @@ fastai takes a monitored value for better when it is higher, unless its name con
 
 import functools
 import warnings
+from contextlib import redirect_stdout
 
 import numpy as np
 from fastai.basics import Callback, Learner, rank_distrib
@@ -16,7 +17,7 @@ from fastai.metrics import Perplexity
 
 from ..errors import CharRnnWarning, DataError
 
-__all__ = ["prepare_trackers", "keep_trained_weights", "reads_epochs"]
+__all__ = ["prepare_trackers", "keep_trained_weights", "reads_epochs", "silence_trackers", "let_trackers_print"]
 
 
 def reads_epochs(
@@ -77,6 +78,35 @@ def keep_trained_weights(
                 CharRnnWarning,
                 stacklevel=2,
             )
+
+
+class _Silent:
+    "The `after_epoch` of a tracker, without what it prints."
+
+    def __init__(self, cb):
+        self.cb = cb
+
+    def __call__(self):
+        with redirect_stdout(None):
+            type(self.cb).after_epoch(self.cb)
+
+
+def silence_trackers(
+    learn: Learner,  # a learner on a rank above 0
+):
+    "Let trackers decide without printing, until `let_trackers_print`."
+    for cb in learn.cbs:
+        if isinstance(cb, TrackerCallback):
+            cb.after_epoch = _Silent(cb)
+
+
+def let_trackers_print(
+    learn: Learner,  # the same learner
+):
+    "Undo `silence_trackers`."
+    for cb in learn.cbs:
+        if isinstance(vars(cb).get("after_epoch"), _Silent):
+            del cb.after_epoch
 
 
 _init = TrackerCallback.__init__

@@ -1,6 +1,7 @@
 """Show batches, results and top losses of text as a table: `dls.show_batch()`, `learn.show_results()` and others.
 
-Strings are printed as Python spells them, so spaces and line ends are visible.
+Strings are printed as Python spells them, so spaces and line ends are visible. fastai's `TensorBoardCallback` and
+`WandbCallback` log such tables too, with their default arguments.
 """
 
 import pandas as pd
@@ -18,8 +19,12 @@ class TensorChars(TensorBase):
     "Indices of characters about to be shown. Batches are plain tensors; fastai dispatches on this type to show them."
 
 
+def _spelled(rows):
+    return [[repr(s) for s in row] for row in rows]
+
+
 def _show_table(rows, columns, **more_columns):
-    rows = [[repr(s) for s in row] for row in rows]
+    rows = _spelled(rows)
     df = pd.DataFrame(rows, columns=columns).assign(**more_columns)
     if IN_NOTEBOOK:
         from IPython.display import HTML, display
@@ -46,3 +51,23 @@ def plot_top_losses(x: TensorChars, y, samples, outs, raws, losses, **kwargs):  
     log_probs = raws.gather(-1, y[..., None].long()).double().log().reshape(len(y), -1).mean(1)
     probabilities = [f"{p:.4f}" for p in log_probs.exp().tolist()]
     _show_table(rows, _columns, probability=probabilities, loss=[f"{float(loss):.2f}" for loss in losses])
+
+
+# fastai's loggers call these for the type of the inputs. Extended by name, so that neither library is imported here.
+
+
+@dispatch
+def tensorboard_log(x: TensorChars, y, samples, outs, writer, step):
+    "Write samples as a table in Markdown, which TensorBoard shows under Text."
+    rows = _spelled((*sample, *out) for sample, out in zip(samples, outs))
+    cells = [_columns, ["---"] * len(_columns), *([f"`{cell}`" for cell in row] for row in rows)]
+    writer.add_text("Sample results", "\n".join(f"| {' | '.join(row)} |" for row in cells), step)
+
+
+@dispatch
+def wandb_process(x: TensorChars, y, samples, outs, preds):
+    "Return samples as a table of Weights & Biases."
+    import wandb
+
+    rows = _spelled((*sample, *out) for sample, out in zip(samples, outs))
+    return {"Prediction_Samples": wandb.Table(data=rows, columns=_columns)}

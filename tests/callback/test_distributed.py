@@ -140,6 +140,8 @@ def _only_rank_0_writes(n_first, n_second, printed, folder):
     assert n_first == 2
     assert n_second == 0
     assert printed.count("'the") == 2
+    # `SaveModelCallback` prints once an epoch, which improves
+    assert printed.count("Better model found at epoch 0") == printed.count("Better model found at epoch 1") == 1
     names = sorted(o.name for o in folder.iterdir())
     assert names == ["history.csv", "model-0.safetensors", "models", "samples.csv"]
     assert len((folder / "history.csv").read_text().splitlines()) == 3
