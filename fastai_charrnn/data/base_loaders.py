@@ -50,7 +50,7 @@ class BaseLoaders(DataLoaders):
         seq_len: int = 8,  # characters in a window
         stride: int | None = None,  # characters from one window's start to the next; None: 1, see below
         bs: int = 512,  # windows in a training batch
-        valid: str | Sequence[int] = "tail",  # "tail", "random", "blocks", "last" or window numbers: `split_windows`
+        valid: str | Sequence[int] = "tail",  # "tail", "random", "blocks", "last" or numbers, see `split_windows`
         valid_pct: float = 0.1,  # the part that validates
         seed: int = 42,  # of the split "random"
         vocab: CharVocab | None = None,  # None: the characters of `text`

@@ -83,6 +83,7 @@ class Sources:
         for file in self.files:
             for _ in file.read_bytes():
                 continue
+        self._finish()
         return self.sha.hexdigest()
 
     def documents(
@@ -93,6 +94,7 @@ class Sources:
         self._start(action)
         for file in self.files:
             yield self._pieces(file)
+        self._finish()
 
     def encode(
         self,
@@ -100,7 +102,7 @@ class Sources:
         unk: str,  # as `CharVocab.encode`
     ) -> Iterator[Iterator]:  # arrays of indices, for each document
         "Read and encode all files. An error names the position, and the file if there are several."
-        for file, pieces in zip(self.files, self.documents("encoding")):
+        for pieces, file in zip(self.documents("encoding"), self.files):
             yield self._encode(file, pieces, vocab, unk)
 
     def _encode(self, file, pieces, vocab, unk):
@@ -130,6 +132,11 @@ class Sources:
         bar.comment = f"{action} {self.name}"
         self.ticks = iter(bar)
         self.sha = hashlib.sha256()
+
+    def _finish(self):
+        "Show the whole bar."
+        for _ in self.ticks:
+            continue
 
     def _on_read(self, raw):
         self.sha.update(raw)
