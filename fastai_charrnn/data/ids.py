@@ -52,7 +52,11 @@ class CharIds:
     @property
     def digest(self) -> str:  # sha256, in hexadecimal
         "A checksum. Two encoded texts with the same digest are equal."
-        return hashlib.sha256(self.data.cpu().to(torch.int32).numpy().tobytes()).hexdigest()
+        sha = hashlib.sha256()
+        # in pieces, because the text takes four times its memory as int32
+        for piece in self.data.cpu().split(2**18):
+            sha.update(piece.to(torch.int32).numpy())
+        return sha.hexdigest()
 
     @property
     def index_device(self) -> torch.device:
