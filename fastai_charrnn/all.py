@@ -18,14 +18,17 @@ from .analysis.report import *
 from .callback.lr_find import *
 from .callback.samples import *
 from .callback.training_log import *
+from .data.block import *
 from .data.corpus import *
 from .data.encoded import *
 from .data.ids import *
 from .data.loaders import *
+from .data.protocol import *
 from .data.show import *
 from .data.splits import *
 from .data.streams import *
 from .data.text_file import *
+from .data.token_vocab import *
 from .data.vocab import *
 from .data.window_dl import *
 from .data.windows import *
