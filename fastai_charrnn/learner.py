@@ -15,7 +15,16 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import fastai.callback.all  # noqa: F401 (adds fit_one_cycle, no_bar and others to Learner)
-from fastai.basics import Adam, Callback, CrossEntropyLossFlat, DataLoaders, Learner, PrettyString, event
+from fastai.basics import (
+    Adam,
+    Callback,
+    CrossEntropyLossFlat,
+    DataLoaders,
+    Learner,
+    PrettyString,
+    TrainEvalCallback,
+    event,
+)
 
 from ._utils import typed_delegates, unwrap_model
 from .assign import learner_dls
@@ -184,6 +193,8 @@ def char_learner(
     learn.arch_config = config
     _use_char_losses(learn)
     learn.add_cbs([] if isinstance(model, CharModel) else [FirstOutput()])
+    # with `default_cbs=False`; without it, a fit of fastai makes no step
+    learn.add_cbs([] if learn._grab_cbs(TrainEvalCallback) else [TrainEvalCallback()])
     learn.add_cbs([StateResetter(), FiniteLoss(), TrainingLog(), PredictNextCallback(prompts, **sample_options)])
     learn.predict_next_cb.check()
     if seed is not None:
