@@ -9,6 +9,7 @@ from fastai.text.data import LMDataLoader, Numericalize
 from torch.utils.data import DataLoader as TorchDataLoader
 
 from fastai_charrnn.all import CharDataLoaders, char_learner, load_model, ngram_baseline, save_model
+from fastai_charrnn.data.protocol import n_targets
 from fastai_charrnn.errors import ArchError, DataError, VocabError
 
 SEQ_LEN = 6
@@ -91,9 +92,9 @@ def test_every_verb_works_with_loaders_of_other_classes(name, tmp_path):
         learn.fit(2, 1e-2)
         loss = learn.validate()[0]
         learn.lr_find(num_it=5, show_plot=False)
-        learn.fit_minutes(0.002, 1e-3)
+        row = learn.fit_minutes(0.004, 1e-3)
     assert loss < before
-    assert learn.training_log.rows[-1]["epochs"] > 0
+    assert row["epochs"] * n_targets(dls) == pytest.approx(round(row["epochs"] * n_targets(dls)))
     assert len(learn.predict_next("the c", n=4)) == 9
     assert set(str(learn.generate("the c", 60, temperature=3, seed=1))) <= set(VERSE)
     assert "".join(learn.generate("the c", 20, seed=1, stream=True)) == str(learn.generate("the c", 20, seed=1))
@@ -115,6 +116,12 @@ def test_a_character_at_index_0_is_generated():
     assert learn.predict_next("on the log.") == "\n"
     assert str(learn.generate("on the log.", 2, temperature=0)) == "on the log.\ns"
     assert learn.score("on the log.\nso").log_probs[11] > -1
+
+
+def test_targets_of_an_epoch_are_counted_by_rows_and_positions():
+    n_rows = len(VERSE) - SEQ_LEN
+    assert n_targets(char_learner(from_dsets(), n_hid=4).dls) == n_rows
+    assert n_targets(char_learner(from_torch(every=True), n_hid=4).dls) == n_rows * SEQ_LEN
 
 
 def test_special_tokens_are_never_generated():
