@@ -47,7 +47,7 @@ from .models.base import CharModel
 from .models.build import make_model
 from .models.registry import Arch
 from .models.summary import weight_table
-from .predictions import get_preds
+from .predictions import get_preds, show_results
 
 __all__ = ["CharLearner", "char_learner"]
 
@@ -64,6 +64,7 @@ class CharLearner(TextMethods, Learner):
     arch_config: dict = {}  # every argument the model was built with
     evaluate = evaluate
     get_preds = get_preds
+    show_results = show_results
     fit_minutes = fit_minutes
     lr_find = lr_find
     distrib_ctx = distrib_ctx

@@ -7,12 +7,14 @@ from fastai.basics import Callback, DataLoader, L, Learner, Tensor, nested_reord
 from ._utils import unwrap_model
 from .callback.mid_fit import record_kept, validating_in_fit
 from .callback.stream_preds import FlattenStreams
+from .data.show import TEXT_COLUMNS, show_table
 from .data.streams import CharStreams
+from .data.window_dl import WindowDL
 from .data.windows import CharPrompts
 from .generation.decoders import is_stateful, next_log_probs
 from .generation.outputs import read_windows
 
-__all__ = ["get_preds"]
+__all__ = ["get_preds", "show_results"]
 
 
 def get_preds(
@@ -75,3 +77,24 @@ class _NextOfTexts(nn.Module):
         if is_stateful(model):
             return next_log_probs(model, x)
         return read_windows(self.model, x, torch.float32)
+
+
+def show_results(
+    self: Learner,  # a `CharLearner`
+    ds_idx: int = 1,  # which of `dls`, if `dl` is None
+    dl: DataLoader | None = None,  # what to predict
+    max_n: int = 9,  # rows to show
+    shuffle: bool = True,  # whether to take them at random
+    **kwargs,  # fastai's
+):
+    """Show texts, targets and predictions of a batch as a table, as fastai does.
+
+    Loaders of other classes cannot show indices of characters. Their first rows are decoded by `dls.vocab`."""
+    source = self.dls[ds_idx] if dl is None else dl
+    if isinstance(source, WindowDL):
+        return Learner.show_results(self, ds_idx, dl, max_n, shuffle, **kwargs)
+    batch = tuple(b[:max_n].as_subclass(Tensor) for b in next(iter(source)))
+    with self.no_bar():
+        _, _, decoded = self.get_preds(dl=[batch], with_decoded=True)
+    decode = self.dls.vocab.decode
+    show_table([[decode(ids) for ids in row] for row in zip(*batch, decoded)], TEXT_COLUMNS)

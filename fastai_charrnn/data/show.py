@@ -11,7 +11,7 @@ from fastcore.imports import IN_NOTEBOOK
 
 __all__ = ["TensorChars"]
 
-_columns = ["text", "next", "predicted"]
+TEXT_COLUMNS = ["text", "next", "predicted"]
 _cell = '<td style="white-space:pre; font-family:monospace; text-align:left">'
 
 
@@ -23,9 +23,9 @@ def _spelled(rows):
     return [[repr(s) for s in row] for row in rows]
 
 
-def _show_table(rows, columns, **more_columns):
+def show_table(rows, columns, **moreTEXT_COLUMNS):
     rows = _spelled(rows)
-    df = pd.DataFrame(rows, columns=columns).assign(**more_columns)
+    df = pd.DataFrame(rows, columns=columns).assign(**moreTEXT_COLUMNS)
     if IN_NOTEBOOK:
         from IPython.display import HTML, display
 
@@ -36,12 +36,12 @@ def _show_table(rows, columns, **more_columns):
 
 @dispatch
 def show_batch(x: TensorChars, y, samples, ctxs=None, max_n=9, **kwargs):  # noqa: F811 (extends fastai's)
-    _show_table(samples[:max_n], _columns[: len(samples[0])])
+    show_table(samples[:max_n], TEXT_COLUMNS[: len(samples[0])])
 
 
 @dispatch
 def show_results(x: TensorChars, y, samples, outs, ctxs=None, max_n=9, **kwargs):  # noqa: F811 (extends fastai's)
-    _show_table([(*sample, *out) for sample, out in zip(samples[:max_n], outs)], _columns)
+    show_table([(*sample, *out) for sample, out in zip(samples[:max_n], outs)], TEXT_COLUMNS)
 
 
 @dispatch
@@ -50,7 +50,7 @@ def plot_top_losses(x: TensorChars, y, samples, outs, raws, losses, **kwargs):  
     # of several characters, their geometric mean
     log_probs = raws.gather(-1, y[..., None].long()).double().log().reshape(len(y), -1).mean(1)
     probabilities = [f"{p:.4f}" for p in log_probs.exp().tolist()]
-    _show_table(rows, _columns, probability=probabilities, loss=[f"{float(loss):.2f}" for loss in losses])
+    show_table(rows, TEXT_COLUMNS, probability=probabilities, loss=[f"{float(loss):.2f}" for loss in losses])
 
 
 # fastai's loggers call these for the type of the inputs. Extended by name, so that neither library is imported here.
@@ -60,7 +60,7 @@ def plot_top_losses(x: TensorChars, y, samples, outs, raws, losses, **kwargs):  
 def tensorboard_log(x: TensorChars, y, samples, outs, writer, step):
     "Write samples as a table in Markdown, which TensorBoard shows under Text."
     rows = _spelled((*sample, *out) for sample, out in zip(samples, outs))
-    cells = [_columns, ["---"] * len(_columns), *([f"`{cell}`" for cell in row] for row in rows)]
+    cells = [TEXT_COLUMNS, ["---"] * len(TEXT_COLUMNS), *([f"`{cell}`" for cell in row] for row in rows)]
     writer.add_text("Sample results", "\n".join(f"| {' | '.join(row)} |" for row in cells), step)
 
 
@@ -70,4 +70,4 @@ def wandb_process(x: TensorChars, y, samples, outs, preds):
     import wandb
 
     rows = _spelled((*sample, *out) for sample, out in zip(samples, outs))
-    return {"Prediction_Samples": wandb.Table(data=rows, columns=_columns)}
+    return {"Prediction_Samples": wandb.Table(data=rows, columns=TEXT_COLUMNS)}

@@ -83,7 +83,7 @@ LOADERS = {
 
 
 @pytest.mark.parametrize("name", LOADERS)
-def test_every_verb_works_with_loaders_of_other_classes(name, tmp_path):
+def test_every_verb_works_with_loaders_of_other_classes(name, tmp_path, capsys):
     dls = LOADERS[name]()
     dls.path = tmp_path
     learn = char_learner(dls, "gru", n_hid=16, emb_sz=8, seed=1, prompts=["the c"], n=3)
@@ -103,6 +103,8 @@ def test_every_verb_works_with_loaders_of_other_classes(name, tmp_path):
     assert learn.evaluate(VERSE)["loss"] < before
     assert learn.evaluate(VERSE, by="streams")["streams_loss"] > 0
     assert str(SEQ_LEN) in learn.summary().splitlines()[0]
+    learn.show_results(max_n=2)
+    assert "predicted" in capsys.readouterr().out
     loaded = load_model(save_model(learn, tmp_path / "model"))
     assert loaded.predict_next("the c", n=4) == learn.predict_next("the c", n=4)
 
