@@ -29,6 +29,9 @@ def get_preds(
 
     Of streams, a row is a character, in the order of the text. Of texts, a row has the probabilities of the next
     character, those of `next_probs`. The record of the last fit is kept, and predictions in a fit do not change it."""
+    if dl is None and not hasattr(self.dls[ds_idx], "new"):
+        # loaders of PyTorch cannot be copied with another order
+        dl = self.dls[ds_idx]
     ds = getattr(self.dls[ds_idx] if dl is None else dl, "dataset", None)
     in_fit = self.training_now and not inner
     with validating_in_fit(self) if in_fit else record_kept(self):

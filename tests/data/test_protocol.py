@@ -126,6 +126,13 @@ def test_targets_of_an_epoch_are_counted_by_rows_and_positions():
     assert n_targets(char_learner(from_torch(every=True), n_hid=4).dls) == n_rows * SEQ_LEN
 
 
+def test_loaders_of_pytorch_are_predicted():
+    learn = char_learner(from_torch(), n_hid=4)
+    with learn.no_bar():
+        probs, targets = learn.get_preds()
+    assert len(probs) == len(targets) == len(VERSE) - SEQ_LEN
+
+
 def test_special_tokens_are_never_generated():
     learn = char_learner(language_model(), "gru", n_hid=8, seed=1)
     assert "xxbos" in learn.dls.vocab
