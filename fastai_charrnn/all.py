@@ -43,6 +43,7 @@ from .learner import *
 from .metrics import *
 from .models.base import *
 from .models.ensemble import *
+from .models.groups import *
 from .models.mullstm import *
 from .models.registry import *
 from .models.rnn import *

@@ -40,13 +40,15 @@ from .callback.training_log import TrainingLog
 from .callback.weight_files import export, load, save
 from .data.loaders import CharDataLoaders
 from .data.protocol import as_char_dls, batch_size, seed_order
+from .encoder import load_encoder, save_encoder
 from .evaluation import evaluate
 from .generation.methods import TextMethods
 from .metrics import BitsPerChar, CharAccuracy, CharLoss, CharNLLLoss, SmoothLoss, flat_loss
 from .models.base import CharModel
 from .models.build import make_model
+from .models.groups import char_splitter
 from .models.registry import Arch
-from .models.summary import weight_table
+from .models.summary import frozen_lines, weight_table
 from .predictions import get_preds, show_results
 
 __all__ = ["CharLearner", "char_learner"]
@@ -72,6 +74,8 @@ class CharLearner(TextMethods, Learner):
     detach_distributed = detach_distributed
     save = save
     load = load
+    save_encoder = save_encoder
+    load_encoder = load_encoder
     export = export
     remove_cb = remove_cb
     to_bf16 = to_bf16
@@ -155,6 +159,7 @@ class CharLearner(TextMethods, Learner):
             f"Optimizer used: {self.opt_func}",
             f"Loss function: {self.loss_func}",
             "",
+            *frozen_lines(self.opt),
             "Callbacks:",
             *(f"  - {cb}" for cb in self.cbs.sorted("order")),
         ]
@@ -174,6 +179,7 @@ def char_learner(
     config: dict | None = None,  # further arguments of the architecture
     loss_func: Callable | None = None,  # None: `CharNLLLoss`, or for models of other classes cross-entropy, in nats
     opt_func: Callable = Adam,  # optimizer
+    splitter: Callable = char_splitter,  # model to parameter groups; fastai's `trainable_params` makes one group
     lr: float | slice = 1e-3,  # learning rate of fits that name none
     metrics: Callable | list | None = None,  # None: accuracy and bits per char
     prompts: str | Sequence[str] = (),  # texts to continue after each epoch, see `PredictNextCallback`
@@ -189,7 +195,9 @@ def char_learner(
     sizes = dict(emb_sz=emb_sz, n_hid=n_hid)
     record, config, model = make_model(arch, dls, sizes, config, seed)
     metrics = [CharAccuracy(), BitsPerChar()] if metrics is None else metrics
-    learn = CharLearner(dls, model, loss_func or _default_loss(model), opt_func, lr=lr, metrics=metrics, **kwargs)
+    learn = CharLearner(
+        dls, model, loss_func or _default_loss(model), opt_func, lr, splitter, metrics=metrics, **kwargs
+    )
     learn.arch = record
     learn.arch_config = config
     _use_char_losses(learn)

@@ -15,6 +15,7 @@ from torch import nn
 
 from .._utils import plain_names, unwrap_model
 from ..data.collectives import barrier
+from .opt_groups import one_group_accepted
 from .sharded_trainer import ShardedTrainer
 
 __all__ = ["save", "load", "export"]
@@ -40,7 +41,7 @@ def load(
     if hasattr(self, ShardedTrainer.name):
         # fastai's own wait comes next, and would not name a lost rank
         barrier()
-    with _unwrapped(self) as model, _old_names_read(model):
+    with _unwrapped(self) as model, _old_names_read(model), one_group_accepted(self):
         return Learner.load(self, file, device, **kwargs)
 
 

@@ -90,6 +90,11 @@ class CharModel(nn.Module):
         "Return the part of the state that the output layer reads: its first tensor."
         return state[0]
 
+    def layer_groups(self) -> list[list[nn.Module]]:
+        "Return the modules that train together, from the input to the output: embedding, all between, output layer."
+        between = [module for name, module in self.named_children() if name not in ("emb", "out")]
+        return [[self.emb], between, [self.out]]
+
     def head(self, outs: Tensor) -> Tensor:  # (…, n_hid) -> (…, V)
         "Return the log-probabilities of the next character for each output."
         out = self.out(outs)

@@ -71,6 +71,10 @@ class CharEnsemble(CharModel):
     def table(self):
         return torch.cat([m.table() for m in self.members], -1)
 
+    def layer_groups(self):
+        by_member = [m.layer_groups() for m in self.members]
+        return [[module for group in groups for module in group] for groups in zip(*by_member)]
+
     def init_hidden(self, bs):
         return join_states(check_state(m, m.init_hidden(bs)) for m in self.members)
 

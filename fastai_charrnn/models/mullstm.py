@@ -85,6 +85,9 @@ class CharMulLstm(CharModel):
             return self.embed_drop(self.all_embeddings()[None])[0]
         return self.inp[0](self.embed_drop(self.emb.weight[None])[0])
 
+    def layer_groups(self):
+        return [[self.emb], *map(list, zip(self.inp, self.hid)), [self.out]]
+
     def init_hidden(self, bs):
         (zeros,) = super().init_hidden(bs)
         return (zeros, *(torch.zeros_like(zeros) for _ in range(2 * self.n_layers - 1)))

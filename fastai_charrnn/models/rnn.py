@@ -74,6 +74,13 @@ class LayeredModel(CharModel, Layer):
         # where modules are called, a step does what is otherwise done for all characters at once
         return self.all_embeddings() if self.calls_modules() else self.project(self.emb.weight)
 
+    def layer_groups(self):
+        first = [part for name, part in self.named_children() if name not in ("emb", "out", "upper", "norms")]
+        layers = [first, *([layer] for layer in self.upper)]
+        for layer, norm in zip(layers, self.norms):
+            layer.append(norm)
+        return [[self.emb], *layers, [self.out]]
+
     def init_hidden(self, bs):
         (zeros,) = super().init_hidden(bs)
         n_tensors = self.n_state * (1 + len(self.upper))

@@ -1,10 +1,10 @@
-"""A table of a model's layers and the shapes of their weights: `weight_table`, for `CharLearner.summary`."""
+"""What `CharLearner.summary` says of a model: its layers and the shapes of their weights, and what is frozen."""
 
 from collections.abc import Iterator
 
 from torch import nn
 
-__all__ = ["weight_table"]
+__all__ = ["weight_table", "frozen_lines"]
 
 _row = "{:<30} {:<22} {:<12} {}"
 _width = 76
@@ -49,3 +49,13 @@ def _totals(model):
         f"Total trainable params: {trainable:,}",
         f"Total non-trainable params: {total - trainable:,}",
     ]
+
+
+def frozen_lines(
+    opt,  # an optimizer of fastai, or None
+) -> list[str]:
+    "How many parameter groups are frozen, as fastai's summary states it."
+    if opt is None:
+        return []
+    is_frozen = opt.frozen_idx > 0
+    return [f"Model frozen up to parameter group #{opt.frozen_idx}" if is_frozen else "Model unfrozen", ""]
