@@ -34,6 +34,7 @@ from .callback.distributed import detach_distributed, distrib_ctx, to_distribute
 from .callback.fp16 import to_bf16, to_fp16
 from .callback.lr_find import lr_find
 from .callback.mid_fit import record_kept, validating_in_fit
+from .callback.rnn_outputs import add_cb
 from .callback.samples import PredictNextCallback
 from .callback.time_budget import fit_minutes
 from .callback.training_log import TrainingLog
@@ -73,6 +74,7 @@ class CharLearner(TextMethods, Learner):
     to_distributed = to_distributed
     detach_distributed = detach_distributed
     save = save
+    add_cb = add_cb
     load = load
     save_encoder = save_encoder
     load_encoder = load_encoder

@@ -99,7 +99,7 @@ def test_set_lrs_changes_the_rate_of_the_next_fit_and_keeps_the_moments(learn):
 def test_set_lrs_takes_a_slice_and_works_before_the_first_fit(learn):
     learn.set_lrs(slice(1e-4, 1e-3))
     quiet_fit(learn, 1)
-    assert learn.recorder.lrs[-1] == 1e-3
+    assert learn.recorder.lrs[-1] == pytest.approx(1e-3)
 
 
 # random numbers

@@ -50,6 +50,8 @@ class CharModel(nn.Module):
     target = "next"
     # the state that a model with `seq_len=None` carries from batch to batch
     state: State | None = None
+    # a dict: `forward` keeps the outputs before and after dropout (n, bs, n_hid) in it, as "raw" and "dropped"
+    kept: dict[str, Tensor] | None = None
 
     def __init__(
         self,
@@ -97,6 +99,8 @@ class CharModel(nn.Module):
 
     def head(self, outs: Tensor) -> Tensor:  # (…, n_hid) -> (…, V)
         "Return the log-probabilities of the next character for each output."
+        if self.kept is not None:
+            self.kept["dropped"] = outs
         out = self.out(outs)
         # in 16 bits the log-probabilities would be too coarse
         dtype = torch.float32 if out.dtype.itemsize < 4 else None
@@ -135,13 +139,16 @@ class CharModel(nn.Module):
     ) -> Tensor:  # (bs, V) log-probabilities; (bs, n, V) with `target="every"`
         "Return the log-probabilities of the character after each window, or after every character."
         x = chars[0] if chars[0].dim() == 2 else torch.stack(chars, 1)
-        if self.target == "next":
+        if self.target == "next" and self.kept is None:
             return self.log_probs(self.encode(x))
         outs, state = self.forward_seq(x, self._first_state(x.shape[0]))
         # a recorded tensor must not outlive the recording
         if self.seq_len is None and not is_recorded():
             self.state = tuple(o.detach() for o in state)
-        return self.head(outs).transpose(0, 1)
+        if self.kept is not None:
+            self.kept["raw"] = outs
+        log_probs = self.head(outs).transpose(0, 1)
+        return log_probs[:, -1] if self.target == "next" else log_probs
 
     @contextmanager
     def reading(
