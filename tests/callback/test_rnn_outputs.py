@@ -114,7 +114,7 @@ def test_validation_losses_have_no_penalty(mode):
     assert learn.recorder.values[-1][1] == pytest.approx(with_callbacks[0], abs=1e-6)
     # without its callback the learner trains as usual
     _fit(learn)
-    assert not hasattr(learn, "rnn")
+    assert "rnn" not in vars(learn)
 
 
 @modes
