@@ -28,7 +28,7 @@ from fastai.basics import (
 
 from ._utils import typed_delegates, unwrap_model
 from .assign import learner_dls
-from .callback.core import FiniteLoss, FirstOutput, StateResetter
+from .callback.core import FiniteLoss, FirstOutput, StateResetter, check_callbacks
 from .callback.dispatch import may_handle, remove_cb
 from .callback.distributed import detach_distributed, distrib_ctx, to_distributed
 from .callback.fp16 import to_bf16, to_fp16
@@ -116,6 +116,7 @@ class CharLearner(TextMethods, Learner):
         """Train, as fastai does. Raises `TrainingError` at the first loss that is NaN or infinite, before that step.
 
         `FiniteLoss` cancels the fit and this method raises its error: fastai cleans up only after a cancelled fit."""
+        check_callbacks(self, cbs)
         self.training_now = True
         try:
             super().fit(n_epoch, lr, wd, cbs, reset_opt, start_epoch)

@@ -39,12 +39,24 @@ def validating_in_fit(
         if hasattr(model, "reset"):
             model.reset()
         # every pass over a DataLoader draws from the global random state
-        with learn.no_logging(), torch.random.fork_rng():
+        with learn.no_logging(), torch.random.fork_rng(), _orders_kept(learn.dls):
             try:
                 yield
             finally:
                 if state is not None:
                     model.state = state
+
+
+@contextmanager
+def _orders_kept(dls):
+    "Restore the generators of the loaders, so that a pass over the training part keeps the order of training."
+    generators = [(dl, dl.rng, dl.rng.getstate()) for dl in dls if hasattr(dl, "rng")]
+    try:
+        yield
+    finally:
+        for dl, rng, state in generators:
+            rng.setstate(state)
+            dl.rng = rng
 
 
 @contextmanager
