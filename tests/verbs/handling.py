@@ -54,6 +54,18 @@ def model_file(case):
     assert list(loaded.validate()) == approx(list(case.learn.validate()))
 
 
+@verb(FILES, "learn.save_encoder(name), load_encoder(name)", "all weights but those of the output layer are loaded")
+def encoder(case):
+    other = case.new()
+    case.learn.fit(1, 1e-2)
+    head = other.model.out.weight.clone()
+    case.learn.save_encoder("encoder")
+    other.load_encoder("encoder")
+    assert torch.equal(other.model.emb.weight, case.learn.model.emb.weight)
+    assert torch.equal(other.model.out.weight, head)
+    assert not torch.equal(head, case.learn.model.out.weight)
+
+
 @verb(FILES, "deepcopy(learn)", "the copy predicts the same; training it does not change the original")
 def copy(case):
     case.learn.fit(1, 1e-3)

@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
+from fastai.basics import Callback
 from fastai.callback.all import EarlyStoppingCallback, SaveModelCallback
 from learner_helpers import weights
 from pytest import approx
@@ -46,6 +47,34 @@ def fit_sgdr(case):
     assert len(lrs) == 3 * case.n_batches
     assert int((lrs.diff() > 0).sum()) == 1
     assert float(lrs.max()) == approx(1e-2)
+
+
+@verb(GROUP, "learn.fine_tune(1)", "only the last parameter group changes in the first epoch, then all do")
+def fine_tune(case):
+    before = [p.detach().clone() for p in case.learn.model.parameters()]
+    changed = []
+
+    def after_train(cb):
+        changed.append([not torch.equal(p, o) for p, o in zip(cb.learn.model.parameters(), before)])
+
+    case.learn.fine_tune(1, 1e-2, cbs=Callback(after_train=after_train))
+    n_last = len(case.learn.opt.param_lists[-1])
+    frozen, unfrozen = changed
+    assert sum(frozen) == n_last < len(before)
+    assert all(unfrozen)
+
+
+@verb(GROUP, "learn.freeze(), unfreeze(), freeze_to(n)", "which parameters a step changes")
+def freeze(case):
+    learn = case.learn
+    learn.create_opt()
+    groups = learn.opt.param_lists
+    assert len(groups) > 1
+    for n, act in ((len(groups) - 1, learn.freeze), (1, lambda: learn.freeze_to(1)), (0, learn.unfreeze)):
+        act()
+        trained = [[p.requires_grad for p in group] for group in groups]
+        assert not any(any(group) for group in trained[:n])
+        assert all(all(group) for group in trained[n:])
 
 
 @verb(GROUP, "learn.fit_minutes(.003, 1e-2)", "the weights change; the log has the time and the loss of a validation")
