@@ -38,6 +38,7 @@ from .callback.rnn_outputs import add_cb
 from .callback.samples import PredictNextCallback
 from .callback.time_budget import fit_minutes
 from .callback.training_log import TrainingLog
+from .callback.wandb_config import gather_args
 from .callback.weight_files import export, load, save
 from .data.loaders import CharDataLoaders
 from .data.protocol import as_char_dls, batch_size, seed_order
@@ -66,6 +67,7 @@ class CharLearner(TextMethods, Learner):
     arch: Arch = None  # type: ignore[assignment]  # the architecture's record, set by `char_learner`
     arch_config: dict = {}  # every argument the model was built with
     evaluate = evaluate
+    gather_args = gather_args
     get_preds = get_preds
     show_results = show_results
     fit_minutes = fit_minutes

@@ -150,7 +150,7 @@ def test_positions_of_streams_are_items_of_a_test_loader(small):
     assert torch.equal(found[1], probs[numbers])
     assert torch.equal(found[2], targets[numbers])
     assert torch.equal(found[3], losses[numbers])
-    for position, x, y in zip(items, found[0], found[2]):
+    for position, x, y in zip(items.positions.tolist(), found[0], found[2]):
         assert learn.dls.vocab.decode(x) == small[position - 8 : position]
         assert learn.dls.vocab[int(y)] == small[position]
     with pytest.raises(DataError, match="streams that continue have no windows"):

@@ -5,7 +5,6 @@
 fastai takes a monitored value for better when it is higher, unless its name contains "loss" or "error".
 """
 
-import functools
 import warnings
 from contextlib import redirect_stdout
 
@@ -33,9 +32,9 @@ def prepare_trackers(
 ):
     """Set the direction of trackers in a fit, and let them and loggers rest outside of one.
 
-    A metric with `lower_is_better = True` and fastai's `perplexity` improve downwards. A `comp` of yours is used as it
-    is. fastai's run under `validate` too, where they read the accuracy as the validation loss. Raises `DataError` if a
-    tracker monitors what is not recorded."""
+    A metric with `lower_is_better = True` and fastai's `perplexity` improve downwards: there `np.greater`, fastai's
+    default, becomes `np.less`. Another `comp` is used as it is. fastai's trackers run under `validate` too, where they
+    read the accuracy as the validation loss. Raises `DataError` if a tracker monitors what is not recorded."""
     rests = not learn.training_now or hasattr(learn, "gather_preds")
     for cb in filter(reads_epochs, learn.cbs):
         cb.run = not rests and not (rank_distrib() and isinstance(cb, CSVLogger))
@@ -47,8 +46,8 @@ def _set_direction(cb, learn):
     recorded = learn.recorder.metric_names[1:]
     if cb.monitor not in recorded:
         raise DataError(f"{cb} monitors {cb.monitor!r}, which is not recorded; choose one of {', '.join(recorded)}")
-    is_default = cb.comp is np.greater and not getattr(cb, "comp_given", False)
-    if is_default and _lower_is_better(cb.monitor, learn.metrics):
+    # a default and a `np.greater` of yours cannot be told apart
+    if cb.comp is np.greater and _lower_is_better(cb.monitor, learn.metrics):
         cb.comp = np.less
         cb.min_delta = -cb.min_delta
     if isinstance(cb, SaveModelCallback) and cb.reset_on_fit:
@@ -107,16 +106,3 @@ def let_trackers_print(
     for cb in learn.cbs:
         if isinstance(vars(cb).get("after_epoch"), _Silent):
             del cb.after_epoch
-
-
-_init = TrackerCallback.__init__
-
-
-@functools.wraps(_init)
-def _init_and_note_comp(self, monitor="valid_loss", comp=None, *args, **kwargs):
-    _init(self, monitor, comp, *args, **kwargs)
-    self.comp_given = comp is not None
-
-
-# The only way to tell a `comp` of the user from fastai's default, which is the same function.
-TrackerCallback.__init__ = _init_and_note_comp

@@ -23,9 +23,9 @@ def _spelled(rows):
     return [[repr(s) for s in row] for row in rows]
 
 
-def show_table(rows, columns, **moreTEXT_COLUMNS):
+def show_table(rows, columns, **more_columns):
     rows = _spelled(rows)
-    df = pd.DataFrame(rows, columns=columns).assign(**moreTEXT_COLUMNS)
+    df = pd.DataFrame(rows, columns=columns).assign(**more_columns)
     if IN_NOTEBOOK:
         from IPython.display import HTML, display
 
@@ -60,8 +60,15 @@ def plot_top_losses(x: TensorChars, y, samples, outs, raws, losses, **kwargs):  
 def tensorboard_log(x: TensorChars, y, samples, outs, writer, step):
     "Write samples as a table in Markdown, which TensorBoard shows under Text."
     rows = _spelled((*sample, *out) for sample, out in zip(samples, outs))
-    cells = [TEXT_COLUMNS, ["---"] * len(TEXT_COLUMNS), *([f"`{cell}`" for cell in row] for row in rows)]
+    cells = [TEXT_COLUMNS, ["---"] * len(TEXT_COLUMNS), *([_as_code(cell) for cell in row] for row in rows)]
     writer.add_text("Sample results", "\n".join(f"| {' | '.join(row)} |" for row in cells), step)
+
+
+def _as_code(cell):
+    "A cell of a Markdown table."
+    escaped = cell.replace("|", "\\|")
+    fence = "``" if "`" in escaped else "`"
+    return f"{fence}{escaped}{fence}"
 
 
 @dispatch

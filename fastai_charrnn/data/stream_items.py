@@ -1,6 +1,6 @@
 """Targets of streams as items: `StreamItems`, which fastai's `Interpretation` indexes and gives to `test_dl`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -29,10 +29,21 @@ class StreamItems:
 
     def __getitem__(
         self,
-        idxs: int | Sequence[int] | Tensor,  # numbers of items
-    ) -> "int | StreamItems":  # a position, or several items
-        found = self.positions[idxs if isinstance(idxs, (int, slice)) else torch.as_tensor(idxs, dtype=torch.int64)]
-        return StreamItems(self.streams, found) if found.dim() else int(found)
+        idxs: int | slice | Sequence[int] | Tensor,  # numbers of items
+    ) -> "StreamItems":  # these items, or this one
+        found = self.positions[idxs if isinstance(idxs, slice) else torch.as_tensor(idxs, dtype=torch.int64)]
+        return StreamItems(self.streams, found.reshape(-1))
+
+    def __iter__(self) -> Iterator["StreamItems"]:
+        return (self[i] for i in range(len(self)))
+
+    @classmethod
+    def joined(
+        cls,
+        parts: "Sequence[StreamItems]",  # of the same streams
+    ) -> "StreamItems":
+        "Return the items of several, in their order. fastai's `WandbCallback` takes items one by one."
+        return cls(parts[0].streams, torch.cat([part.positions for part in parts]))
 
     def __len__(self) -> int:
         return len(self.positions)

@@ -214,6 +214,8 @@ class CharStreams:
         items: "Sequence | StreamItems",  # texts, `items` of streams, or starts of windows
     ) -> "CharPrompts | CharStreams | CharWindows":
         "Return the dataset of other items, for `test_dl` and `predict`. Raises `DataError` for unusable items."
+        if isinstance(items, (list, tuple)) and items and isinstance(items[0], StreamItems):
+            items = StreamItems.joined(items)
         if isinstance(items, StreamItems):
             return items.streams.picking(items.positions)
         if self.stateful and len(items) and not isinstance(next(iter(items)), str):
