@@ -30,7 +30,7 @@ def section(name: str, short: bool, pictures: Path) -> str:
     module = importlib.import_module(name)
     title = name.replace("_", " ")
     rows = module.measure(short)
-    parts = [f"## {title}", module.__doc__.strip(), table(rows)]
+    parts = [f"## {title}", module.__doc__.strip(), where(), table(rows)]
     if any(r.must is not None for r in rows):
         picture(rows, pictures / f"{name}.png", title)
         parts.append(f"![{title}](pictures/{name}.png)")
@@ -40,13 +40,21 @@ def section(name: str, short: bool, pictures: Path) -> str:
 
 
 def head() -> str:
-    "The head of the report: how and where it was measured."
+    "The head of the report: how it was measured."
     return (
         "# Benchmarks\n\n"
         "Written by `make bench`. Medians of rounds in turn (one round warms up), "
-        "smallest and largest round in brackets; ratios carry over to other machines, seconds do not.\n\n"
-        f"Machine: {machine()}. PyTorch {torch.__version__}, Python {platform.python_version()}; "
-        f"{torch.get_num_threads()} threads unless said otherwise. Nothing here was measured on a GPU."
+        "smallest and largest round in brackets; ratios carry over to other machines, seconds do not.\n"
+        "Nothing here was measured on a GPU. Each section names the machine that measured it."
+    )
+
+
+def where() -> str:
+    "The machine and the versions, for a section."
+    threads = torch.get_num_threads()
+    return (
+        f"Measured on: {machine()}. PyTorch {torch.__version__}, Python {platform.python_version()}; "
+        f"{threads} {'threads' if threads > 1 else 'thread'} unless said otherwise."
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from fastai.basics import Learner
 from torch import nn
 
@@ -34,7 +35,7 @@ def save(
 def load(
     self,
     file: str | Path,  # name of the file in `learn.path/learn.model_dir`, without .pth
-    device=None,  # where to load the weights; None: the device of the data
+    device: int | str | torch.device | None = None,  # where to load the weights; None: the device of the data
     **kwargs,  # as fastai's `load_model`
 ):
     "Load weights as fastai does. Raises `DistribError` if a rank is lost: fastai waits for all ranks before it reads."

@@ -67,10 +67,15 @@ def _file_name(url):
     return re.sub(r"[^\w.+-]", "_", name).lstrip(".") or "text.txt"
 
 
-def fetch(url, dest, size, sha256, timeout=None, way_out=None):
-    """Download `url` to the path `dest` within `timeout` seconds. Raises `DownloadError`.
-
-    `size` and `sha256` may be None. `way_out` tells how to do without the download."""
+def fetch(
+    url: str,  # an address, http or https
+    dest: Path,  # the file to write
+    size: int | None,  # its bytes, verified if given
+    sha256: str | None,  # its checksum in hexadecimal, verified if given
+    timeout: float | None = None,  # limit for the whole download in seconds; None: no limit
+    way_out: str | None = None,  # how to do without the download, for errors
+):
+    "Download a file with a progress bar. Raises `DownloadError`."
     way_out = way_out or f"put {dest.name} in the folder named by CHARRNN_DATA"
     _check_online(dest, way_out)
     import http.client
@@ -93,10 +98,14 @@ def fetch(url, dest, size, sha256, timeout=None, way_out=None):
     return dest
 
 
-def verify(path, size, sha256, source=None, way_out=None):
-    """Raise `DownloadError` unless `path` holds exactly the expected bytes. `size` and `sha256` may be None.
-
-    `source` names a fresh download."""
+def verify(
+    path: Path,  # a file
+    size: int | None,  # its bytes, verified if given
+    sha256: str | None,  # its checksum in hexadecimal, verified if given
+    source: str | None = None,  # what an error calls a fresh download
+    way_out: str | None = None,  # how to do without the download, for errors
+):
+    "Raise `DownloadError` unless a file has the expected size and checksum."
     difference = _difference(path, size, sha256)
     if difference:
         way_out = f"try again later or {way_out}" if source else "delete it to download it again"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from fastai.optimizer import Optimizer
 from torch import nn
 
 __all__ = ["weight_table", "frozen_lines"]
@@ -52,7 +53,7 @@ def _totals(model):
 
 
 def frozen_lines(
-    opt,  # an optimizer of fastai, or None
+    opt: Optimizer | None,  # of a learner
 ) -> list[str]:
     "How many parameter groups are frozen, as fastai's summary states it."
     if opt is None:
