@@ -37,7 +37,7 @@ def beam_ids(
     check_weights(model)
     with torch.inference_mode():
         reader = decoder(model, ids, exact=True)
-    return search(reader, model, n, k, make_stop_fn)
+    return search(reader, model, n, k, make_stop_fn, ids.device)
 
 
 def search(
@@ -46,9 +46,9 @@ def search(
     n: int,  # characters to generate, at most
     k: int,  # beam width
     make_stop_fn: Callable | None = None,  # returns a new `StopMatcher`; None: no text ends early
+    device: torch.device | None = None,  # that of the model; None: the CPU
 ) -> list[tuple[np.ndarray, np.ndarray]]:  # as `beam_ids`
     "Do what `beam_ids` does from a decoder. Raises `GenerationError` if the predictions are not finite."
-    device = next(model.parameters()).device
     totals = torch.zeros(1, dtype=torch.float64, device=device)
     ended = torch.zeros(1, dtype=torch.bool, device=device)
     matchers = [make_stop_fn() if make_stop_fn else None]

@@ -89,7 +89,8 @@ class TextState:
         model = unwrap_model(self.learn.model)
         decode = self.learn.dls.vocab.decode
         n_chars = _max_word * words
-        found = search(self._fork(1), model, n_chars, options.beam, lambda: StopMatcher(options, decode))
+        device = model_device(self.learn)
+        found = search(self._fork(1), model, n_chars, options.beam, lambda: StopMatcher(options, decode), device)
         return [Continuation(decode(ids), _prob(log_probs)) for ids, log_probs in found[:k]]
 
     def drawn(
