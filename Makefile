@@ -35,7 +35,7 @@ lint: .venv/dev-installed ## check the format and style of the code, and that no
 	$(BIN)/python tools/check_clean.py
 
 notebooks: .venv/dev-installed ## run the notebooks
-	$(BIN)/nbdev-test nbs --n-workers 2
+	OMP_NUM_THREADS=1 $(BIN)/nbdev-test nbs --n-workers 2
 
 dist: .venv/dev-installed ## build sdist and wheel, use the wheel in an empty environment
 	$(BIN)/python tools/check_dist.py
