@@ -17,7 +17,7 @@ from reading_modes import learner, preds_by_hand
 from fastai_charrnn.all import python_reference
 
 # name in the table: key of `reading_modes.MODES`
-COLUMNS = {"windows": "windows", 'target="every"': "chunks", "streams": "streams"}
+COLUMNS = {"windows": "windows", "every": "chunks", "streams": "streams"}
 
 
 class Refused(Exception):
