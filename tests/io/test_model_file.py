@@ -40,10 +40,12 @@ def test_a_loaded_model_can_be_trained_on_new_text_of_the_same_vocabulary(path, 
     dls = CharDataLoaders.from_text(small[:20_000], vocab=trained.dls.vocab, bs=256, valid="tail", device="cpu")
     learn = load_model(path, dls=dls if when == "at loading" else None)
     learn.dls = dls
-    before = learn.validate()[0]
+    # on the training part: whether the validation loss falls too depends on the text
+    before = learn.validate(ds_idx=0)[0]
     with learn.no_bar(), learn.no_logging():
         learn.fit(1, 1e-3)
-    assert learn.training_log.rows[-1]["valid_loss"] < before
+        after = learn.validate(ds_idx=0)[0]
+    assert after < before - 0.01
     assert len(learn.training_log.rows) == 3
 
 
