@@ -116,9 +116,8 @@ def test_a_loop_in_greedy_text_is_reported_once(model_folder):
 
 @pytest.mark.parametrize("options", ["-n 500", "-n inf --stream", "-n 20 --num 500"])
 def test_a_reader_that_closes_the_pipe_is_not_an_error(model_folder, options):
-    command = f"set -o pipefail; {CHARRNN} generate my --prompt the {options} | head -c 5"
+    command = f"set -o pipefail; {CHARRNN} generate my --prompt the {options} | head -c 3"
     done = subprocess.run(command, shell=True, executable="/bin/bash", cwd=model_folder, capture_output=True, text=True)
-    assert done.stdout.startswith("the")
-    assert len(done.stdout) == 5
+    assert done.stdout == "the"
     assert done.returncode == 0
     assert re.fullmatch(r"(charrnn: seed \d+\n)?", done.stderr)
