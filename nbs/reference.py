@@ -46,13 +46,11 @@ def methods(
     cls: type,  # a class
 ):  # (name, function or property) of each method
     "The public methods that a class defines and documents itself or has from a base class named Base…"
-    bases = [base for base in cls.__bases__ if base.__name__.startswith("Base")]
-    for base in [*bases, cls]:
+    for base in [*(base for base in cls.__bases__ if base.__name__.startswith("Base")), cls]:
         for name, member in vars(base).items():
             member = getattr(member, "__func__", member)
-            if name.startswith("_") or not member.__doc__:
-                continue
-            if isinstance(member, property) or _is_defined_in(member, base, name):
+            is_public = member.__doc__ and not name.startswith("_")
+            if is_public and (isinstance(member, property) or _is_defined_in(member, base, name)):
                 yield name, member
 
 
@@ -216,11 +214,9 @@ def _cell(text):
 
 
 def _returns(sym):
-    if inspect.isclass(sym):
-        return ""
-    returned = docments(sym, full=True, args_kwargs=True).get("return")
-    is_variable = returned and isinstance(returned.anno, TypeVar)  # as in `cls: type[T]`
-    parts = ["" if is_variable else _code(_type(returned.anno)), returned.docment] if returned else []
+    # a class returns an instance of itself, which needs no line
+    returned = None if inspect.isclass(sym) else docments(sym, full=True, args_kwargs=True).get("return")
+    parts = [_code(_type(returned.anno)), returned.docment] if returned else []
     parts = [text for text in parts if text]
     return f"Returns {': '.join(parts)}" if parts else ""
 
@@ -237,8 +233,8 @@ def _code(text):
 
 
 def _type(anno):
-    "A type as in the code, without the modules of its parts."
-    if anno in (empty, None, NoneType):
+    "A type as in the code, without the modules of its parts. Nothing for a variable, as in `cls: type[T]`."
+    if anno in (empty, None, NoneType) or isinstance(anno, TypeVar):
         return ""
     text = anno if isinstance(anno, str) else inspect.formatannotation(anno)
     return re.sub(r"\b(?:\w+\.)+(?=\w)", "", text)

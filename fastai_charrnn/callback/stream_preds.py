@@ -8,7 +8,7 @@ __all__ = ["FlattenStreams"]
 
 
 class FlattenStreams(Callback):
-    """Flatten batches of (rows, columns) to (rows · columns) after their loss is computed, and keep the picked targets.
+    """Flatten batches of (rows, columns) to (rows · columns) after their loss is computed, and keep the picked ones.
 
     Batches of streams differ in width, and fastai concatenates only batches of equal width."""
 

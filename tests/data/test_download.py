@@ -64,7 +64,9 @@ def _files(home):
     return [path for path in home.rglob("*") if path.is_file() and path.name != "config.ini"]
 
 
-def test_the_file_is_downloaded_once_with_a_progress_bar(home, capfd):
+@contextmanager
+def _content_server():
+    "Serve CONTENT. Yields the address, and the list of the paths that were requested."
     requests = []
 
     def answer(handler):
@@ -72,6 +74,11 @@ def test_the_file_is_downloaded_once_with_a_progress_bar(home, capfd):
         _send(handler, CONTENT)
 
     with server(answer) as url:
+        yield url, requests
+
+
+def test_the_file_is_downloaded_once_with_a_progress_bar(home, capfd):
+    with _content_server() as (url, requests):
         path = nietzsche(url)
         assert path == nietzsche(url)
     assert path.read_bytes() == CONTENT
@@ -168,13 +175,7 @@ def _from_url(url, **options):
 
 
 def test_from_url_downloads_once_and_reads_the_file(home, capfd):
-    requests = []
-
-    def answer(handler):
-        requests.append(handler.path)
-        _send(handler, CONTENT)
-
-    with server(answer) as url:
+    with _content_server() as (url, requests):
         dls = _from_url(url, sha256=hashlib.sha256(CONTENT).hexdigest().upper(), seq_len=5)
         assert repr(_from_url(url, seq_len=5)) == repr(dls)
     assert dls.train_ds.info["n_chars"] == len(CONTENT)

@@ -161,7 +161,7 @@ def test_training_without_freezing_is_that_of_one_group(opt_func):
 
 
 def test_an_optimizer_that_was_saved_with_one_group_is_loaded(tmp_path):
-    "Training goes on with the same numbers as with one group."
+    "Training continues with the numbers of one group."
     config = dict(n_layers=2, layer_norm=True)
     one = quiet_fit(_learn(config=config, splitter=trainable_params, path=tmp_path))
     one.save("one")
