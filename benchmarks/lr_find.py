@@ -21,7 +21,7 @@ import torch
 from figures import Row
 from machine import machine
 
-from fastai_charrnn._utils import atomic_write
+from fastai_charrnn._files import atomic_write
 from fastai_charrnn.all import (
     CharDataLoaders,
     char_learner,

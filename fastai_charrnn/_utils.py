@@ -1,14 +1,11 @@
 """Small helpers that several packages share. Imports nothing of the project, and no torch."""
 
 import functools
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
-from pathlib import Path
-from tempfile import mkstemp
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
@@ -24,8 +21,6 @@ __all__ = [
     "unwrap_model",
     "plain_names",
     "modes_restored",
-    "atomic_path",
-    "atomic_write",
     "renamed",
     "typed_delegates",
     "warn_caller",
@@ -88,44 +83,6 @@ def modes_restored(
     finally:
         for module, training in modes:
             module.training = training
-
-
-@contextmanager
-def atomic_path(
-    path: str | Path,  # the file to write
-) -> Iterator[Path]:  # where to write it
-    """Yield a temporary path in the same folder, and rename it to `path` at the end of the block.
-
-    If the block raises, the temporary file is removed and `path` is unchanged.
-    An existing file keeps its permissions."""
-    path = Path(path)
-    handle, name = mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    part = Path(name)
-    try:
-        yield part
-        part.chmod(_file_mode(path))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _file_mode(path):
-    "The permissions of an existing file, or those that `open` gives a new one."
-    if path.exists():
-        return path.stat().st_mode & 0o777
-    umask = os.umask(0)
-    os.umask(umask)
-    return 0o666 & ~umask
-
-
-def atomic_write(
-    path: str | Path,  # the file to write
-    text: str,  # its content
-):
-    "Write a text file in UTF-8. Readers see the old content or the new, never a part."
-    with atomic_path(path) as part:
-        part.write_text(text, encoding="utf-8")
 
 
 def renamed(

@@ -10,7 +10,8 @@ import torch
 from fastai.basics import Learner, join_path_file, rank_distrib
 from torch import Tensor, nn
 
-from ._utils import atomic_path, unwrap_model
+from ._files import atomic_path
+from ._utils import unwrap_model
 from .callback.sharded_trainer import ShardedTrainer
 from .data.collectives import barrier
 from .errors import ArchError, ModelFileError

@@ -8,6 +8,7 @@ import signal
 import pytest
 import torch
 from fastai.basics import default_device
+from small_disk import small_disk
 
 from fastai_charrnn.all import CharDataLoaders, char_learner, nietzsche, python_reference, read_text
 
@@ -54,6 +55,13 @@ def trained(small, tmp_path_factory):
     with learn.no_bar(), learn.no_logging():
         learn.fit(2, 5e-3)
     return learn
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    "A folder with room for 256 KiB."
+    with small_disk(tmp_path) as folder:
+        yield folder
 
 
 def pytest_collection_modifyitems(items):

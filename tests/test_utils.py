@@ -1,4 +1,4 @@
-"""The helpers that all packages share: atomic writes, unwrapping, modes, old names, whole numbers."""
+"""The helpers that all packages share: unwrapping, modes, old names, whole numbers."""
 
 import warnings
 
@@ -8,61 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from fastai_charrnn._utils import atomic_path, atomic_write, is_count, is_whole, modes_restored, renamed, unwrap_model
-
-# atomic writes
-
-
-def test_an_atomic_write_replaces_a_file_and_leaves_no_other(tmp_path):
-    path = tmp_path / "a.txt"
-    atomic_write(path, "old")
-    atomic_write(path, "new: é\n")
-    assert path.read_bytes() == "new: é\n".encode()
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_the_old_file_is_there_until_the_block_ends(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    with atomic_path(path) as part:
-        part.write_text("new")
-        assert part.parent == tmp_path
-        assert path.read_text() == "old"
-    assert path.read_text() == "new"
-
-
-@pytest.mark.parametrize("existing", [True, False])
-def test_a_block_that_raises_changes_nothing(tmp_path, existing):
-    path = tmp_path / "a.txt"
-    if existing:
-        path.write_text("old")
-    before = list(tmp_path.iterdir())
-    with pytest.raises(KeyboardInterrupt), atomic_path(path) as part:
-        part.write_text("half")
-        raise KeyboardInterrupt
-    assert list(tmp_path.iterdir()) == before
-    assert not existing or path.read_text() == "old"
-
-
-@pytest.mark.parametrize("mode", [0o600, 0o644, 0o640])
-def test_an_existing_file_keeps_its_permissions(tmp_path, mode):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    path.chmod(mode)
-    atomic_write(path, "new")
-    assert path.stat().st_mode & 0o777 == mode
-
-
-def test_a_new_file_has_the_permissions_that_open_gives(tmp_path):
-    (tmp_path / "plain").write_text("")
-    atomic_write(tmp_path / "atomic", "")
-    assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode
-
-
-def test_a_folder_that_does_not_exist_is_an_os_error(tmp_path):
-    with pytest.raises(OSError), atomic_path(tmp_path / "none" / "a.txt"):
-        pass
-
+from fastai_charrnn._utils import is_count, is_whole, modes_restored, renamed, unwrap_model
 
 # models
 

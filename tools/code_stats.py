@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from fastai_charrnn._utils import atomic_write
+from fastai_charrnn._files import atomic_write
 
 root = Path(__file__).parents[1]
 folders = ("fastai_charrnn", "tests", "tools", "benchmarks")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from installers import constraints, root, uv_environ
 
-from fastai_charrnn._utils import atomic_write
+from fastai_charrnn._files import atomic_write
 
 groups = ("requirements", "dev_requirements", "docs_requirements")
 header = """# The versions the tests run with, for every supported Python. Written by `make constraints`.

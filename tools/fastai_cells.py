@@ -13,7 +13,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from fastai_charrnn._utils import atomic_write
+from fastai_charrnn._files import atomic_write
 
 root = Path(__file__).parents[1]
 cells_path = root / "tests/fastai_cells/cells.json"

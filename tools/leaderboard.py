@@ -19,7 +19,7 @@ from leaderboard_picture import picture
 from leaderboard_runs import all_runs
 from machine import machine
 
-from fastai_charrnn._utils import atomic_write
+from fastai_charrnn._files import atomic_write
 from fastai_charrnn.all import nietzsche, read_text
 from fastai_charrnn.recipes.best import measured_speed
 

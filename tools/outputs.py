@@ -22,7 +22,7 @@ from machine import machine
 from notebooks import code_cells, digest, execute, facts, has_outputs, is_current, key, nbs, notebooks, root, title
 from tidy import tidied
 
-from fastai_charrnn._utils import atomic_path, atomic_write
+from fastai_charrnn._files import atomic_path, atomic_write
 
 
 def store(

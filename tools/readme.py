@@ -15,7 +15,7 @@ from pathlib import Path
 
 from report_tables import report_tables, with_tables
 
-from fastai_charrnn._utils import atomic_write
+from fastai_charrnn._files import atomic_write
 
 root = Path(__file__).parents[1]
 hidden = "#| hide"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from constraints import settings
 
-from fastai_charrnn._utils import atomic_path, atomic_write
+from fastai_charrnn._files import atomic_path, atomic_write
 
 root = Path(__file__).parents[1]
 folder = root / "docs/pictures"

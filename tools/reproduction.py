@@ -13,7 +13,7 @@ import torch
 from machine import machine
 
 from fastai_charrnn import __version__
-from fastai_charrnn._utils import atomic_write
+from fastai_charrnn._files import atomic_write
 from fastai_charrnn.all import nietzsche, read_text
 from fastai_charrnn.recipes.lesson6 import RECIPES
 from fastai_charrnn.recipes.reproduce import Reproduction, reproduce

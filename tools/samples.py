@@ -7,7 +7,7 @@ python tools/samples.py rnn   # train only this one; the report is written when 
 import argparse
 from pathlib import Path
 
-from fastai_charrnn._utils import atomic_write
+from fastai_charrnn._files import atomic_write
 from fastai_charrnn.all import (
     CharDataLoaders,
     char_learner,

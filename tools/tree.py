@@ -10,7 +10,7 @@ import argparse
 import ast
 from pathlib import Path
 
-from fastai_charrnn._utils import atomic_write
+from fastai_charrnn._files import atomic_write
 
 root = Path(__file__).parents[1]
 

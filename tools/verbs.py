@@ -13,7 +13,7 @@ import warnings
 from itertools import groupby
 from pathlib import Path
 
-from fastai_charrnn._utils import atomic_write
+from fastai_charrnn._files import atomic_write
 
 root = Path(__file__).parents[1]
 sys.path[:0] = [str(root / "tests"), str(root / "tests/verbs")]

@@ -16,7 +16,8 @@ from fastai.basics import L, noop
 from fastai.callback.progress import ProgressCallback
 from fastai.torch_core import rank_distrib
 
-from .._utils import atomic_path, is_count
+from .._files import atomic_path
+from .._utils import is_count
 from ..errors import DataError
 from ..generation.continuing import check_request, continue_texts
 from ..generation.options import GenerationConfig

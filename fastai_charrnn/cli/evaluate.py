@@ -3,7 +3,7 @@
 import sys
 import warnings
 
-from .._utils import atomic_write
+from .._files import atomic_write
 from ..adapt import dynamic_evaluation
 from ..analysis.held_out import evaluate_spans, held_out, is_trained_text
 from ..data.corpus import nietzsche

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from .._utils import atomic_write
+from .._files import atomic_write
 from ..errors import CharRnnError, CorpusError, GenerationError
 from ..io.generator import load_generator
 from .checks import in_options

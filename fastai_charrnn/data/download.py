@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from .._utils import atomic_path
+from .._files import atomic_path
 from ..errors import DownloadError
 
 __all__ = ["fetch_url", "fetch", "verify", "data_folder"]

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .._utils import atomic_path, atomic_write, warn_caller
+from .._files import atomic_path, atomic_write
+from .._utils import warn_caller
 from ..errors import CharRnnWarning, CorpusError
 from .char_messages import is_large, warn_large
 from .documents import check_sep

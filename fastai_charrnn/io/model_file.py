@@ -14,7 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from .. import __version__
-from .._utils import atomic_path, unwrap_model
+from .._files import atomic_path
+from .._utils import unwrap_model
 from ..data.ids import CharIds
 from ..data.loaders import CharDataLoaders
 from ..data.protocol import as_char_dls, batch_size, data_info

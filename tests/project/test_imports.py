@@ -7,12 +7,13 @@ import pytest
 from layout import module_paths, modules, package, packages
 
 # What all parts of the package may import.
-FOR_ALL = {"errors", "metrics", "_utils", "_printable"}
+FOR_ALL = {"errors", "metrics", "_utils", "_printable", "_files"}
 # What each of them may import besides.
 MAY_IMPORT = {
     "errors": [],
     "metrics": [],
     "_utils": [],
+    "_files": [],
     "_printable": [],
     "data": [],
     "models": [],

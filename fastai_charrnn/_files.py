@@ -1,0 +1,145 @@
+"""Write a file whole or not at all: `atomic_path`, `atomic_write`, `write_errors`. Imports no torch.
+
+A file is written under a temporary name in its folder, flushed to disk and renamed. After a crash, a full disk or a
+loss of power there is the old file or the new one. A run that is killed leaves its temporary file, which the next
+write of the same file removes. Every temporary file is locked while it is written, so that of a living run stays.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from errno import ELOOP
+from pathlib import Path
+from secrets import token_hex
+
+try:
+    import fcntl
+except ImportError:
+    # Windows has no such locks; left-over files then stay
+    fcntl = None  # type: ignore[assignment]
+
+from .errors import CharRnnError
+
+__all__ = ["atomic_path", "atomic_write", "write_errors", "remove_leftovers", "lock_file"]
+
+
+@contextmanager
+def atomic_path(
+    path: str | Path,  # the file to write
+) -> Iterator[Path]:  # where to write it
+    """Yield a temporary path in the same folder. At the end of the block flush it to disk and rename it to `path`.
+
+    If the block raises, the temporary file is removed and `path` is unchanged. An existing file keeps its permissions.
+    Of a symbolic link, the file that it points to is replaced. Devices and pipes are written directly."""
+    path = _real_path(path)
+    if path.exists() and not path.is_file():
+        # to rename over /dev/null would remove it; a folder raises `IsADirectoryError` when it is opened
+        yield path
+        return
+    remove_leftovers(path)
+    part, handle = _locked_part(path)
+    try:
+        yield part
+        if path.exists():
+            part.chmod(stat.S_IMODE(path.stat().st_mode))
+        _flush(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+        os.close(handle)
+    with suppress(OSError):
+        # the name in the folder; some file systems cannot flush a folder
+        _flush(path.parent)
+
+
+def atomic_write(
+    path: str | Path,  # the file to write
+    text: str,  # its content
+):
+    "Write a text file in UTF-8. Readers see the old content or the new, never a part."
+    with atomic_path(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def write_errors(
+    path: str | Path,  # the file to write
+    error: type[CharRnnError],  # what to raise
+    way_out: str = "free disk space, check the permissions, or pass another path",
+) -> Iterator[None]:
+    "Turn an `OSError` within the block, such as a full disk, into `error`, which names the file and the way out."
+    try:
+        yield
+    except OSError as e:
+        raise error(f"cannot write {path}: {e.strerror or e}; {way_out}") from None
+
+
+def remove_leftovers(
+    path: str | Path,  # a file that is written with `atomic_path`
+):
+    "Remove the temporary files that killed runs left when they wrote `path`. Those of living runs stay."
+    path = _real_path(path)
+    is_part = re.compile(re.escape(_prefix(path)) + r"[0-9a-z_]{8}\.part").fullmatch
+    with suppress(OSError):
+        names = [entry.name for entry in os.scandir(path.parent) if is_part(entry.name)]
+        for name in names:
+            _remove_unlocked(path.parent / name)
+
+
+def lock_file(
+    handle: int,  # an open file
+    wait: bool = False,  # whether to wait for another process
+):
+    "Lock an open file until it is closed. Raises `BlockingIOError` if it is locked, `OSError` without support of locks."
+    if fcntl is None:
+        raise OSError("this system has no file locks")
+    fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+
+def _real_path(path):
+    "The file that a chain of symbolic links points to."
+    real = Path(os.path.realpath(path))
+    if real.is_symlink():
+        raise OSError(ELOOP, os.strerror(ELOOP), str(path))
+    return real
+
+
+def _prefix(path):
+    "How the names of temporary files begin. A name may have 255 bytes."
+    return os.fsdecode(b"." + os.fsencode(path.name)[:200] + b".")
+
+
+def _locked_part(path):
+    "A new temporary file, and a handle that keeps it locked."
+    while True:
+        part = path.with_name(f"{_prefix(path)}{token_hex(4)}.part")
+        # the permissions of a new file follow the umask
+        handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+        with suppress(OSError):
+            lock_file(handle, wait=True)
+        # another process may have removed it before it was locked
+        if os.fstat(handle).st_nlink:
+            return part, handle
+        os.close(handle)
+
+
+def _remove_unlocked(part):
+    "Remove a temporary file unless a process still writes it."
+    with suppress(OSError):
+        handle = os.open(part, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+        try:
+            lock_file(handle)
+            part.unlink()
+        finally:
+            os.close(handle)
+
+
+def _flush(path):
+    "Wait until a file or a folder is on the disk."
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
