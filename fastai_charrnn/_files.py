@@ -92,7 +92,7 @@ def lock_file(
     handle: int,  # an open file
     wait: bool = False,  # whether to wait for another process
 ):
-    "Lock an open file until it is closed. Raises `BlockingIOError` if it is locked, `OSError` without support of locks."
+    "Lock an open file until it is closed. Raises `BlockingIOError` if another has it, `OSError` if that is impossible."
     if fcntl is None:
         raise OSError("this system has no file locks")
     fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
