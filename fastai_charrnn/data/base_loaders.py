@@ -11,6 +11,7 @@ import torch
 from fastai.basics import DataLoaders, default_device
 from torch import Tensor
 
+from .._checks import check_path, shown
 from .._utils import renamed
 from ..errors import DataError
 from .datasets import MIN_VAL_BS, DatasetBuilder
@@ -97,7 +98,7 @@ class BaseLoaders(DataLoaders):
             documents=source.documents,
         )
         train, valid_ds = builder.streams() if stateful else builder.windows()
-        return cls.from_datasets(train, valid_ds, bs=bs, val_bs=val_bs, device=device, path=path)
+        return cls.from_datasets(train, valid_ds, bs=builder.bs, val_bs=builder.val_bs, device=device, path=path)
 
     @classmethod
     def from_datasets(
@@ -110,6 +111,7 @@ class BaseLoaders(DataLoaders):
         path: str | Path = ".",  # where the learner saves
     ) -> T:  # the loaders, a `CharDataLoaders`
         "Make loaders over two datasets. Training windows are shuffled. Raises `DataError` for an unusable device."
+        path = check_path("path", path)
         device = _usable_device(default_device() if device is None else device)
         if val_bs is None:
             val_bs = bs if getattr(valid, "stateful", False) else max(bs, MIN_VAL_BS)
@@ -173,8 +175,9 @@ def _starts(ds):
 def _usable_device(device):
     try:
         return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as e:
-        reason = "no such device" if "Expected one of" in str(e) else str(e).splitlines()[0]
+    except (RuntimeError, AssertionError, TypeError) as e:
+        is_unknown = isinstance(e, TypeError) or "Expected one of" in str(e)
+        reason = "no such device" if is_unknown else str(e).splitlines()[0]
         raise DataError(
-            f'device={str(device)!r} cannot be used here ({reason}); pass device="cpu", or None for the best available'
+            f'device={shown(device if isinstance(device, (int, float)) else str(device))} cannot be used here ({reason}); pass device="cpu", or None for the best available'
         ) from None

@@ -58,6 +58,6 @@ def human_numbers(
 
     parts = dict(train=range(1, 8000), valid=range(8001, 10000))
     parts["all"] = [*parts["train"], *parts["valid"]]
-    if part not in parts:
+    if not isinstance(part, str) or part not in parts:
         raise CorpusError(f'part must be "all", "train" or "valid", got {part!r}')
     return "".join(re.sub(r" and |-|, ", " ", num2words(i)) + " \n" for i in parts[part])

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .._utils import is_count
+from .._checks import check_count, check_memory
 from ..errors import DataError
 from .document_splits import DocumentSplit
 from .ids import CharIds, MappedIds
-from .splits import check_window_options, describe_split, split_streams, split_windows
+from .splits import describe_split, split_streams, split_windows
 from .streams import CharStreams
 from .vocab import CharVocab
 from .windows import CharWindows
 
+_max_count = 10**12  # characters or rows: more than any text has
 MIN_VAL_BS = 2048  # windows in a validation batch by default, if training batches are not larger
 
 
@@ -37,6 +38,13 @@ class DatasetBuilder:
     target: str
     shift: bool = False
     documents: DocumentSplit | None = None
+
+    def __post_init__(self):
+        "Check the numbers, and turn NumPy's into Python's, which model files can hold."
+        for name in ("seq_len", "stride", "bs", "val_bs"):
+            value = getattr(self, name)
+            if value is not None or name in ("seq_len", "bs"):
+                object.__setattr__(self, name, check_count(name, value, high=_max_count))
 
     def windows(self) -> list:  # training and validation dataset
         """Build shuffled training windows, and validation windows.
@@ -64,7 +72,6 @@ class DatasetBuilder:
         """Windows inside documents. If every character is a target, those that validate do not overlap.
 
         Streams would cut each of many short documents into rows of a few characters."""
-        check_window_options(self.seq_len, stride)
         valid_stride = self.seq_len if self.target == "every" else stride
         split = self.documents.windows(self.seq_len, stride, valid_stride)
         self._check_bs(len(split.train))
@@ -81,7 +88,6 @@ class DatasetBuilder:
         if self.stride not in (None, self.seq_len):
             raise DataError(f"stateful=True reads a text without gaps or overlaps: leave out stride={self.stride!r}")
         if self.documents:
-            check_window_options(self.seq_len, self.seq_len)
             spans = self.documents.spans
             train_spans, valid_spans = self.documents.stream_spans
             how = self.documents.describe(self.valid_pct)
@@ -97,8 +103,7 @@ class DatasetBuilder:
     def _window_stride(self):
         if self.stride is not None:
             return self.stride
-        # an invalid seq_len is reported by `split_windows`
-        return self.seq_len if self.target == "every" and is_count(self.seq_len) else 1
+        return self.seq_len if self.target == "every" else 1
 
     def _windows(self, starts, info):
         starts = torch.from_numpy(starts) if isinstance(starts, np.ndarray) else starts
@@ -117,13 +122,14 @@ class DatasetBuilder:
         return info
 
     def _check_bs(self, n_train):
-        "Raise `DataError` for batch sizes that are invalid or too large for `n_train` training windows."
-        if not is_count(self.bs):
-            raise DataError(f"bs={self.bs} is not a whole number, at least 1")
-        if self.val_bs is not None and not is_count(self.val_bs):
-            raise DataError(f"val_bs={self.val_bs} is not a whole number, at least 1")
+        "Raise `DataError` for batches that are larger than the `n_train` training windows, or than all memory."
         if n_train < self.bs:
             raise DataError(
                 f"{len(self.ids):,} characters and seq_len={self.seq_len} give {n_train:,} training windows, "
                 f"less than one batch of bs={self.bs}; pass bs<={n_train} or a longer text"
             )
+        # indices, and for each target the scores of all characters with their gradients
+        n_targets = self.bs * (self.seq_len if self.target == "every" else 1)
+        n_bytes = 8 * self.bs * self.seq_len + 12 * n_targets * len(self.vocab)
+        what = f"a batch of bs={self.bs:,} windows of seq_len={self.seq_len:,} and {len(self.vocab):,} characters"
+        check_memory(n_bytes, what, "pass a smaller bs or seq_len")

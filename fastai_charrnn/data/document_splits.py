@@ -11,7 +11,7 @@ import numpy as np
 from .._utils import warn_caller
 from ..errors import CharRnnWarning, DataError
 from .permutation import MANY, Starts
-from .splits import Split
+from .splits import Split, check_valid_pct
 
 __all__ = ["DocumentStarts", "DocumentSplit", "split_documents"]
 
@@ -131,8 +131,7 @@ def split_documents(
     n_documents = len(edges) - 1
     if n_valid is not None:
         return DocumentSplit(edges, n_documents - n_valid, how=how)
-    if not 0 < valid_pct < 1:
-        raise DataError(f"valid_pct={valid_pct} is not between 0 and 1; pass .1 to validate on a tenth of the text")
+    check_valid_pct(valid_pct)
     n_chars = int(edges[-1])
     cut = int(n_chars * (1 - valid_pct))
     nearest = int(np.abs(edges - cut).argmin())

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .._checks import check_seed, shown
 from ..errors import DataError, UnknownCharError, VocabError
+from .splits import as_numbers, check_valid_pct
 from .vocab import PAD, CharVocab
 
 __all__ = ["NamedTexts", "EncodedDocuments", "encode_documents", "check_sep", "choose_documents"]
@@ -72,7 +74,7 @@ def check_sep(
     if sep is None or sep == "":
         return ""
     if not isinstance(sep, str) or len(sep) != 1 or sep == PAD:
-        raise DataError(f'sep={sep!r} must be one character, such as "\\n", or None for no separator')
+        raise DataError(f'sep={shown(sep)} must be one character, such as "\\n", or None for no separator')
     if vocab is not None and sep not in vocab and unk == "error":
         raise DataError(f"sep={sep!r} is not in the vocabulary; pass sep=… with one of its characters, or sep=None")
     return sep
@@ -86,6 +88,8 @@ def choose_documents(
 ) -> np.ndarray:  # (n_valid,) int64, sorted
     "The numbers of the documents that validate. Raises `DataError` if none is left to train or to validate on."
     if isinstance(valid, str):
+        check_valid_pct(valid_pct)
+        check_seed("seed", seed, 32)
         if valid != "random":
             raise DataError(
                 f'valid={valid!r}: for several documents valid must be "tail", "random" or document numbers; '
@@ -104,13 +108,11 @@ def choose_documents(
 
 def _document_numbers(valid, n):
     "Document numbers given by the user, distinct. Negative ones count from the end."
-    numbers = np.asarray(valid).reshape(-1)
-    if numbers.size and numbers.dtype.kind not in "iu":
-        raise DataError(f"valid={valid!r:.60}: document numbers are integers, not {numbers.dtype}")
+    numbers = as_numbers(valid, "document")
     outside = numbers[(numbers < -n) | (numbers >= n)]
     if outside.size:
         raise DataError(f"validation document {outside[0]} does not exist: there are {n:,}, numbered from 0")
-    return np.unique(numbers.astype(np.int64) % n)
+    return np.unique(numbers % n)
 
 
 def reordered(

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from .._checks import check_number, check_path, shown
 from .._files import atomic_path
 from ..errors import DownloadError
 
@@ -46,10 +47,12 @@ def fetch_url(
     if fname is None:
         dest = data_folder() / "charrnn" / hashlib.sha256(url.encode()).hexdigest()[:12] / name
     else:
-        dest = Path(fname).expanduser()
+        dest = check_path("fname", fname, DownloadError).expanduser()
         dest = dest / name if dest.is_dir() else dest
     way_out = f"put the file at {dest}"
-    sha256 = sha256 and sha256.lower()
+    sha256 = _checked_sha256(sha256)
+    if timeout is not None:
+        check_number("timeout", timeout, error=DownloadError, inside=True, hint="None is no limit")
     if not dest.is_file():
         return fetch(url, dest, None, sha256, timeout, way_out)
     verify(dest, None, sha256)
@@ -58,13 +61,24 @@ def fetch_url(
 
 def _file_name(url):
     "The last part of an address. Raises `DownloadError` unless it is one of a file on a web server."
-    parts = urlsplit(url) if isinstance(url, str) else None
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else None
+    except ValueError:
+        parts = None
     if parts is None or parts.scheme not in ("http", "https") or not parts.netloc:
         raise DownloadError(
-            f"{url!r} is not an address; give one that starts with https://, or pass a file to from_file"
+            f"{shown(url)} is not an address; give one that starts with https://, or pass a file to from_file"
         )
     name = unquote(parts.path.rpartition("/")[2])
     return re.sub(r"[^\w.+-]", "_", name).lstrip(".") or "text.txt"
+
+
+def _checked_sha256(sha256):
+    if sha256 is None:
+        return None
+    if not isinstance(sha256, str) or not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise DownloadError(f"sha256={shown(sha256)} is not a checksum: 64 hexadecimal digits; None verifies nothing")
+    return sha256.lower()
 
 
 def fetch(

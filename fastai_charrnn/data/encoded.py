@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -18,13 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
+from .._checks import check_path
 from .._files import atomic_path, atomic_write
 from .._utils import warn_caller
 from ..errors import CharRnnWarning, CorpusError
 from .char_messages import is_large, warn_large
 from .documents import check_sep
 from .encode_sources import Sources
-from .vocab import CharVocab
+from .vocab import CharVocab, check_vocab
 
 __all__ = ["EncodedFile", "encode_file"]
 
@@ -62,12 +63,16 @@ def encode_file(
     Memory does not grow with the text. On disk a character takes one byte if the vocabulary has at most 256.
     Raises `CorpusError` if the file cannot be read or the result cannot be written, `UnknownCharError` for unknown
     characters and `VocabError` for an invalid `unk` or a text without characters."""
+    check_vocab(vocab)
     if vocab is not None:
         vocab.check_unk(unk)
-    if isinstance(fname, (str, os.PathLike)):
-        source = Sources([Path(fname)], encoding, None)
+    if isinstance(fname, (str, bytes, os.PathLike)) or not isinstance(fname, Iterable):
+        source = Sources([check_path("fname", fname, CorpusError)], encoding, None)
     else:
-        source = Sources([Path(name) for name in fname], encoding, check_sep(sep, vocab, unk))
+        fnames = [check_path("fname", name, CorpusError) for name in fname]
+        if not fnames:
+            raise CorpusError("there are no files; pass at least one path")
+        source = Sources(fnames, encoding, check_sep(sep, vocab, unk))
     stamp = source.stamp()
     data_path, meta_path = _cache_paths(source, vocab, unk, cache)
     meta = _read_meta(meta_path, data_path)
@@ -78,7 +83,9 @@ def encode_file(
     if meta["changes"]:
         warn_caller(meta["changes"], CharRnnWarning)
     edges = _edges_path(data_path) if source.several else None
-    return EncodedFile(data_path, CharVocab(meta["vocab"]), meta["n_chars"], edges)
+    vocab = CharVocab(meta["vocab"])
+    vocab.check_unk(unk)
+    return EncodedFile(data_path, vocab, meta["n_chars"], edges)
 
 
 def _cache_paths(source, vocab, unk, cache):
@@ -88,7 +95,7 @@ def _cache_paths(source, vocab, unk, cache):
     if source.several:
         request += [source.sep, [str(file.fname.resolve()) for file in source.files]]
     digest = hashlib.sha256(json.dumps(request).encode()).hexdigest()[:12]
-    folder = source.files[0].fname.parent if cache is None else Path(cache).expanduser()
+    folder = source.files[0].fname.parent if cache is None else check_path("cache", cache, CorpusError).expanduser()
     return tuple(folder / f"{source.name}.{digest}.{suffix}" for suffix in ("npy", "json"))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fastai.data.transforms import get_files
 
+from .._checks import check_path, shown
 from .._utils import warn_caller
 from ..errors import CharRnnWarning, DataError
 from .documents import NamedTexts
@@ -40,13 +41,12 @@ def checked_fname(
     "Return the path of one file. Raises `DataError` for an address, a folder, or something else."
     if is_address(fname):
         raise DataError(f"{fname} is an address, not a file; pass it to CharDataLoaders.from_url")
-    if not isinstance(fname, (str, os.PathLike)):
-        if hasattr(fname, "__iter__"):
-            raise DataError("these are several files; pass them to CharDataLoaders.from_files")
-        raise DataError(f"{fname!r:.60} is not a path; pass a str or a Path")
-    if os.path.isdir(fname):
-        raise DataError(f"{fname} is a folder, not a file; pass it to CharDataLoaders.from_folder")
-    return Path(fname)
+    if hasattr(fname, "__iter__") and not isinstance(fname, (str, bytes)):
+        raise DataError("these are several files; pass them to CharDataLoaders.from_files")
+    path = check_path("fname", fname)
+    if path.is_dir():
+        raise DataError(f"{path} is a folder, not a file; pass it to CharDataLoaders.from_folder")
+    return path
 
 
 def checked_fnames(
@@ -81,7 +81,7 @@ def find_texts(
     recurse: bool = True,  # whether to look in its folders too
 ) -> list[Path]:  # in sorted order
     "The text files of a folder. Hidden files and folders are left out. Raises `DataError` if there are none."
-    path = Path(path)
+    path = check_path("path", path)
     if is_address(str(path)) or not path.is_dir():
         way_out = "from_file reads one file" if path.is_file() else "give the path of a folder"
         raise DataError(f"{path} is not a folder; {way_out}")
@@ -100,6 +100,8 @@ def _normal_extensions(extensions):
     if extensions is None:
         return None
     extensions = [extensions] if isinstance(extensions, str) else extensions
+    if not isinstance(extensions, Iterable) or not all(isinstance(ext, str) for ext in extensions):
+        raise DataError(f"extensions={shown(extensions)} must be a list such as ['.txt'], or None for all files")
     return [ext if ext.startswith(".") else f".{ext}" for ext in map(str.lower, extensions)]
 
 

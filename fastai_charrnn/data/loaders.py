@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from .._checks import check_path
 from .._utils import renamed, typed_delegates
 from ..errors import DataError
 from .base_loaders import BaseLoaders
@@ -108,10 +109,10 @@ class CharDataLoaders(BaseLoaders):
         If the folder has folders `train` and `valid`, these are used. Otherwise, or with `valid_pct`, all files are
         split as in `from_files`, by default at the end. Raises `DataError` if there are no such files, and as
         `from_files`."""
-        path = Path(path)
+        path = check_path("path", path)
         options = dict(cache=path if cache is None else cache, path=path) | kwargs
         is_split = not isinstance(valid, str) or valid in SPLITS
-        folders = [] if is_split else [path / train, path / valid]
+        folders = [] if is_split else [path / check_path("train", train), path / check_path("valid", valid)]
         if valid_pct is None and folders and all(folder.is_dir() for folder in folders):
             fnames, valid_fnames = (find_texts(folder, extensions, recurse) for folder in folders)
             return cls.from_files(fnames, valid_fnames, **options)
@@ -154,7 +155,8 @@ class CharDataLoaders(BaseLoaders):
         **kwargs,  # arguments of `from_df`
     ) -> "CharDataLoaders":
         "Make loaders over a column of a CSV file. Raises `CorpusError` if it cannot be read, and as `from_df`."
-        df = read_csv(Path(path) / csv_fname, header, delimiter)
+        fname = check_path("path", path) / check_path("csv_fname", csv_fname)
+        df = read_csv(fname, header, delimiter)
         return cls.from_df(df, path=path, **kwargs)
 
     @classmethod

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._utils import is_count
+from .._checks import check_count, check_number, check_seed, shown
 from ..errors import DataError
 from .permutation import MANY, DrawnStarts, OtherStarts, Shuffle, SpanStarts, Starts
 
@@ -17,6 +17,7 @@ __all__ = ["SplitAudit", "split_windows", "split_streams", "audit", "describe_sp
 
 SPLITS = ("random", "tail", "blocks", "last")
 _span_modes = ("tail", "blocks")
+_max_distance = 10**12  # characters from one place to another: far more than a text has
 _n_blocks = 10  # stretches of the split "blocks"
 _max_audited = 100_000  # validation windows that an audit of computed starts looks at
 
@@ -135,16 +136,28 @@ def _validation_numbers(mode, valid, n_windows, valid_pct, seed):
 
 def _user_numbers(valid, n_windows):
     "Window numbers given by the user, sorted and distinct. Negative ones count from the end."
-    numbers = np.asarray(valid).reshape(-1)
-    if numbers.size and numbers.dtype.kind not in "iu":
-        raise DataError(f"valid={valid!r}: window numbers are integers, not {numbers.dtype}")
-    numbers = numbers.astype(np.int64)
+    numbers = as_numbers(valid, "window")
     invalid = numbers[(numbers < -n_windows) | (numbers >= n_windows)]
     if invalid.size:
         raise DataError(
             f"validation window {invalid[0]} does not exist: there are {n_windows:,} windows, numbered from 0"
         )
     return np.unique(numbers % n_windows)
+
+
+def as_numbers(
+    valid: object,  # what a user passed
+    what: str,  # what the numbers count
+) -> np.ndarray:  # (n,) int64
+    "An array of the numbers of what validates. Raises `DataError` for anything but integers."
+    allowed = ", ".join(map(repr, SPLITS[:2] if what == "document" else SPLITS))
+    try:
+        numbers = np.asarray(valid).reshape(-1)
+        if numbers.size and numbers.dtype.kind not in "iu":
+            raise TypeError
+        return numbers.astype(np.int64)
+    except (TypeError, ValueError):
+        raise DataError(f"valid={shown(valid)}: {what} numbers are integers; or pass one of {allowed}") from None
 
 
 def _spans(n_chars, mode, valid_pct):
@@ -155,22 +168,18 @@ def _spans(n_chars, mode, valid_pct):
     return tuple(zip(edges, cuts)), tuple(zip(cuts, edges[1:]))
 
 
-def check_window_options(
-    seq_len: int,  # characters in a window
-    stride: int,  # characters from one window's start to the next
+def check_valid_pct(
+    valid_pct: float,  # the part that validates
 ):
-    "Raise `DataError` unless both are whole numbers of at least 1."
-    for name, value in (("seq_len", seq_len), ("stride", stride)):
-        if not is_count(value):
-            raise DataError(f"{name}={value!r} is not a whole number, at least 1")
+    "Raise `DataError` unless it is a number between 0 and 1."
+    check_number("valid_pct", valid_pct, 0, 1, inside=True, hint="pass .1 to validate on a tenth of the text")
 
 
 def _check(n_chars, seq_len, stride, valid_pct, seed):
-    check_window_options(seq_len, stride)
-    if not 0 < valid_pct < 1:
-        raise DataError(f"valid_pct={valid_pct} is not between 0 and 1; pass .1 to validate on a tenth of the text")
-    if not (is_count(seed) or seed == 0) or seed >= 2**32:
-        raise DataError(f"seed={seed!r} is not a whole number from 0 to 2**32-1")
+    check_count("seq_len", seq_len, high=_max_distance)
+    check_count("stride", stride, high=_max_distance)
+    check_valid_pct(valid_pct)
+    check_seed("seed", seed, 32)
     if n_chars < seq_len + 2:
         way_out = f"pass seq_len<={n_chars - 2} or a longer text" if n_chars > 2 else "give a longer text"
         raise DataError(

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .._checks import check_memory
 from ..errors import DataError
 from ..metrics import CharNLLLoss
 from .ids import CharIds, MappedIds
@@ -57,6 +58,8 @@ class CharStreams:
         info: dict | None = None,  # n_chars, stride, split and spans, for model files
         shift: bool = False,  # whether each epoch starts at another offset; then there is no remainder
     ):
+        "Raises `DataError` for more rows than fit into memory."
+        check_memory(16 * bs, f"a batch of {bs:,} streams", "pass a smaller bs")
         self.ids = ids
         self.vocab = vocab
         self.bs = bs

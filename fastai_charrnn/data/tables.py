@@ -3,10 +3,12 @@
 Errors name the column and the row.
 """
 
+from numbers import Integral
 from pathlib import Path
 
 import pandas as pd
 
+from .._checks import shown
 from ..errors import CorpusError, DataError
 
 __all__ = ["read_csv", "text_column", "valid_rows"]
@@ -22,7 +24,7 @@ def read_csv(
         raise CorpusError(f"there is no file {fname}; pass the folder and csv_fname, the name of the table in it")
     try:
         return pd.read_csv(fname, header=header, sep="," if delimiter is None else delimiter)
-    except (OSError, EOFError, ValueError) as e:
+    except (OSError, EOFError, ValueError, TypeError) as e:
         raise CorpusError(f"{fname} cannot be read as a table: {e}; check delimiter=… and header=…") from None
 
 
@@ -65,6 +67,8 @@ def valid_rows(
 def _column(df, col, option):
     if not isinstance(df, pd.DataFrame):
         raise DataError(f"df must be a pandas DataFrame, not {type(df).__name__}; from_text takes a list of texts")
+    if not isinstance(col, (str, Integral)):
+        raise DataError(f"{option}={shown(col)} is neither the name nor the number of a column")
     if col in df.columns:
         column = df[col]
         if isinstance(column, pd.Series):

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from .._checks import check_path, shown
 from .._utils import warn_caller
 from ..errors import CharRnnWarning, CorpusError
 
@@ -62,7 +63,7 @@ class TextFile:
         encoding: str = "utf-8",  # the encoding of its bytes
         size: int = 2**20,  # bytes to read at a time
     ):
-        self.fname = Path(fname)
+        self.fname = check_path("fname", fname, CorpusError)
         self.encoding = encoding
         self.size = size
 
@@ -163,11 +164,14 @@ class TextFile:
 
     def _decoder(self):
         try:
+            if not isinstance(self.encoding, str):
+                raise LookupError
             # rejects codecs that do not decode bytes to text, such as rot13
             io.TextIOWrapper(io.BytesIO(), self.encoding)
             return codecs.getincrementaldecoder(self.encoding)()
-        except LookupError:
-            message = f"unknown encoding {self.encoding!r}; try 'utf-8', 'latin-1' or 'cp1252'"
+        except (LookupError, ValueError):
+            # ValueError: it contains a null character
+            message = f"unknown encoding {shown(self.encoding)}; try 'utf-8', 'latin-1' or 'cp1252'"
             raise CorpusError(message) from None
 
     def _invalid_byte(self, error, position):

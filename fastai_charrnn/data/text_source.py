@@ -17,7 +17,7 @@ from .documents import as_documents, check_sep, choose_documents, encode_documen
 from .encoded import EncodedFile
 from .files import is_address
 from .ids import CharIds, MappedIds
-from .vocab import CharVocab
+from .vocab import CharVocab, check_vocab
 
 __all__ = ["EncodedSource", "encode_source"]
 
@@ -48,6 +48,7 @@ def encode_source(
         raise DataError(f"valid_text is what validates; leave out valid={valid!r:.40}")
     if isinstance(text, EncodedFile):
         return _encoded_file(text, valid_text, valid, valid_pct, vocab)
+    check_vocab(vocab)
     for passed in (text, valid_text):
         _check_is_no_place(passed)
     if valid_text is None and _is_one_text(text):

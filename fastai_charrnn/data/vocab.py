@@ -9,35 +9,26 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from .._checks import shown
 from ..errors import UnknownCharError, VocabError
+from .char_checks import PAD, as_list, check_chars, check_str, padding_in_text
 from .char_messages import nearest_char
 
 __all__ = ["CharVocab", "PAD"]
 
-PAD = "\0"
 _n_code_points = 0x110000
 _n_listed = 8  # unknown characters that an error message lists
 
 
-def _check_str(text):
-    if isinstance(text, bytes):
-        raise VocabError("a text must be a str, not bytes; decode it, as in text.decode('utf-8')")
-    if not isinstance(text, str):
-        raise VocabError(f"a text must be a str, not {type(text).__name__}")
-
-
-def _check_chars(chars):
-    if not chars or chars[0] != PAD:
+def check_vocab(
+    vocab: object,  # what a user passed
+):
+    "Raise `VocabError` unless it is a `CharVocab` or None."
+    if not (vocab is None or isinstance(vocab, CharVocab)):
         raise VocabError(
-            f"a vocabulary starts with the padding character '\\0', not {chars[:1]}; use CharVocab.from_text"
+            f"vocab={shown(vocab)} is not a CharVocab; make one with CharVocab.from_text, "
+            "or pass None for the characters of the text"
         )
-    seen = set()
-    for c in chars:
-        if not isinstance(c, str) or len(c) != 1:
-            raise VocabError(f"{c!r} is not a single character; a vocabulary consists of single characters")
-        if c in seen:
-            raise VocabError(f"duplicate character {c!r} in vocab; each character has one index")
-        seen.add(c)
 
 
 def _code_points(text):
@@ -55,8 +46,8 @@ class CharVocab:
         chars: Iterable[str],  # the characters by index; the first must be the padding character '\0'
     ):
         """Raises `VocabError` unless `chars` are distinct single characters with '\\0' first."""
-        self.itos = list(chars)
-        _check_chars(self.itos)
+        self.itos = as_list(chars)
+        check_chars(self.itos)
         self.o2i = {c: i for i, c in enumerate(self.itos)}
         self._points = _code_points("".join(self.itos))
         self.dtype = np.min_scalar_type(len(self) - 1)
@@ -76,7 +67,7 @@ class CharVocab:
         text: str,  # a text that is not empty
     ) -> "CharVocab":  # the padding character, then the distinct characters of `text` in code-point order
         """Make the vocabulary of `text`. Raises `VocabError` if it is empty or contains the padding character '\\0'."""
-        _check_str(text)
+        check_str(text)
         return cls.from_pieces((text,))
 
     @classmethod
@@ -88,14 +79,17 @@ class CharVocab:
         seen = np.zeros(_n_code_points, bool)
         seen_latin = b""
         n_chars = 0
+        if not isinstance(pieces, Iterable):
+            raise VocabError(f"pieces={shown(pieces)} are not several texts; use CharVocab.from_text for one")
         for text in pieces:
+            check_str(text)
             try:
                 # only new characters are left after `translate`, so most pieces need no look-up for each character
                 seen_latin += bytes(set(text.encode("latin-1").translate(None, seen_latin)))
             except UnicodeEncodeError:
                 seen[_code_points(text)] = True
             if seen[0] or 0 in seen_latin:
-                raise _padding_in_text(n_chars + text.index(PAD))
+                raise padding_in_text(n_chars + text.index(PAD))
             n_chars += len(text)
         if not n_chars:
             raise VocabError("the text is empty, so it has no characters for a vocabulary")
@@ -120,7 +114,7 @@ class CharVocab:
         """Return the indices of `text`.
 
         Raises `UnknownCharError`, which names the unknown characters, their positions and the nearest known ones."""
-        _check_str(text)
+        check_str(text)
         self.check_unk(unk)
         ids = self._look_up(text)
         known = ids != 0  # text never contains the padding character
@@ -153,7 +147,10 @@ class CharVocab:
         ids: Iterable[int],  # an array, tensor or list of any integer dtype and shape; it is flattened
     ) -> str:  # one character for each index
         """Return the text of `ids`: the inverse of `encode`. Raises `VocabError` for an index out of range."""
-        ids = np.asarray(ids.cpu() if hasattr(ids, "cpu") else ids).reshape(-1)
+        try:
+            ids = np.asarray(ids.cpu() if hasattr(ids, "cpu") else ids).reshape(-1)
+        except ValueError:
+            raise VocabError(f"ids={shown(ids)} has rows of different lengths; decode each of them") from None
         if not ids.size:
             return ""
         if ids.dtype.kind not in "iu":
@@ -177,6 +174,8 @@ class CharVocab:
         char: str,  # a character, known or not
     ) -> str:  # the known character most like it
         "Return the known character nearest to `char`: plain form, look-alike, other case or a close code point."
+        if not isinstance(char, str) or len(char) != 1:
+            raise VocabError(f"char={shown(char)} is not a single character")
         return nearest_char(char, self.itos[1:] or [PAD])
 
     def _unknown_chars(self, text, positions, offset):
@@ -204,7 +203,13 @@ class CharVocab:
     @classmethod
     def from_json(cls, s: str) -> "CharVocab":  # the vocabulary that `to_json` wrote
         "Read the vocabulary of a model file. Raises `VocabError` if it is not valid."
-        return cls(json.loads(s))
+        try:
+            return cls(json.loads(s))
+        except (TypeError, ValueError, RecursionError) as e:
+            if isinstance(e, VocabError):
+                raise
+            message = f"s={shown(s)} is not a vocabulary in JSON ({type(e).__name__}); CharVocab.to_json writes one"
+            raise VocabError(message) from None
 
     def __len__(self) -> int:
         return len(self.itos)
@@ -230,10 +235,3 @@ class CharVocab:
     def __repr__(self) -> str:
         shown = "".join(self.itos[1:61])
         return f"CharVocab of {len(self)}: padding and {shown!r}{'…' if len(self) > 61 else ''}"
-
-
-def _padding_in_text(position):
-    return VocabError(
-        f"the text contains the padding character '\\0' at position {position:,}; "
-        "remove it with text.replace('\\0', ''): usually the file is binary or the encoding is wrong"
-    )

@@ -124,7 +124,7 @@ def test_valid_text_of_one_text_adds_no_separator():
         (dict(valid=[0.5]), "document numbers are integers"),
         (dict(valid=range(20)), "20 of 20 documents validate; leave at least one to train on"),
         (dict(valid=[]), "0 of 20 documents validate"),
-        (dict(valid_pct=1.5), "valid_pct=1.5 is not between 0 and 1"),
+        (dict(valid_pct=1.5), "valid_pct=1.5 is not a number between 0 and 1"),
         (dict(valid="random", valid_text="abc"), "valid_text is what validates; leave out valid='random'"),
         (dict(valid_text=""), "the validation document is empty"),
         (dict(valid_text=[]), "there are no validation documents"),

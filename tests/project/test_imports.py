@@ -7,13 +7,14 @@ import pytest
 from layout import module_paths, modules, package, packages
 
 # What all parts of the package may import.
-FOR_ALL = {"errors", "metrics", "_utils", "_printable", "_files"}
+FOR_ALL = {"errors", "metrics", "_utils", "_printable", "_files", "_checks"}
 # What each of them may import besides.
 MAY_IMPORT = {
     "errors": [],
     "metrics": [],
     "_utils": [],
     "_files": [],
+    "_checks": [],
     "_printable": [],
     "data": [],
     "models": [],
