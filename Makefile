@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help setup quickstart test lint notebooks dist dist-full constraints release pytest other-python bench reproduce leaderboard readme outputs docs clean
+.PHONY: help setup quickstart test lint notebooks dist dist-full constraints release pytest other-python bench reproduce leaderboard soak readme outputs docs clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -69,6 +69,9 @@ readme: setup ## write README.md and its pictures from nbs/index.ipynb
 leaderboard: setup ## train all architectures for the same time (3 hours), write results/LEADERBOARD.md
 	$(BIN)/python tools/leaderboard.py
 	$(BIN)/python tools/readme.py
+
+soak: .venv/dev-installed ## try to break training, files and calls (25 minutes), write results/RELIABILITY.md
+	$(BIN)/python tools/soak.py
 
 clean: ## remove what was built, including .venv
 	rm -rf .venv .venv-3.* build dist models *.egg-info .pytest_cache .ruff_cache .hypothesis

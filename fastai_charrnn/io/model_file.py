@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from fastai.basics import default_device, rank_distrib
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from .. import __version__
 from .._files import atomic_path
@@ -50,8 +50,10 @@ def save_model(
     metadata = dict(charrnn=json.dumps(_description(learn)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # not `save_file`, which replaces the temporary file and so loses its lock
+        data = save(tensors, metadata)
         with atomic_path(path) as part:
-            save_file(tensors, part, metadata=metadata)
+            part.write_bytes(data)
     except (OSError, SafetensorError) as e:
         reason = getattr(e, "strerror", None) or e
         raise ModelFileError(

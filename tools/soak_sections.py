@@ -1,0 +1,79 @@
+"""The sections of results/RELIABILITY.md: what a try is, which function makes it, how many are made, and the limits."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from soak_workers import Task
+
+root = Path(__file__).parents[1]
+
+
+class Section(NamedTuple):
+    "A kind of try."
+
+    title: str
+    what: str  # what one try does and what it checks
+    module: str  # path of the module with the function
+    tries: int  # of the full run
+    n_short: int  # of the short run
+    function: str = "try_one"
+    prepare: str = ""  # name of a function of the module that makes what all tries share
+    timeout: float = 60  # seconds after which a try hangs
+    max_seconds: float | None = None  # limit of processor time for a try
+    max_mb: float | None = None  # limit of memory for a try
+
+    def task(self, name: str) -> Task:
+        "The task for workers. Imports the module."
+        path = root / self.module
+        sys.path[:0] = [folder for folder in (str(path.parent), str(root / "tests")) if folder not in sys.path]
+        module = importlib.import_module(path.stem)
+        prepare = getattr(module, self.prepare) if self.prepare else None
+        try_one = getattr(module, self.function)
+        return Task(name, try_one, prepare, self.timeout, self.max_seconds, self.max_mb)
+
+
+_sharing = dict(module="tools/soak_sharing.py", tries=100, n_short=3)
+
+SECTIONS = dict(
+    memory=Section(
+        "Long runs",
+        "Each run has a process of its own. Memory is what the process has in RAM. Growth is the median of the last "
+        "fifth of a run minus that of its second fifth. More than 5 MB are wrong, and so are more threads or file "
+        "handles than after the first fifth. The slope is that of a line through the points after the first fifth.",
+        module="tools/soak_memory.py",
+        tries=4,
+        n_short=4,
+    ),
+    download=Section(
+        "Two processes download a file",
+        "Two processes start at the same time and download the same file to the same path with `fetch_url`. Both must "
+        "get the file, and nothing else may be left in the folder.",
+        function="try_download",
+        **_sharing,
+    ),
+    encode=Section(
+        "Two processes encode a text",
+        "Two processes call `encode_file` at the same time for the same text and the same cache folder. Both must read "
+        "back the text from what they got. What is left must be complete, so that a third call uses it.",
+        function="try_encode",
+        **_sharing,
+    ),
+    save=Section(
+        "Two processes save models to one file",
+        "Two processes call `save_model` for different models and the same path, ten times each. The file that is left "
+        "must be one of the two models, and nothing else may be left in the folder.",
+        function="try_save",
+        prepare="two_models",
+        **_sharing,
+    ),
+    replace=Section(
+        "A model file is loaded while it is replaced",
+        "A process calls `load_model` 25 times while another process replaces the file as fast as it can, by turns "
+        "with two models. Each load must return one of the two models: its vocabulary and its weights.",
+        function="try_replace",
+        prepare="two_models",
+        **_sharing | dict(tries=200),
+    ),
+)
