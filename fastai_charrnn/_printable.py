@@ -15,6 +15,7 @@ _joiners = "\u200c\u200d"
 
 def printable(
     text: object,  # a text, or anything with a `str`
+    *,
     lines: bool = False,  # whether line breaks and tabs stay as they are
     max_len: int | None = None,  # characters of the result; a longer one ends in "…"; None: any number
 ) -> str:

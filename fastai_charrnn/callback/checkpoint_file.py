@@ -139,7 +139,7 @@ def _read(path):
     except OSError as e:
         raise ModelFileError(f"cannot read {path}: {e.strerror}") from None
     except (ValueError, RuntimeError, MemoryError, SafetensorError) as e:
-        raise ModelFileError(f"{path} is damaged or not a checkpoint ({printable(str(e), 200)})") from None
+        raise ModelFileError(f"{path} is damaged or not a checkpoint ({printable(e, max_len=200)})") from None
     return tensors, state
 
 

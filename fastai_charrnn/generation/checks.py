@@ -93,6 +93,13 @@ def check_log_probs(
 
 def check_weights(model: nn.Module):
     "Raise `GenerationError`, with the names of the parameters, if a weight is NaN or infinite."
-    names = [name for name, p in model.named_parameters() if not torch.isfinite(p).all()]
+    names = non_finite(model)
     if names:
         raise GenerationError(f"the weights contain NaN or infinity: {', '.join(names)}; {_advice}")
+
+
+def non_finite(
+    model: nn.Module,  # any
+) -> list[str]:  # names of parameters
+    "Which parameters contain NaN or infinity."
+    return [name for name, p in model.named_parameters() if not torch.isfinite(p).all()]

@@ -8,45 +8,39 @@ A model file is a `.safetensors` file. It holds the weights, and in its metadata
     data, training, versions         text and split, the numbers of every epoch, versions of packages
 """
 
-import json
+import inspect
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
+from .._printable import printable
 from .._utils import plain_names
 from ..data.token_vocab import as_vocab
 from ..data.vocab import CharVocab
 from ..errors import ArchError, CharRnnError, ModelFileError
 from ..models.build import build_model, without_init
-from ..models.registry import MOVED, RENAMED, Arch, get_arch
+from ..models.registry import MOVED, Arch, get_arch
+from .description import FORMAT, parse_description
+from .tensor_file import DTYPES, TensorFile, open_tensors
+from .untrusted_json import shown
 
 __all__ = [
+    "ModelFile",
+    "open_model",
     "describe_model",
     "build_described",
     "check_tensors",
-    "load_weights",
     "named_errors",
     "with_suffix",
     "FORMAT",
 ]
 
-FORMAT = 3
-# what safetensors calls the dtypes that are not floats
-_DTYPES = {
-    torch.bool: "BOOL",
-    torch.uint8: "U8",
-    torch.int8: "I8",
-    torch.int16: "I16",
-    torch.int32: "I32",
-    torch.int64: "I64",
-}
-# fields of the description and their types
-_FIELDS = dict(format=int, arch=str, config=dict, seq_len=int, vocab=list, data=dict, training=dict, versions=dict)
+_max_message = 400  # characters of an error message that tells what is wrong inside a file
 
 
 def with_suffix(
@@ -59,75 +53,65 @@ def with_suffix(
     return path if path.suffix else path.with_suffix(".safetensors")
 
 
-def describe_model(
+class ModelFile:
+    "An open model file. Its `description`, checked, and `load_weights` come from the same bytes."
+
+    def __init__(
+        self,
+        tensors: TensorFile,  # the open file
+    ):
+        "Raises `ModelFileError` for a file without a description, or with one that is wrong."
+        self.path = tensors.path
+        self._tensors = tensors
+        if "charrnn" not in tensors.metadata:
+            raise ModelFileError(
+                f"{self.path} holds tensors but no description of a character model; it was not written by save_model"
+            )
+        try:
+            description = parse_description(tensors.metadata["charrnn"])
+        except ModelFileError as e:
+            raise ModelFileError(f"{self.path}: {e}") from None
+        except ValueError as e:
+            reason = printable(e, max_len=_max_message)
+            raise ModelFileError(
+                f"{self.path} has a description that cannot be read ({reason}); save it again"
+            ) from None
+        shapes = {name: entry.shape for name, entry in tensors.entries.items()}
+        dtypes = {name: entry.dtype for name, entry in tensors.entries.items()}
+        self.description = description | dict(tensors=shapes, dtypes=dtypes)
+
+    def load_weights(
+        self,
+        model: nn.Module,  # of the architecture of the file, whose tensors were checked with `check_tensors`
+    ):
+        "Copy the tensors into a model. Names with prefixes of wrapped models are read too."
+        weights = {name: self._tensors.read(name) for name in self._tensors.entries}
+        model.load_state_dict(plain_names(weights, model.state_dict()))
+
+
+@contextmanager
+def open_model(
     path: str | Path,  # a file written by `save_model`
-) -> dict:  # the description, `tensors`: name to shape, and `dtypes`: name to dtype
-    "Read the description of a model file, without its weights. Raises `ModelFileError` for any other file."
+) -> Iterator[ModelFile]:
+    """Open a model file, check its description and read its weights inside the block.
+
+    The file is opened once, so a program that replaces it meanwhile does not mix two models. Raises `ModelFileError`
+    for a missing file, for any other file, and for a description that is wrong."""
     path = with_suffix(path)
     if path.is_dir():
         raise ModelFileError(f"{path} is a folder, not a model file; give the path of the file")
     if not path.is_file():
         raise ModelFileError(f"there is no model file {path}; save_model(learn, {str(path)!r}) writes one")
-    metadata, tensors, dtypes = _read_header(path)
-    if "charrnn" not in metadata:
-        raise ModelFileError(
-            f"{path} holds tensors but no description of a character model; it was not written by save_model"
-        )
-    try:
-        description = _upgrade(json.loads(metadata["charrnn"]))
-        _check_format(path, description)
-        _check_fields(description)
-    except ModelFileError:
-        raise
-    except (ValueError, KeyError, TypeError) as e:
-        raise ModelFileError(f"{path} has a description that cannot be read ({e}); save it again") from None
-    return description | dict(tensors=tensors, dtypes=dtypes)
+    with open_tensors(path) as tensors:
+        yield ModelFile(tensors)
 
 
-def _read_header(path):
-    "The metadata, and the shape and dtype of each tensor by name."
-    try:
-        with safe_open(path, framework="pt") as f:
-            slices = {name: f.get_slice(name) for name in f.keys()}
-            shapes = {name: tensor.get_shape() for name, tensor in slices.items()}
-            dtypes = {name: tensor.get_dtype() for name, tensor in slices.items()}
-            return f.metadata() or {}, shapes, dtypes
-    except (SafetensorError, OSError) as e:
-        raise ModelFileError(f"{path} is damaged or not a model file ({e}); save it again") from None
-
-
-def _upgrade(description):
-    "Rename the fields of format 2 to those of 3. Format 1 had no `target` and `stateful`: its models read windows."
-    if description["format"] not in (1, 2):
-        return description
-    new = dict(description)
-    if "window" in new:
-        new["seq_len"] = new.pop("window")
-    new["config"] = {RENAMED.get(name, name): value for name, value in dict(new["config"]).items()}
-    if new["format"] == 1:
-        new |= dict(target="next", stateful=False)
-    return new
-
-
-def _check_format(path, description):
-    found = description["format"]
-    if isinstance(found, int) and found not in range(1, FORMAT + 1):
-        writer = description.get("versions", {}).get("fastai_charrnn")
-        package = f"fastai_charrnn {writer}" if writer else "the version of fastai_charrnn that wrote it"
-        raise ModelFileError(f"{path} has format {found}, this package reads {FORMAT} and below; use {package}")
-
-
-def _check_fields(description):
-    "Raise `ValueError` for wrong fields, `KeyError` for missing ones."
-    wrong = [name for name, kind in _FIELDS.items() if not isinstance(description[name], kind)]
-    if wrong:
-        raise ValueError(f"{', '.join(wrong)} have the wrong type")
-    if description["seq_len"] < 1:
-        raise ValueError(f"seq_len={description['seq_len']}")
-    if description["target"] not in ("next", "every"):
-        raise ValueError(f"target={description['target']!r}")
-    if not isinstance(description["stateful"], bool):
-        raise ValueError(f"stateful={description['stateful']!r}")
+def describe_model(
+    path: str | Path,  # a file written by `save_model`
+) -> dict:  # the description, `tensors`: name to shape, and `dtypes`: name to dtype
+    "Read the description of a model file, without its weights. Raises `ModelFileError` for any other file."
+    with open_model(path) as file:
+        return file.description
 
 
 def build_described(
@@ -137,20 +121,19 @@ def build_described(
 ) -> nn.Module:
     "Build the model of a description, untrained."
     seq_len = None if description["stateful"] else description["seq_len"]
-    return build_model(arch.cls, vocab_sz, description["config"], seq_len, target=description["target"])
+    config = dict(arch.config) | description["config"]
+    return build_model(arch.cls, vocab_sz, config, seq_len, target=description["target"])
 
 
 @contextmanager
 def named_errors(
     path: Path,  # the file
 ) -> Iterator[None]:
-    "Turn this package's errors into a `ModelFileError` that names the file."
+    "Turn this package's errors into a short `ModelFileError` that names the file."
     try:
         yield
-    except ModelFileError:
-        raise
     except CharRnnError as e:
-        raise ModelFileError(f"{path} cannot be loaded: {e}") from None
+        raise ModelFileError(f"{path} cannot be loaded: {printable(e, max_len=_max_message)}") from None
 
 
 def check_tensors(
@@ -162,32 +145,46 @@ def check_tensors(
     dtype. Raises `ModelFileError` for a difference, an unknown architecture, or a `config` that builds no model."""
     vocab = as_vocab(description["vocab"])
     arch = _registered_arch(description["arch"])
+    _check_flags(arch, description["config"])
     expected = _expected_tensors(description, arch, len(vocab))
     shapes = plain_names(description["tensors"], expected)
     dtypes = plain_names(description["dtypes"], expected)
     for name in sorted(expected.keys() | shapes.keys()):
         needed = list(expected[name].shape) if name in expected else "no tensor of this name"
         if shapes.get(name) != needed:
-            found = shapes.get(name) or "missing"
-            raise ModelFileError(f"tensor {name!r} is {found} in the file, and its description needs {needed}")
+            found = shapes.get(name, "missing")
+            raise ModelFileError(f"tensor {shown(name)} is {found} in the file, and its description needs {needed}")
         _check_dtype(name, dtypes[name], expected[name].dtype)
+    _check_memory(expected)
     return vocab, arch
 
 
 def _check_dtype(name, found, needed):
     if needed.is_floating_point:
-        if found not in ("F32", "F64", "F16", "BF16"):
-            raise ModelFileError(f"tensor {name!r} is {found}, not a float")
-    elif found != _DTYPES.get(needed):
-        raise ModelFileError(f"tensor {name!r} is {found} in the file, and its description needs {needed}")
+        if not DTYPES[found].is_floating_point:
+            raise ModelFileError(f"tensor {shown(name)} is {found}, not a float")
+    elif DTYPES[found] != needed:
+        raise ModelFileError(f"tensor {shown(name)} is {found} in the file, and its description needs {needed}")
 
 
-def load_weights(
-    model: nn.Module,  # of the architecture of the file
-    path: Path,  # a file whose tensors were checked
-):
-    "Copy the tensors of a file into a model. Names with prefixes of wrapped models are read too."
-    model.load_state_dict(plain_names(load_file(path), model.state_dict()))
+def _check_memory(expected):
+    "Raise `ModelFileError` for weights larger than the memory of this machine, as a file with holes can have."
+    need = sum(tensor.numel() * tensor.itemsize for tensor in expected.values())
+    have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if need > have:
+        raise ModelFileError(f"its weights need {need / 2**30:,.0f} GiB, this machine has {have / 2**30:,.0f} GiB")
+
+
+def _check_flags(arch, config):
+    "Raise `ModelFileError` unless arguments that are booleans by default are booleans."
+    classes = [arch.cls]
+    if isinstance(config.get("arch"), str):
+        # the members of an ensemble
+        classes.append(_registered_arch(config["arch"]).cls)
+    for cls in classes:
+        for name, parameter in inspect.signature(cls).parameters.items():
+            if type(parameter.default) is bool and type(config.get(name, True)) is not bool:
+                raise ModelFileError(f"{name}={shown(config[name])} is neither True nor False")
 
 
 def _registered_arch(name):
@@ -204,11 +201,28 @@ def _registered_arch(name):
 def _expected_tensors(description, arch, vocab_sz):
     "The tensors, on the meta device, of the model that a description calls for."
     try:
-        with torch.device("meta"), without_init():
+        with torch.device("meta"), _CallLimit(len(description["tensors"])), without_init():
             model = build_described(description, arch, vocab_sz)
     except CharRnnError:
         raise
     except Exception as e:
-        config = description["config"]
-        raise ModelFileError(f"{arch.name} cannot be built from {config} ({type(e).__name__}: {e})") from None
+        raise ModelFileError(
+            f"{arch.name} cannot be built from {shown(description['config'])} ({type(e).__name__}: {e})"
+        ) from None
     return model.state_dict()
+
+
+class _CallLimit(TorchFunctionMode):
+    "Stops building a model with many more tensors than its file has, whatever its arguments ask for."
+
+    def __init__(self, n_tensors):
+        super().__init__()
+        self.n_tensors = n_tensors
+        # of an LSTM layer, each of the four tensors takes about ten calls
+        self.n_calls = 1000 + 100 * n_tensors
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.n_calls -= 1
+        if self.n_calls < 0:
+            raise ModelFileError(f"it has {self.n_tensors} tensors, and its description needs many more")
+        return func(*args, **(kwargs or {}))

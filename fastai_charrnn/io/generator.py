@@ -14,7 +14,7 @@ from torch import nn
 
 from ..data.vocab import CharVocab
 from ..generation.methods import TextMethods
-from .format import build_described, check_tensors, describe_model, load_weights, named_errors, with_suffix
+from .format import build_described, check_tensors, named_errors, open_model
 
 __all__ = ["CharGenerator", "load_generator"]
 
@@ -44,11 +44,10 @@ def load_generator(
     device: str | torch.device | None = None,  # where to put the model; None: the GPU if there is one
 ) -> CharGenerator:
     "Load a model in evaluation mode. Runs nothing from the file. Raises `ModelFileError` as `load_model` does."
-    path = with_suffix(path)
-    description = describe_model(path)
-    with named_errors(path):
-        vocab, arch = check_tensors(description)
-        model = build_described(description, arch, len(vocab))
-    load_weights(model, path)
+    with open_model(path) as file:
+        with named_errors(file.path):
+            vocab, arch = check_tensors(file.description)
+            model = build_described(file.description, arch, len(vocab))
+        file.load_weights(model)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return CharGenerator(model.to(device).eval(), vocab, description["seq_len"])
+    return CharGenerator(model.to(device).eval(), vocab, file.description["seq_len"])

@@ -15,6 +15,7 @@ from safetensors.torch import save
 
 from .. import __version__
 from .._files import atomic_path
+from .._printable import printable
 from .._utils import unwrap_model
 from ..data.ids import CharIds
 from ..data.loaders import CharDataLoaders
@@ -22,8 +23,10 @@ from ..data.protocol import as_char_dls, batch_size, data_info
 from ..data.streams import CharStreams
 from ..data.windows import CharWindows
 from ..errors import ModelFileError
+from ..generation.checks import non_finite
 from ..learner import CharLearner, char_learner
-from .format import FORMAT, check_tensors, describe_model, load_weights, named_errors, with_suffix
+from .description import FORMAT, parse_description
+from .format import check_tensors, describe_model, named_errors, open_model, with_suffix
 
 __all__ = ["save_model", "load_model", "describe_model"]
 
@@ -35,7 +38,8 @@ def save_model(
     """Write the model, its vocabulary and how it was trained to one file.
 
     An existing file is replaced only by a complete one. Of several processes, the first one writes. Raises
-    `ModelFileError` for an architecture that is not registered, and if the file cannot be written."""
+    `ModelFileError` for an architecture that is not registered, for weights that are NaN or infinite, for a model
+    beyond the limits of a file (`io.limits`), and if the file cannot be written."""
     path = with_suffix(path)
     model = unwrap_model(learn.model)
     if learn.arch is None or not learn.arch.registered:
@@ -45,9 +49,10 @@ def save_model(
         )
     if rank_distrib():
         return path
+    _check_finite(model, path)
     # cloned, as safetensors refuses tensors that share memory, such as tied weights
     tensors = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
-    metadata = dict(charrnn=json.dumps(_description(learn)))
+    metadata = dict(charrnn=_to_json(_description(learn)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # not `save_file`, which replaces the temporary file and so loses its lock
@@ -60,6 +65,27 @@ def save_model(
             f"cannot write {path}: {reason}; free disk space, check the permissions, or pass another path"
         ) from None
     return path
+
+
+def _check_finite(model, path):
+    "Raise `ModelFileError` for weights that are not finite: the file would predict nothing and replace one that does."
+    names = non_finite(model)
+    if names:
+        listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        raise ModelFileError(
+            f"{path} was not written, because the weights contain NaN or infinity: {listed}; "
+            "load an earlier save, or train again with a lower learning rate"
+        )
+
+
+def _to_json(description):
+    "The description as `load_model` will read it. Raises `ModelFileError` if it could not."
+    try:
+        text = json.dumps(description)
+        parse_description(text)
+    except (TypeError, ValueError) as e:
+        raise ModelFileError(f"the model cannot be described in a file: {printable(e, max_len=300)}") from None
+    return text
 
 
 def _description(learn):
@@ -101,19 +127,19 @@ def load_model(
     Without `dls` it generates, scores and evaluates, and cannot train. Raises `ModelFileError` if the file is missing,
     damaged, of a newer format, names an unknown architecture, or does not hold exactly the tensors its description
     calls for; or if `dls` has another vocabulary, `target` or `stateful`."""
-    path = with_suffix(path)
-    description = describe_model(path)
-    with named_errors(path):
-        # nothing large is built before the tensors are checked
-        vocab, arch = check_tensors(description)
-        if dls is None:
-            dls = _without_text(description, vocab, device or default_device())
-        else:
-            _check_dls(dls, description, vocab)
-            if device is not None:
-                dls.to(device)
-        learn = char_learner(dls, arch=arch.name, config=description["config"], **kwargs)
-    load_weights(learn.model, path)
+    with open_model(path) as file:
+        description = file.description
+        with named_errors(file.path):
+            # nothing large is built before the tensors are checked
+            vocab, arch = check_tensors(description)
+            if dls is None:
+                dls = _without_text(description, vocab, device or default_device())
+            else:
+                _check_dls(dls, description, vocab)
+                if device is not None:
+                    dls.to(device)
+            learn = char_learner(dls, arch=arch.name, config=description["config"], **kwargs)
+        file.load_weights(learn.model)
     learn.model.to(learn.dls.device).eval()
     learn.training_log.rows += description["training"].get("log", [])
     return learn

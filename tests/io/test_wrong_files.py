@@ -29,13 +29,13 @@ def path(trained, tmp_path_factory):
         (lambda d: d.pop("format"), "cannot be read"),
         (lambda d: d.update(vocab=["\0", "a"]), "tensor 'emb.weight' is"),
         (lambda d: d.update(vocab=["a"]), "tensor .emb.weight. is"),
-        (lambda d: d.update(seq_len="8"), "seq_len have the wrong type"),
+        (lambda d: d.update(seq_len="8"), "seq_len='8' has the wrong type"),
         (lambda d: d.update(seq_len=0), "seq_len=0"),
-        (lambda d: d.update(format="3"), "format have the wrong type"),
+        (lambda d: d.update(format="3"), "format='3' has the wrong type"),
         (lambda d: d.update(target="all"), "target='all'"),
         (lambda d: d.update(stateful=1), "stateful=1"),
         (lambda d: d.update(arch="lstm"), "its description needs"),
-        (lambda d: d.update(config=[]), "config have the wrong type"),
+        (lambda d: d.update(config=[]), r"config=\[\] has the wrong type"),
     ],
 )
 def test_a_description_that_does_not_fit_is_refused(path, tmp_path, change, message):
