@@ -5,16 +5,17 @@ chosen as for a new model. Characters that the model does not know are added to 
 """
 
 import warnings
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 
 from ..adapt import extend_vocab
 from ..data.loaders import CharDataLoaders
 from ..data.vocab import CharVocab
-from ..errors import CharRnnWarning, TrainingError
-from ..io.format import check_tensors, describe_model, named_errors, with_suffix
-from ..io.model_file import load_model
+from ..errors import CharRnnWarning, ModelFileError, TrainingError
+from ..io.expected_tensors import check_tensors
+from ..io.format import describe_model, named_errors, open_model, with_suffix
+from ..io.model_file import learner_of
 from ..learner import CharLearner
 from ..recipes.default import DefaultRecipe, default_recipe, fitting_streams
 from ..recipes.optimizer import adamw, decay_groups
@@ -36,6 +37,7 @@ class ContinuedPlan(Plan):
 
     continues: bool = True
     path: Path = Path()  # the model file
+    description: dict = field(default_factory=dict)  # what it contains
     vocab: CharVocab | None = None  # its characters, then those that only the text has
     n_added: int = 0  # how many of these
     n_epochs: int = 0  # epochs that the model was trained for
@@ -47,12 +49,15 @@ class ContinuedPlan(Plan):
     def learner(self, dls, **kwargs) -> CharLearner:
         "The trained learner on the new text, with its log."
         kwargs |= dict(opt_func=partial(adamw, wd=self.recipe.wd), splitter=decay_groups, seed=self.seed)
-        if not self.n_added:
-            learn = load_model(self.path, dls=dls, **kwargs)
-        else:
-            # the learner that is extended has no text and is not trained
-            learn = extend_vocab(load_model(self.path, opt_func=kwargs.pop("opt_func")), dls, **kwargs)
-        _remember_text(learn, describe_model(self.path)["data"])
+        with open_model(self.path) as file:
+            if _planned(file.description) != _planned(self.description):
+                raise ModelFileError(f"{self.path} was replaced by another model while the text was read; start again")
+            if not self.n_added:
+                learn = learner_of(file, dls=dls, **kwargs)
+            else:
+                # the learner that is extended has no text and is not trained
+                learn = extend_vocab(learner_of(file, opt_func=kwargs.pop("opt_func")), dls, **kwargs)
+        _remember_text(learn, self.description["data"])
         return learn
 
     def __str__(self) -> str:
@@ -84,10 +89,16 @@ def continued_plan(
         args.seed,
         args.minutes,
         path=path,
+        description=description,
         vocab=vocab.extended("".join(unknown)) if unknown else vocab,
         n_added=len(unknown),
         n_epochs=description["training"].get("epochs", 0),
     )
+
+
+def _planned(description):
+    "What the plan and the data depend on."
+    return [description.get(name) for name in ("arch", "config", "vocab", "seq_len", "target", "stateful", "data")]
 
 
 def _recipe(args, corpus, description):
@@ -106,7 +117,7 @@ def _recipe(args, corpus, description):
     # a trained model needs fewer epochs than a new one
     length = dict(epochs=max(by_size.epochs // 2, 1), lr=_lr)
     choices = model | reading | length | {name: value for name, value in given.items() if value is not None}
-    names = {field.name for field in fields(DefaultRecipe)}
+    names = {o.name for o in fields(DefaultRecipe)}
     return DefaultRecipe(corpus.n_chars, **{name: value for name, value in choices.items() if name in names})
 
 

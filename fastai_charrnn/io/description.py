@@ -4,20 +4,19 @@ Its fields are listed in `io.format`. A file of a stranger may hold anything: ea
 range, and the fields for whether they fit each other. `io.format` then compares them with the tensors.
 """
 
-import math
 import re
 
 from .._utils import is_count
 from ..errors import ModelFileError
 from ..models.registry import RENAMED
-from .limits import MAX_COUNT, MAX_LAYERS, MAX_MODELS, MAX_NAME, MAX_SEQ_LEN, MAX_TEXT, MAX_TOKEN, MAX_VOCAB
+from .history_fields import check_data, check_names, check_texts, check_training, is_text
+from .limits import MAX_COUNT, MAX_LAYERS, MAX_MODELS, MAX_NAME, MAX_SEQ_LEN, MAX_TOKEN, MAX_VOCAB
 from .untrusted_json import parse_json, shown
 
 __all__ = ["FORMAT", "parse_description", "check_description"]
 
 FORMAT = 3
 _max_parts = 100  # values in a list or dict of an argument
-_digest = re.compile(r"[0-9a-f]{16}([0-9a-f]{48})?")
 
 
 def parse_description(
@@ -70,9 +69,9 @@ def check_description(
     _check_reading(description)
     _check_vocab(description["vocab"])
     _check_config(description["config"])
-    _check_data(description["data"], "data")
-    _check_training(description["training"])
-    _check_texts(description["versions"], "versions")
+    check_data(description["data"], "data")
+    check_training(description["training"])
+    check_texts(description["versions"], "versions")
     n_chars = description["data"].get("n_chars", 0)
     if 0 < n_chars < description["seq_len"] and not description["stateful"]:
         raise ValueError(f"seq_len={description['seq_len']:,} is longer than its text of {n_chars:,} characters")
@@ -112,7 +111,7 @@ def _check_vocab(vocab):
 
 def _check_config(config):
     "The arguments of the architecture. Its class checks them further."
-    _check_names(config, "config")
+    check_names(config, "config")
     for name, value in config.items():
         if not _is_argument(value):
             raise ValueError(f"config has {shown(name)}: {shown(value)}, which is no argument of an architecture")
@@ -130,103 +129,4 @@ def _is_argument(value):
     if isinstance(value, (list, dict)):
         parts = list(value.values()) if isinstance(value, dict) else value
         return len(parts) <= _max_parts and all(map(_is_argument, parts))
-    return value is None or _is_text(value) or isinstance(value, (bool, int, float)) and abs(value) <= MAX_COUNT
-
-
-def _check_data(data, where):
-    "How the data was made. Data of loaders of others may have any of these fields, or none."
-    _check_names(data, where)
-    for name in ("n_chars", "stride"):
-        value = data.get(name)
-        if value is not None and not _is_size(value):
-            raise ValueError(f"{where} has {name}={shown(value)}, which is no number of characters")
-    if data.get("n_chars", 0) is None:
-        raise ValueError(f"{where} has n_chars=None")
-    if not _is_text(data.get("split", "")):
-        raise ValueError(f"{where} has split={shown(data['split'])}, which is no short text")
-    if "digest" in data and not _is_digest(data["digest"]):
-        raise ValueError(f"{where} has digest={shown(data['digest'])}, which is no checksum")
-    _check_spans(data.get("spans"), data.get("n_chars", 0), where)
-    _check_parts(data.get("documents"), _is_size, f"documents of {where}")
-    _check_parts(data.get("document_digests"), _are_digests, f"document_digests of {where}")
-    _check_earlier(data.get("earlier", []), where)
-
-
-def _check_spans(spans, n_chars, where):
-    "Where training and validation read: two lists of (begin, end), or None."
-    if spans is None:
-        return
-    if not isinstance(spans, list) or len(spans) != 2 or not all(isinstance(part, list) for part in spans):
-        raise ValueError(f"{where} has spans={shown(spans)}, which are no lists of training and validation")
-    for span in spans[0] + spans[1]:
-        is_pair = isinstance(span, list) and len(span) == 2 and all(map(_is_size, span))
-        if not is_pair or not span[0] <= span[1] <= n_chars:
-            raise ValueError(f"{where} has the span {shown(span)} in a text of {n_chars:,} characters")
-
-
-def _check_parts(parts, is_right, where):
-    "Values for the training part and the validation part."
-    if parts is None:
-        return
-    if not isinstance(parts, dict) or parts.keys() != {"train", "valid"} or not all(map(is_right, parts.values())):
-        raise ValueError(f"{where} are {shown(parts)}")
-
-
-def _check_earlier(earlier, where):
-    if not isinstance(earlier, list) or not all(isinstance(data, dict) for data in earlier):
-        raise ValueError(f"{where} has earlier={shown(earlier)}, which is no list of data")
-    for data in earlier:
-        if "earlier" in data:
-            raise ValueError(f"{where} has earlier data inside earlier data")
-        _check_data(data, "earlier data")
-
-
-def _check_training(training):
-    _check_names(training, "training")
-    epochs = training.get("epochs", 0)
-    bs = training.get("bs")
-    if not _is_size(epochs):
-        raise ValueError(f"training has epochs={shown(epochs)}, which is no number of epochs")
-    if bs is not None and not (is_count(bs) and bs <= MAX_COUNT):
-        raise ValueError(f"training has bs={shown(bs)}, which is no batch size")
-    for name in ("opt", "loss"):
-        if not _is_text(training.get(name, "")):
-            raise ValueError(f"training has {name}={shown(training[name])}, which is no name")
-    log = training.get("log", [])
-    if not isinstance(log, list) or not all(isinstance(row, dict) for row in log):
-        raise ValueError(f"training.log is {shown(log)}, which is no list of epochs")
-    for row in log:
-        _check_names(row, "training.log")
-        # a loss may be NaN
-        for name, value in row.items():
-            if type(value) not in (int, float) or abs(value) > MAX_COUNT and value != math.inf:
-                raise ValueError(f"training.log has {shown(name)}: {shown(value)}, which is no number of an epoch")
-
-
-def _check_texts(texts, where):
-    _check_names(texts, where)
-    for name, value in texts.items():
-        if not _is_text(value):
-            raise ValueError(f"{where} has {shown(name)}: {shown(value)}, which is no short text")
-
-
-def _check_names(fields, where):
-    for name in fields:
-        if len(name) > MAX_NAME:
-            raise ValueError(f"{where} has the name {shown(name)}, which is longer than {MAX_NAME} characters")
-
-
-def _is_text(value):
-    return isinstance(value, str) and len(value) <= MAX_TEXT
-
-
-def _is_size(value):
-    return type(value) is int and 0 <= value <= MAX_COUNT
-
-
-def _is_digest(value):
-    return isinstance(value, str) and _digest.fullmatch(value) is not None
-
-
-def _are_digests(values):
-    return isinstance(values, list) and all(map(_is_digest, values))
+    return value is None or is_text(value) or isinstance(value, (bool, int, float)) and abs(value) <= MAX_COUNT

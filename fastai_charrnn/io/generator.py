@@ -14,7 +14,8 @@ from torch import nn
 
 from ..data.vocab import CharVocab
 from ..generation.methods import TextMethods
-from .format import build_described, check_tensors, named_errors, open_model
+from .expected_tensors import build_described, check_tensors
+from .format import named_errors, open_model
 
 __all__ = ["CharGenerator", "load_generator"]
 

@@ -26,9 +26,10 @@ from ..errors import ModelFileError
 from ..generation.checks import non_finite
 from ..learner import CharLearner, char_learner
 from .description import FORMAT, parse_description
-from .format import check_tensors, describe_model, named_errors, open_model, with_suffix
+from .expected_tensors import check_tensors
+from .format import ModelFile, describe_model, named_errors, open_model, with_suffix
 
-__all__ = ["save_model", "load_model", "describe_model"]
+__all__ = ["save_model", "load_model", "learner_of", "describe_model"]
 
 
 def save_model(
@@ -128,18 +129,28 @@ def load_model(
     damaged, of a newer format, names an unknown architecture, or does not hold exactly the tensors its description
     calls for; or if `dls` has another vocabulary, `target` or `stateful`."""
     with open_model(path) as file:
-        description = file.description
-        with named_errors(file.path):
-            # nothing large is built before the tensors are checked
-            vocab, arch = check_tensors(description)
-            if dls is None:
-                dls = _without_text(description, vocab, device or default_device())
-            else:
-                _check_dls(dls, description, vocab)
-                if device is not None:
-                    dls.to(device)
-            learn = char_learner(dls, arch=arch.name, config=description["config"], **kwargs)
-        file.load_weights(learn.model)
+        return learner_of(file, dls, device, **kwargs)
+
+
+def learner_of(
+    file: ModelFile,  # an open file
+    dls: CharDataLoaders | None = None,  # as in `load_model`
+    device: str | torch.device | None = None,
+    **kwargs,  # as `char_learner`
+) -> CharLearner:  # in evaluation mode
+    "Do what `load_model` does, for a file that is open already."
+    description = file.description
+    with named_errors(file.path):
+        # nothing large is built before the tensors are checked
+        vocab, arch = check_tensors(description)
+        if dls is None:
+            dls = _without_text(description, vocab, device or default_device())
+        else:
+            _check_dls(dls, description, vocab)
+            if device is not None:
+                dls.to(device)
+        learn = char_learner(dls, arch=arch.name, config=description["config"], **kwargs)
+    file.load_weights(learn.model)
     learn.model.to(learn.dls.device).eval()
     learn.training_log.rows += description["training"].get("log", [])
     return learn

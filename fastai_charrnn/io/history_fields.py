@@ -1,0 +1,129 @@
+"""Check what a model file tells about its text and its training: `check_data`, `check_training`, `check_texts`."""
+
+import math
+import re
+
+from .._utils import is_count
+from .limits import MAX_COUNT, MAX_NAME, MAX_TEXT
+from .untrusted_json import shown
+
+__all__ = ["check_data", "check_training", "check_texts", "check_names", "is_text"]
+
+# of a document 16 digits are kept, of the whole text all
+_digest = re.compile(r"[0-9a-f]{16}([0-9a-f]{48})?")
+
+
+def check_data(
+    data: dict,  # how the data was made; that of loaders of others may have any of our fields, or none
+    where: str,  # its name in errors
+):
+    "Raise `ValueError` for a field of `data` that is wrong."
+    check_names(data, where)
+    for name in ("n_chars", "stride"):
+        value = data.get(name)
+        if value is not None and not _is_size(value):
+            raise ValueError(f"{where} has {name}={shown(value)}, which is no number of characters")
+    if data.get("n_chars", 0) is None:
+        raise ValueError(f"{where} has n_chars=None")
+    if not is_text(data.get("split", "")):
+        raise ValueError(f"{where} has split={shown(data['split'])}, which is no short text")
+    if "digest" in data and not _is_digest(data["digest"]):
+        raise ValueError(f"{where} has digest={shown(data['digest'])}, which is no checksum")
+    _check_spans(data.get("spans"), data.get("n_chars", 0), where)
+    _check_parts(data.get("documents"), _is_size, f"documents of {where}")
+    _check_parts(data.get("document_digests"), _are_digests, f"document_digests of {where}")
+    _check_earlier(data.get("earlier", []), where)
+
+
+def _check_spans(spans, n_chars, where):
+    "Where training and validation read: two lists of (begin, end), or None."
+    if spans is None:
+        return
+    if not isinstance(spans, list) or len(spans) != 2 or not all(isinstance(part, list) for part in spans):
+        raise ValueError(f"{where} has spans={shown(spans)}, which are no lists of training and validation")
+    for span in spans[0] + spans[1]:
+        is_pair = isinstance(span, list) and len(span) == 2 and all(map(_is_size, span))
+        if not is_pair or not span[0] <= span[1] <= n_chars:
+            raise ValueError(f"{where} has the span {shown(span)} in a text of {n_chars:,} characters")
+
+
+def _check_parts(parts, is_right, where):
+    "Values for the training part and the validation part."
+    if parts is None:
+        return
+    if not isinstance(parts, dict) or parts.keys() != {"train", "valid"} or not all(map(is_right, parts.values())):
+        raise ValueError(f"{where} are {shown(parts)}")
+
+
+def _check_earlier(earlier, where):
+    if not isinstance(earlier, list) or not all(isinstance(data, dict) for data in earlier):
+        raise ValueError(f"{where} has earlier={shown(earlier)}, which is no list of data")
+    for data in earlier:
+        if "earlier" in data:
+            raise ValueError(f"{where} has earlier data inside earlier data")
+        check_data(data, "earlier data")
+
+
+def check_training(
+    training: dict,  # epochs, log, bs, opt and loss
+):
+    "Raise `ValueError` for a field of `training` that is wrong."
+    check_names(training, "training")
+    epochs = training.get("epochs", 0)
+    bs = training.get("bs")
+    if not _is_size(epochs):
+        raise ValueError(f"training has epochs={shown(epochs)}, which is no number of epochs")
+    if bs is not None and not (is_count(bs) and bs <= MAX_COUNT):
+        raise ValueError(f"training has bs={shown(bs)}, which is no batch size")
+    for name in ("opt", "loss"):
+        if not is_text(training.get(name, "")):
+            raise ValueError(f"training has {name}={shown(training[name])}, which is no name")
+    log = training.get("log", [])
+    if not isinstance(log, list) or not all(isinstance(row, dict) for row in log):
+        raise ValueError(f"training.log is {shown(log)}, which is no list of epochs")
+    for row in log:
+        check_names(row, "training.log")
+        # a loss may be NaN
+        for name, value in row.items():
+            if type(value) not in (int, float) or abs(value) > MAX_COUNT and value != math.inf:
+                raise ValueError(f"training.log has {shown(name)}: {shown(value)}, which is no number of an epoch")
+
+
+def check_texts(
+    texts: dict,  # names and short texts, such as versions
+    where: str,  # their name in errors
+):
+    "Raise `ValueError` for anything but short texts."
+    check_names(texts, where)
+    for name, value in texts.items():
+        if not is_text(value):
+            raise ValueError(f"{where} has {shown(name)}: {shown(value)}, which is no short text")
+
+
+def check_names(
+    fields: dict,  # an object of JSON
+    where: str,  # its name in errors
+):
+    "Raise `ValueError` for a long name."
+    for name in fields:
+        if len(name) > MAX_NAME:
+            raise ValueError(f"{where} has the name {shown(name)}, which is longer than {MAX_NAME} characters")
+
+
+def is_text(
+    value: object,  # anything
+) -> bool:
+    "Whether a value is a text that is not too long to be shown."
+    return isinstance(value, str) and len(value) <= MAX_TEXT
+
+
+def _is_size(value):
+    return type(value) is int and 0 <= value <= MAX_COUNT
+
+
+def _is_digest(value):
+    return isinstance(value, str) and _digest.fullmatch(value) is not None
+
+
+def _are_digests(values):
+    return isinstance(values, list) and all(map(_is_digest, values))
