@@ -73,6 +73,10 @@ class CharIds:
         windows = self.data.unfold(0, k, 1)
         return (windows[batch] for batch in starts.split(bs))
 
+    def stretch(self, begin: int, end: int) -> np.ndarray:  # (end-begin,) of the text's dtype
+        "The characters from `begin` to `end`."
+        return self.data[begin:end].cpu().numpy()
+
     def __len__(self):
         return len(self.data)
 
@@ -88,8 +92,10 @@ class MappedIds:
     def __init__(
         self,
         path: str | Path,  # a .npy file, 1-D, uint8, int16 or int32: written by `encode_file`
+        edges: np.ndarray | None = None,  # (n_documents+1,) int64: the borders of several documents
     ):
         self.path = Path(path)
+        self.edges = edges
         self.device = torch.device("cpu")
         array = np.load(self.path, mmap_mode="r")
         self.dtype = array.dtype
@@ -110,6 +116,10 @@ class MappedIds:
         read = self._read if is_sparse else self._scan
         stretches = torch.from_numpy(read(starts.numpy(), k))
         return (batch.to(self.device, non_blocking=True) for batch in stretches.split(bs))
+
+    def stretch(self, begin: int, end: int) -> np.ndarray:  # (end-begin,) of the text's dtype
+        "The characters from `begin` to `end`, read to memory."
+        return self._read(np.array([begin]), end - begin)[0]
 
     def _read(self, starts, k):
         "Read each stretch separately."
@@ -144,4 +154,4 @@ class MappedIds:
         return self.n
 
     def __reduce__(self):
-        return type(self), (self.path,)
+        return type(self), (self.path, self.edges)

@@ -117,7 +117,8 @@ def _encoded_file(file, valid_text, valid, valid_pct, vocab):
                 "or let CharDataLoaders.from_files encode them"
             )
         documents = split_documents(np.load(file.edges), valid_pct, file.n_valid, file.how)
-    return EncodedSource(MappedIds(file.path), file.vocab, documents)
+    ids = MappedIds(file.path, documents.edges if documents else None)
+    return EncodedSource(ids, file.vocab, documents)
 
 
 def _check_is_no_place(text):

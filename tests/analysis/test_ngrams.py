@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastai_charrnn.all import CharDataLoaders, CharWindows, ngram_baseline, to_bits
-from fastai_charrnn.data.ids import CharIds
+from fastai_charrnn.data.ids import CharIds, MappedIds
+from fastai_charrnn.data.permutation import MANY
+from fastai_charrnn.data.splits import _split
 from fastai_charrnn.errors import DataError
 
 
@@ -155,8 +157,39 @@ def test_a_limit_counts_only_the_end_of_the_training_part(text):
     assert limited.best.nats > ngram_baseline(dls).best.nats
 
 
-def test_a_limit_does_not_change_other_splits_and_must_be_a_count(text):
+@pytest.mark.parametrize("max_listed", [MANY, 0], ids=["listed", "computed"])
+@pytest.mark.parametrize("valid", ["random", "blocks", "last"])
+def test_a_limit_of_other_splits_uses_the_end_of_the_text(text, valid, max_listed):
+    dls = CharDataLoaders.from_text(text[:3_000], seq_len=4, bs=64, valid=valid, device="cpu")
+    split = _split(3_000, 4, 1, valid, 0.1, 42, max_listed)
+    starts = [torch.tensor(o) if isinstance(o, np.ndarray) else o for o in (split.train, split.valid)]
+    dls.train_ds.starts, dls.valid_ds.starts = starts
+    limited = ngram_baseline(dls, 2, max_chars=400)
+    if valid == "blocks":
+        # 10 stretches of 300 characters, of which 30 validate
+        expected = [sum(i % 300 < 270 for i in range(2_600, 3_000)), 30 + 30]
+    else:
+        expected = [sum(start + 4 >= 2_600 for start in part) for part in starts]
+    assert [limited.n_train, limited.n_valid] == expected
+
+
+@pytest.mark.parametrize("stateful", [True, False])
+def test_a_text_on_disk_is_counted_in_part(text, tmp_path, stateful):
+    for i in range(4):
+        (tmp_path / f"{i}.txt").write_text(text[i * 900 : (i + 1) * 900])
+    files = sorted(tmp_path.glob("*.txt"))
+    options = dict(seq_len=4, bs=8, target="every", stateful=stateful, valid_pct=0.25, device="cpu")
+    on_disk, in_memory = (CharDataLoaders.from_files(files, mmap=mmap, **options) for mmap in (True, False))
+    assert isinstance(on_disk.train_ds.ids, MappedIds)
+    assert ngram_baseline(on_disk, 3, max_chars=2_000) == ngram_baseline(in_memory, 3, max_chars=2_000)
+    assert ngram_baseline(on_disk, 3, max_chars=10_000) == ngram_baseline(in_memory, 3)
+    with pytest.raises(DataError, match="the text of these dls is on disk .*; pass max_chars=…, such as"):
+        ngram_baseline(on_disk)
+
+
+def test_a_limit_must_be_a_count_and_leave_characters(text):
     dls = CharDataLoaders.from_text(text[:20_000], bs=64, valid="blocks", device="cpu")
-    assert ngram_baseline(dls, max_chars=100).n_train == ngram_baseline(dls).n_train
     with pytest.raises(DataError, match="max_chars=0 must be"):
         ngram_baseline(dls, max_chars=0)
+    with pytest.raises(DataError, match="the last 100 characters of the text have none to count"):
+        ngram_baseline(dls, max_chars=100)
