@@ -10,11 +10,11 @@ from ..errors import TrainingError, UnknownCharError
 from ..io.checkpoint import SaveModelFile, StopOnSignal, check_memory, check_place, check_room
 from ..io.format import with_suffix
 from ..io.model_file import save_model
+from .continued import continued_plan
 from .corpus import read_corpus
 from .generate import epochs_text
 from .plan import make_plan
 from .report import report
-from .resume import continued_plan
 
 __all__ = ["train"]
 
