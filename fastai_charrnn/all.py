@@ -19,6 +19,7 @@ from .callback.lr_find import *
 from .callback.samples import *
 from .callback.training_log import *
 from .data.block import *
+from .data.chunks import *
 from .data.corpus import *
 from .data.encoded import *
 from .data.ids import *

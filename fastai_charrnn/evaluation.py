@@ -30,13 +30,18 @@ def evaluate(
     chunks     every character after the first, from a state of zeros at each seq_len-th
     streams    every character after the first, from all before it in its row
 
+    Windows and chunks give the same numbers for any `bs`. By default a batch has at most 2**24 log-probabilities, 64 MB
+    in float32. Streams have `bs` rows, and the first characters of a row do not see those before it.
+
     Raises `UnknownCharError`, `DataError` for a short text or an unknown `by`, `ArchError` for a `by` the model
     cannot read."""
     ids = CharIds.from_array(self.dls.vocab.encode(text, unk=unk))
     mode = self.dls.mode if by is None else by
     check_mode(mode)
-    bs = bs or default_bs(mode, len(ids))
-    ds = dataset_for(mode, ids, self.dls.vocab, self.dls.seq_len, bs)
+    vocab = self.dls.vocab
+    seq_len = self.dls.seq_len
+    bs = bs or default_bs(mode, len(ids), seq_len, len(vocab))
+    ds = dataset_for(mode, ids, vocab, seq_len, bs)
     with _reading(self, mode), self.no_bar(), self.no_logging():
         values = self.validate(dl=_loader(self.dls, ds, bs), cbs=_missing_cbs(self))
     prefix = "" if by is None else f"{by}_"

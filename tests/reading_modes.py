@@ -5,7 +5,7 @@ from oracles import step_by_step
 
 from fastai_charrnn.all import CharDataLoaders, char_learner
 
-# `windows of all` has windows as validation set, the others with target="every" have streams
+# `windows of all` has windows as validation set, though every character is a target
 MODES = {
     "windows": dict(stride=3),
     "chunks": dict(target="every"),
@@ -46,14 +46,15 @@ def preds_by_hand(learn):
 
 def _of_streams(model, ids, ds):
     ((begin, end),) = ds.spans
+    if not ds.stateful:
+        chunks = ids[begin - 1 : end - 1].split(ds.seq_len)
+        return torch.cat([step_by_step(model, chunk[None])[0] for chunk in chunks]), ids[begin:end]
     row_len, n_longer = divmod(end - begin, ds.bs)
     found = []
     at = begin
     for row in range(ds.bs):
         n = row_len + (row < n_longer)
         chars = ids[at - 1 : at - 1 + n]
-        # without a state each chunk begins anew, and so does the last character of a longer row
-        pieces = [chars] if ds.stateful else [*chars[:row_len].split(ds.seq_len), *chars[row_len:].split(1)]
-        found += [step_by_step(model, piece[None])[0] for piece in pieces if len(piece)]
+        found.append(step_by_step(model, chars[None])[0])
         at += n
     return torch.cat(found), ids[begin:end]

@@ -89,7 +89,7 @@ def test_the_confusion_matrix_counts_targets_and_predictions(learn, interp, caps
 @pytest.mark.filterwarnings("ignore:.*ill-defined", "ignore:Glyph 0")
 def test_the_classification_report_and_the_plot_of_the_matrix(learn, interp, capsys):
     log_probs, targets = preds_by_hand(learn)
-    accuracy = (log_probs.argmax(-1) == targets).float().mean()
+    accuracy = (log_probs.argmax(-1) == targets).double().mean()
     interp.print_classification_report()
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.split()[:1] in (["accuracy"], ["micro"])]
     assert f"{accuracy:.2f}" in line.split()

@@ -90,13 +90,12 @@ def _targets(ds, begin, end):
 
 
 def _document_positions(dls, cut, begin, end):
-    "All characters of the training documents, and the targets of the validation windows."
+    "All characters of the training documents, and the targets of the validation windows or chunks."
     edges = dls.train_ds.ids.edges
     counted = np.arange(begin, cut)
     ds = dls.valid_ds
-    targets = np.arange(1, ds.seq_len + 1) if ds.target == "every" else np.array([ds.seq_len])
-    starts = ds.items.to_numpy()
-    scored = (starts[starts + targets[-1] < end][:, None] + targets).ravel()
+    scored = ds.positions().numpy() if ds.target == "every" else ds.items.to_numpy() + ds.seq_len
+    scored = scored[scored < end]
     return counted, _reach(counted, edges, begin), scored, _reach(scored, edges, begin)
 
 

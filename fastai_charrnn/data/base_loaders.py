@@ -14,9 +14,9 @@ from torch import Tensor
 from .._checks import check_path, shown
 from .._utils import renamed
 from ..errors import DataError
-from .datasets import MIN_VAL_BS, DatasetBuilder
+from .datasets import DatasetBuilder
 from .encoded import EncodedFile
-from .reading import mode_of
+from .reading import default_val_bs, mode_of
 from .splits import SplitAudit, audit
 from .streams import CharStreams
 from .text_source import encode_source
@@ -56,7 +56,7 @@ class BaseLoaders(DataLoaders):
         seed: int = 42,  # of the split "random"
         vocab: CharVocab | None = None,  # None: the characters of `text`
         unk: str = "error",  # characters outside `vocab`: "error", "skip", or the known character to use for them
-        val_bs: int | None = None,  # windows in a validation batch; None: 2,048 or more, for streams `bs`
+        val_bs: int | None = None,  # windows in a validation batch; None: see below
         device: str | torch.device | None = None,  # where the text is kept; None: fastai's default
         path: str | Path = ".",  # where the learner saves
         target: str = "next",  # predict the character after a window ("next"), or after each character ("every")
@@ -70,8 +70,11 @@ class BaseLoaders(DataLoaders):
         With `stateful=True` they read streams and the model keeps its state from batch to batch, see `CharStreams`.
         The default `stride` is 1 for `target="next"` and `seq_len` for `target="every"`. Training windows are shuffled
         in each epoch and all used, so the last batch may be smaller. The order is set by fastai's `set_seed` or by
-        `char_learner(seed=)`. With `target="every"` and the split "tail" or "blocks", validation reads streams, which
-        contain each character once.
+        `char_learner(seed=)`. With `target="every"` and the split "tail" or "blocks", validation reads chunks, which
+        contain each character once: see `CharChunks`.
+
+        Except for streams, the validation loss does not depend on `val_bs`. By default a batch has 2,048 rows, or `bs`
+        if these are more, but at most 2**24 log-probabilities, 64 MB in float32. Streams validate in `bs` rows.
 
         Several documents, a list or a column of a table, are never joined: no window crosses a border, and documents
         too short for one window are left out with a warning. `valid="tail"` then validates on the last documents,
@@ -106,7 +109,7 @@ class BaseLoaders(DataLoaders):
         train: CharWindows | CharStreams,  # training dataset
         valid: CharWindows | CharStreams,  # validation dataset
         bs: int = 512,  # rows in a training batch
-        val_bs: int | None = None,  # rows in a validation batch; None: 2,048 or more, for stateful streams `bs`
+        val_bs: int | None = None,  # rows in a validation batch; None: as `from_text`
         device: str | torch.device | None = None,  # where the text is kept; None: fastai's default
         path: str | Path = ".",  # where the learner saves
     ) -> T:  # the loaders, a `CharDataLoaders`
@@ -114,7 +117,7 @@ class BaseLoaders(DataLoaders):
         path = check_path("path", path)
         device = _usable_device(default_device() if device is None else device)
         if val_bs is None:
-            val_bs = bs if getattr(valid, "stateful", False) else max(bs, MIN_VAL_BS)
+            val_bs = bs if valid.stateful else default_val_bs(bs, valid.targets_per_row, valid.c)
         train_dl = WindowDL(train, bs=bs, shuffle=True, device=device)
         valid_dl = WindowDL(valid, bs=val_bs, device=device)
         return cls(train_dl, valid_dl, path=path, device=device)
@@ -178,6 +181,7 @@ def _usable_device(device):
     except (RuntimeError, AssertionError, TypeError) as e:
         is_unknown = isinstance(e, TypeError) or "Expected one of" in str(e)
         reason = "no such device" if is_unknown else str(e).splitlines()[0]
+        given = shown(device if isinstance(device, (int, float)) else str(device))
         raise DataError(
-            f'device={shown(device if isinstance(device, (int, float)) else str(device))} cannot be used here ({reason}); pass device="cpu", or None for the best available'
+            f'device={given} cannot be used here ({reason}); pass device="cpu", or None for the best available'
         ) from None

@@ -12,8 +12,9 @@ from fastai.basics import Datasets, TfmdLists, Transform, torch
 from fastai.data.block import TransformBlock
 
 from ..errors import DataError
-from .datasets import MIN_VAL_BS, DatasetBuilder
+from .datasets import DatasetBuilder
 from .ids import CharIds
+from .reading import MIN_VAL_BS, bounded_bs
 from .streams import CharStreams
 from .text_file import read_text
 from .text_source import encode_source
@@ -78,6 +79,8 @@ class DocumentsDL(WindowDL):
         for name in (*self.text_options, *self.window_options, "stateful"):
             kwargs.pop(name, None)
         train, valid = self._datasets(_documents(dataset), kwargs.get("bs", self.bs))
+        if not self.stateful:
+            kwargs["bs"] = bounded_bs(kwargs.get("bs", self.bs), valid.targets_per_row, valid.c)
         if not len(self.dataset):
             self._use(train)
         return super().new(valid, WindowDL, **kwargs)
@@ -141,6 +144,8 @@ def CharBlock(
 
     The loaders contain the windows that `CharDataLoaders.from_text(texts, valid_text=…)` makes. As everywhere in the
     data block API, `dataloaders` leaves out the last, smaller batch of an epoch; pass `drop_last=False` to train on it.
+    Except for streams, validation batches have `val_bs` rows, by default at least 2,048, but at most 2**24
+    log-probabilities, 64 MB in float32.
 
     `dataloaders` raises `DataError` for items that are not texts, for invalid options, and if no document validates or
     all are too short; `UnknownCharError` or `VocabError` for characters outside `vocab`."""

@@ -11,15 +11,16 @@ import torch
 
 from .._checks import check_count, check_memory
 from ..errors import DataError
+from .chunks import CharChunks
 from .document_splits import DocumentSplit
 from .ids import CharIds, MappedIds
+from .reading import default_val_bs
 from .splits import describe_split, split_streams, split_windows
 from .streams import CharStreams
 from .vocab import CharVocab
 from .windows import CharWindows
 
 _max_count = 10**12  # characters or rows: more than any text has
-MIN_VAL_BS = 2048  # windows in a validation batch by default, if training batches are not larger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +50,8 @@ class DatasetBuilder:
     def windows(self) -> list:  # training and validation dataset
         """Build shuffled training windows, and validation windows.
 
-        If every character is a target and a stretch of text validates, it does so as streams, which contain each of
-        its characters once."""
+        If every character is a target and stretches of text or documents validate, they do so in chunks, which contain
+        each of their characters once."""
         if self.target not in ("next", "every"):
             raise DataError(
                 f'target={self.target!r} must be "next", the character after a window, or "every", '
@@ -64,18 +65,18 @@ class DatasetBuilder:
         info = self._info(stride, describe_split(self.valid, self.valid_pct, self.seed), split.spans)
         train = self._windows(split.train, info)
         if self.target == "every" and split.spans:
-            val_bs = self.val_bs or max(self.bs, MIN_VAL_BS)
-            return [train, self._streams(split.spans[1], val_bs, info, stateful=False)]
+            return [train, self._chunks(split.spans[1], info)]
         return [train, self._windows(split.valid, info)]
 
     def _document_windows(self, stride):
-        """Windows inside documents. If every character is a target, those that validate do not overlap.
-
-        Streams would cut each of many short documents into rows of a few characters."""
-        valid_stride = self.seq_len if self.target == "every" else stride
-        split = self.documents.windows(self.seq_len, stride, valid_stride)
+        "Windows inside documents. If every character is a target, each validation document is read in chunks."
+        info = self._info(stride, self.documents.describe(self.valid_pct), self.documents.spans)
+        if self.target == "every":
+            starts = self.documents.train_windows(self.seq_len, stride)
+            self._check_bs(len(starts))
+            return [self._windows(starts, info), self._chunks(self.documents.chunk_spans, info)]
+        split = self.documents.windows(self.seq_len, stride)
         self._check_bs(len(split.train))
-        info = self._info(stride, self.documents.describe(self.valid_pct), split.spans)
         return [self._windows(split.train, info), self._windows(split.valid, info)]
 
     def streams(self) -> list:  # training and validation dataset
@@ -108,6 +109,10 @@ class DatasetBuilder:
     def _windows(self, starts, info):
         starts = torch.from_numpy(starts) if isinstance(starts, np.ndarray) else starts
         return CharWindows(self.ids, self.vocab, starts, self.seq_len, info, self.target)
+
+    def _chunks(self, spans, info):
+        bs = self.val_bs or default_val_bs(self.bs, self.seq_len, len(self.vocab))
+        return CharChunks(self.ids, self.vocab, spans, bs, self.seq_len, info)
 
     def _streams(self, spans, bs, info, **kwargs):
         return CharStreams(self.ids, self.vocab, spans, bs, self.seq_len, info=info, **kwargs)

@@ -74,35 +74,62 @@ class DocumentSplit:
         begin = self.cut if self.is_cut else self.cut + 1
         return ((0, self.cut),), ((begin, int(self.edges[-1])),)
 
+    @property
+    def chunk_spans(self) -> np.ndarray:  # (n, 2) int64: begin and end of targets
+        "The targets of each validation document: all but its first character, or all behind a cut inside it."
+        begins = self.edges[self.n_train : -1] + 1
+        begins[:1] -= self.is_cut
+        spans = np.stack([begins, self.edges[self.n_train + 1 :]], 1)
+        return spans[spans[:, 0] < spans[:, 1]]
+
     def windows(
         self,
         seq_len: int,  # characters in a window, without its target
-        stride: int,  # characters from one training window's start to the next
-        valid_stride: int,  # the same for validation windows
+        stride: int,  # characters from one window's start to the next
     ) -> Split:
         """The windows of both parts. Warns how many documents are too short for one window.
 
         Raises `DataError` if no training or no validation document is long enough."""
-        train = DocumentStarts(self.edges[: self.n_train + 1], seq_len, stride)
-        valid = DocumentStarts(self.edges[self.n_train :], seq_len, valid_stride)
+        train, valid = (DocumentStarts(edges, seq_len, stride) for edges in self._edges_of_parts())
         self._check_lengths(seq_len, len(train), len(valid))
         if len(train) + len(valid) <= MANY:
             return Split(train.to_numpy(), valid.to_numpy(), self.spans)
         return Split(train, valid, self.spans)
 
-    def _check_lengths(self, seq_len, n_train, n_valid):
-        lengths = np.diff(self.edges)
-        n_short = int((lengths < seq_len + 1).sum())
-        need = f"{seq_len + 1} characters, one window of seq_len={seq_len} and its target"
+    def train_windows(
+        self,
+        seq_len: int,  # characters in a window, without its target
+        stride: int,  # characters from one window's start to the next
+    ) -> np.ndarray | Starts:
+        """The windows that train, for data that validates in chunks (`chunk_spans`). Warns and raises as `windows`.
+
+        A validation document needs two characters."""
+        edges, _ = self._edges_of_parts()
+        train = DocumentStarts(edges, seq_len, stride)
+        self._check_lengths(seq_len, len(train), len(self.chunk_spans), min_valid=2)
+        return train.to_numpy() if len(train) <= MANY else train
+
+    def _edges_of_parts(self):
+        return self.edges[: self.n_train + 1], self.edges[self.n_train :]
+
+    def _check_lengths(self, seq_len, n_train, n_valid, min_valid=None):
+        "Raise `DataError` if a part has nothing to read, and warn of documents that are too short."
+        needed = seq_len + 1
+        n_short = 0
         way_out = "pass a smaller seq_len, or stateful=True, which reads all documents as one stream"
-        for part, n_windows in (("training", n_train), ("validation", n_valid)):
-            if not n_windows:
-                longest = int(
-                    (lengths[: self.n_train] if part == "training" else lengths[self.n_train :]).max(initial=0)
-                )
+        parts = (("training", n_train, needed), ("validation", n_valid, min_valid or needed))
+        for edges, (part, n_read, n_needed) in zip(self._edges_of_parts(), parts):
+            lengths = np.diff(edges)
+            # a validation document of one character has nothing to predict, which needs no warning
+            n_short += int((lengths < needed).sum()) if n_needed == needed else 0
+            if not n_read:
+                longest = int(lengths.max(initial=0))
+                need = _need(n_needed, seq_len)
                 raise DataError(f"no {part} document has {need}; the longest has {longest:,}: {way_out}")
         if n_short:
-            message = f"{n_short:,} of {len(lengths):,} documents have fewer than {need}, and are left out; {way_out}"
+            n_documents = len(self.edges) - 1
+            need = _need(needed, seq_len)
+            message = f"{n_short:,} of {n_documents:,} documents have fewer than {need}, and are left out; {way_out}"
             warn_caller(message, CharRnnWarning)
 
     def describe(
@@ -116,6 +143,12 @@ class DocumentSplit:
         if self.is_cut:
             return f"the last {valid_pct:.0%} of {n_documents:,} documents, cut inside a document"
         return f"the last {self.n_valid:,} of {n_documents:,} documents"
+
+
+def _need(n_needed, seq_len):
+    if n_needed <= 2:
+        return f"{n_needed} characters, one and its target"
+    return f"{n_needed} characters, one window of seq_len={seq_len} and its target"
 
 
 def split_documents(

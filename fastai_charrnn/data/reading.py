@@ -10,14 +10,17 @@ A loss depends on the mode: windows see seq_len characters, chunks between one a
 import torch
 
 from ..errors import DataError
+from .chunks import CharChunks
 from .ids import CharIds, MappedIds
 from .streams import CharStreams
 from .vocab import CharVocab
 from .windows import CharWindows
 
-__all__ = ["MODES", "mode_of", "check_mode", "model_args", "default_bs", "dataset_for"]
+__all__ = ["MODES", "mode_of", "check_mode", "model_args", "default_bs", "default_val_bs", "bounded_bs", "dataset_for"]
 
 MODES = ("windows", "chunks", "streams")
+MIN_VAL_BS = 2048  # rows of a validation batch by default, if training batches are not larger
+_max_predicted = 2**24  # log-probabilities of a batch that is not trained: 64 MB in float32
 
 
 def mode_of(
@@ -49,11 +52,34 @@ def model_args(
 def default_bs(
     mode: str,  # one of MODES
     n_chars: int,  # characters of the text
+    seq_len: int,  # characters of a window or chunk
+    n_vocab: int,  # entries of the vocabulary
 ) -> int:
-    "4,096 windows, 512 chunks, or streams of at least 8,192 characters, up to 64 of them."
+    """Return the rows of a batch: 4,096 windows, 512 chunks, or streams of at least 8,192 characters, up to 64 of them.
+
+    Windows and chunks are bounded, see `bounded_bs`."""
     if mode == "streams":
         return min(max(n_chars // 8192, 1), 64)
-    return 4096 if mode == "windows" else 512
+    n_targets, bs = (1, 4096) if mode == "windows" else (seq_len, 512)
+    return bounded_bs(bs, n_targets, n_vocab)
+
+
+def default_val_bs(
+    bs: int,  # rows of a training batch
+    n_targets: int,  # characters predicted in a row
+    n_vocab: int,  # entries of the vocabulary
+) -> int:
+    "Return the rows of a validation batch: 2,048, or as many as in a training batch if these are more, bounded."
+    return bounded_bs(max(bs, MIN_VAL_BS), n_targets, n_vocab)
+
+
+def bounded_bs(
+    bs: int,  # rows of a batch
+    n_targets: int,  # characters predicted in a row
+    n_vocab: int,  # entries of the vocabulary
+) -> int:
+    "Return `bs`, or the number of rows that have 2**24 log-probabilities, 64 MB in float32, if that is smaller."
+    return min(bs, max(_max_predicted // (n_targets * n_vocab), 1))
 
 
 def dataset_for(
@@ -62,15 +88,16 @@ def dataset_for(
     vocab: CharVocab,  # the characters of its indices
     seq_len: int,  # characters of a window or chunk
     bs: int,  # rows of a batch
-) -> CharWindows | CharStreams:
+) -> CharWindows | CharChunks | CharStreams:
     "A dataset of the whole text. Raises `DataError` for a text that is too short."
     _check_length(mode, len(ids), seq_len)
     if mode == "windows":
         return CharWindows(ids, vocab, torch.arange(len(ids) - seq_len), seq_len)
-    stateful = mode == "streams"
+    spans = [(0, len(ids))]
+    if mode == "chunks":
+        return CharChunks(ids, vocab, spans, bs, seq_len)
     # streams do not depend on the number of columns, and batches of 128 are fast
-    columns = 128 if stateful else seq_len
-    return CharStreams(ids, vocab, [(0, len(ids))], bs, columns, stateful=stateful)
+    return CharStreams(ids, vocab, spans, bs, 128, stateful=True)
 
 
 def _check_length(mode, n_chars, seq_len):

@@ -64,6 +64,7 @@ class CharStreams:
         self.vocab = vocab
         self.bs = bs
         self.seq_len = seq_len
+        self.targets_per_row = seq_len
         self.stateful = stateful
         self.info = info or {}
         self.shift = shift
@@ -73,6 +74,10 @@ class CharStreams:
         self.spans = tuple((max(begin, 1), end) for begin, end in spans)
         self.loss_func = CharNLLLoss()
         self.c = len(vocab)
+        self._cut()
+
+    def _cut(self):
+        "Cut each stretch into rows."
         # one entry for each stretch, not for each batch: a list of batches would grow with the text
         self._rectangles = [self._rectangle(begin, end) for begin, end in self.spans]
         self._remainder_starts = torch.cat([self._row_ends(*span) for span in self.spans] or [torch.arange(0)])
@@ -137,6 +142,9 @@ class CharStreams:
         "The number of characters predicted in an epoch."
         return sum(r.row_len * self.bs for r in self._rectangles) + len(self._remainder_starts)
 
+    def _n_batches(self):
+        return -(-len(self) // self.bs)
+
     def begin_epoch(
         self,
         rng: random.Random,  # draws the offset
@@ -189,7 +197,7 @@ class CharStreams:
 
     def positions(self) -> Tensor:  # (n_targets,) int64
         "Return the positions in the text of the targets of an epoch, in the order of the text."
-        batches = [self.positions_at(k) for k in range(-(-len(self) // self.bs))]
+        batches = [self.positions_at(k) for k in range(self._n_batches())]
         return torch.cat([torch.arange(0), *batches]).sort().values
 
     @property

@@ -5,12 +5,14 @@ It also divides batches among the processes of a distributed training: `shard`.
 
 import random
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 import torch
 from fastai.basics import TfmdDL, chunked, to_cpu
 from torch import Tensor
 
+from .chunks import CharChunks
 from .permutation import MANY, Shuffle
 from .sharding import gather_batch, shard_indices, sync_indices
 from .show import TensorChars
@@ -65,7 +67,12 @@ class WindowDL(TfmdDL):
         return self.bs * world
 
     def __len__(self):
-        n_full, n_left = divmod(self.n, self._global_bs())
+        sizes = self.dataset.group_sizes if isinstance(self.dataset, CharChunks) else [self.n]
+        return sum(map(self._n_batches, sizes))
+
+    def _n_batches(self, n):
+        "The number of batches of n items."
+        n_full, n_left = divmod(n, self._global_bs())
         return n_full + (n_left > 0 and not self.drop_last)
 
     def get_idxs(self) -> Tensor | Shuffle | range:
@@ -95,7 +102,9 @@ class WindowDL(TfmdDL):
     def create_batches(self, samps):
         "Yield the batches of these items: the order of an epoch, or any iterable, which may be endless."
         is_streams = isinstance(self.dataset, CharStreams)
-        for block in self._blocks(sync_indices(self, samps)):
+        idxs = sync_indices(self, samps)
+        groups = self.dataset.by_width(idxs) if isinstance(self.dataset, CharChunks) else [idxs]
+        for block in chain.from_iterable(map(self._blocks, groups)):
             rows, counts = shard_indices(block, self.bs, *self.part, self.drop_last, keep_rows=is_streams)
             rows = rows.to(self.dataset.index_device, non_blocking=True)
             for batch, batch_counts in zip(self.dataset.batches(rows, self.bs), counts):

@@ -72,7 +72,12 @@ class CharWindows:
     @property
     def n_targets(self) -> int:
         "The number of characters predicted in an epoch."
-        return len(self) * (self.seq_len if self.target == "every" else 1)
+        return len(self) * self.targets_per_row
+
+    @property
+    def targets_per_row(self) -> int:
+        "The number of characters predicted in a window."
+        return self.seq_len if self.target == "every" else 1
 
     @property
     def index_device(self) -> torch.device:

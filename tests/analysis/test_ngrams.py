@@ -42,7 +42,7 @@ def test_losses_follow_the_formula(text):
 
 
 def slow_documents(train, valid, order, seq_len, every):
-    "The same for windows of documents: contexts are inside a document, and the targets of windows are scored."
+    "The same for documents: contexts are inside a document, and the targets of windows or chunks are scored."
     counts = defaultdict(Counter)
     for doc in train:
         for i in range(len(doc)):
@@ -57,8 +57,8 @@ def slow_documents(train, valid, order, seq_len, every):
 
     losses = []
     for doc in valid:
-        first, end = (1, (len(doc) - 1) // seq_len * seq_len + 1) if every else (seq_len, len(doc))
-        losses += [-math.log(p(doc[max(0, i - order) : i], doc[i])) for i in range(first, end)]
+        first = 1 if every else seq_len
+        losses += [-math.log(p(doc[max(0, i - order) : i], doc[i])) for i in range(first, len(doc))]
     return sum(losses) / len(losses), len(losses)
 
 

@@ -74,6 +74,8 @@ def evaluate(case):
         count += len(y)
     model.reset()
     assert case.learn.evaluate(text, bs=1)["loss"] == approx(total / count, abs=1e-4)
+    if case.mode != "streams":
+        assert case.learn.evaluate(text)["loss"] == approx(total / count, abs=1e-4)
 
 
 @verb(GROUP, "learn.tta()", "that it raises an error")
