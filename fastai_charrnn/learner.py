@@ -11,6 +11,7 @@ The learner trains as every fastai learner does, and continues, scores and evalu
 
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -24,14 +25,18 @@ from fastai.basics import (
     PrettyString,
     TrainEvalCallback,
     event,
+    noop,
 )
 
+from ._checks import check_hyper
 from ._utils import typed_delegates, unwrap_model
 from .assign import learner_dls
-from .callback.core import FiniteLoss, FirstOutput, StateResetter, check_callbacks
+from .callback.core import FirstOutput, StateResetter, check_callbacks
 from .callback.dispatch import may_handle, remove_cb
 from .callback.distributed import detach_distributed, distrib_ctx, to_distributed
-from .callback.fp16 import to_bf16, to_fp16
+from .callback.finite import FiniteLoss, check_rates
+from .callback.fit_context import cleaned_up, drop_batch, fitting
+from .callback.fp16 import autocast_restored, to_bf16, to_fp16
 from .callback.lr_find import lr_find
 from .callback.mid_fit import record_kept, validating_in_fit
 from .callback.rnn_outputs import add_cb
@@ -60,6 +65,9 @@ class CharLearner(TextMethods, Learner):
     "A fastai `Learner` that continues text. Made by `char_learner`."
 
     training_now = False  # whether a fit is under way
+    training_thread: int | None = None  # the thread that it is under way in
+    seed: int | None = None  # what `char_learner` was given
+    n_fits = 0  # fits begun
     if TYPE_CHECKING:
         dls: CharDataLoaders
     else:
@@ -106,6 +114,11 @@ class CharLearner(TextMethods, Learner):
             if may_handle(cb, event_name):
                 cb(event_name)
 
+    def _with_events(self, f, event_type, ex, final=noop):
+        "As fastai does. After an error in a fit the learner is cleaned up, and keeps its usable state."
+        with cleaned_up(self) if event_type == "fit" else nullcontext():
+            super()._with_events(f, event_type, ex, final)
+
     def fit(
         self,
         n_epoch: int,  # times through the training part
@@ -115,17 +128,18 @@ class CharLearner(TextMethods, Learner):
         reset_opt: bool = False,  # whether to begin with a new optimizer
         start_epoch: int = 0,  # the epoch to begin with; those before are skipped
     ):
-        """Train, as fastai does. Raises `TrainingError` at the first loss that is NaN or infinite, before that step.
+        """Train, as fastai does. After an error or Ctrl-C the learner is usable, with the weights that it has then.
 
-        `FiniteLoss` cancels the fit and this method raises its error: fastai cleans up only after a cancelled fit."""
+        Raises `TrainingError` at the first loss that is NaN or infinite, before that step, and for weights and
+        validation losses that are (`FiniteLoss`), and if another thread trains. Raises `DataError` for rates that are
+        negative, NaN or infinite."""
         check_callbacks(self, cbs)
-        self.training_now = True
-        try:
+        check_rates(self, n_epoch, lr, wd, cbs)
+        with fitting(self):
             super().fit(n_epoch, lr, wd, cbs, reset_opt, start_epoch)
-        finally:
-            self.training_now = False
         error = self.finite_loss.error if hasattr(self, "finite_loss") else None
         if error is not None:
+            drop_batch(self)
             raise error
 
     def set_lrs(
@@ -133,6 +147,7 @@ class CharLearner(TextMethods, Learner):
         lr: float | slice,  # the learning rate; a slice spreads it over parameter groups, as in `fit`
     ) -> "CharLearner":  # itself
         "Set the learning rate the next fit starts from. The optimizer's moments are kept."
+        check_hyper("lr", lr)
         self.lr = lr
         if self.opt is not None:
             self.opt.set_hypers(lr=lr)
@@ -148,7 +163,7 @@ class CharLearner(TextMethods, Learner):
 
         fastai's own resets counters, records and the model's mode; in a fit they are restored. The record of the last
         fit is kept: `learn.recorder.plot_loss()` draws it after a validation too."""
-        with validating_in_fit(self) if self.training_now else record_kept(self):
+        with validating_in_fit(self) if self.training_now else record_kept(self), autocast_restored():
             return super().validate(ds_idx, dl, cbs)
 
     def summary(self) -> PrettyString:
@@ -188,7 +203,7 @@ def char_learner(
     lr: float | slice = 1e-3,  # learning rate of fits that name none
     metrics: Callable | list | None = None,  # None: accuracy and bits per char
     prompts: str | Sequence[str] = (),  # texts to continue after each epoch, see `PredictNextCallback`
-    seed: int | None = None,  # for initial weights and the order of training; None: the global random state
+    seed: int | None = None,  # for initial weights, order of training and dropout; None: the global random state
     **kwargs,  # those of `PredictNextCallback`, such as `temperature`, and those of fastai's `Learner`
 ) -> CharLearner:
     """Make a `CharLearner` over `dls`. Your own `arch` is called as arch(vocab_sz, emb_sz=…, n_hid=…, **config).
@@ -205,6 +220,7 @@ def char_learner(
     )
     learn.arch = record
     learn.arch_config = config
+    learn.seed = seed
     _use_char_losses(learn)
     learn.add_cbs([] if isinstance(model, CharModel) else [FirstOutput()])
     # with `default_cbs=False`; without it, a fit of fastai makes no step

@@ -1,23 +1,20 @@
-"""Base class and standard callbacks: every `CharLearner` has `FiniteLoss` and `StateResetter`.
+"""Base class and standard callbacks: every `CharLearner` has a `StateResetter`.
 
     TrainEpochCallback    base class: calls `trained_epoch` after each trained epoch
     FirstOutput           uses the first of several outputs of a model
-    FiniteLoss            stops training when the loss is NaN or infinite
     StateResetter         resets the state of a stateful model
 
 fastai calls `after_epoch` under `validate`, `get_preds` and `lr_find` too, and `trained_epoch` is not called there.
 """
 
-import math
-
-from fastai.basics import Callback, CancelFitException, DataLoaders, L, Learner, Recorder
+from fastai.basics import Callback, DataLoaders, L, Learner
 from fastai.callback.mixup import MixHandler
 from fastai.callback.rnn import RNNCallback
 
 from .._utils import unwrap_model
-from ..errors import DataError, TrainingError
+from ..errors import DataError
 
-__all__ = ["TrainEpochCallback", "FirstOutput", "FiniteLoss", "StateResetter"]
+__all__ = ["TrainEpochCallback", "FirstOutput", "StateResetter"]
 
 
 def check_has_text(
@@ -71,49 +68,6 @@ class FirstOutput(Callback):
             self.learn.pred = self.pred[0]
 
 
-class FiniteLoss(Callback):
-    """Stop training at the first loss that is NaN or infinite, before the optimizer uses it.
-
-    It cancels the fit, and `CharLearner.fit` then raises `error`, a `TrainingError` with the step and the learning
-    rate. On a GPU it reads the loss every 50 steps, because reading it makes the CPU wait. It does nothing under
-    `lr_find`, which has to reach rates that diverge."""
-
-    order = Recorder.order + 10
-    gpu_steps = 50
-    error = None
-
-    def before_fit(self):
-        self.error = None
-
-    def after_loss(self):
-        if not self.training or hasattr(self.learn, "lr_finder"):
-            return
-        if self.loss.device.type == "cpu" or self.train_iter % self.gpu_steps == 0:
-            self._check()
-
-    def before_validate(self):
-        in_fit = self.learn.training_now and not hasattr(self.learn, "lr_finder")
-        if in_fit and getattr(self.learn, "loss", None) is not None:
-            self._check()
-
-    def _check(self):
-        "Cancel the fit if the current loss is not a finite number."
-        loss = float(self.loss.detach().mean())
-        if math.isfinite(loss):
-            return
-        lr = self.opt.hypers[-1]["lr"]
-        self.error = TrainingError(
-            f"the loss is {loss} at step {self.train_iter + 1} (epoch {self.epoch}, "
-            f"learning rate {lr:.3g}), so training stopped; {self._advice()}"
-        )
-        raise CancelFitException
-
-    def _advice(self):
-        if self.train_iter == 0 and not all(p.isfinite().all() for p in self.model.parameters()):
-            return "the weights were NaN or infinite before training: make a new learner, or load a saved model"
-        return "train with a lower learning rate, for example the one that lr_find suggests"
-
-
 # fastai's `ModelResetter` needs a model with a method `reset`, and does not look inside `DistributedDataParallel`.
 class StateResetter(Callback):
     "Call `model.reset()`, if there is one, before training, validation and prediction, and after a fit."
@@ -132,4 +86,8 @@ class StateResetter(Callback):
         self._reset()
 
     def after_fit(self):
+        self._reset()
+
+    def after_error(self):
+        "Drop the state that an interrupted fit carried."
         self._reset()

@@ -7,6 +7,8 @@
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from fastai.basics import L
@@ -15,7 +17,7 @@ from torch.amp import GradScaler, autocast
 
 from ..errors import DataError
 
-__all__ = ["to_bf16", "to_fp16", "DeviceMixedPrecision", "fast_bf16"]
+__all__ = ["to_bf16", "to_fp16", "DeviceMixedPrecision", "fast_bf16", "autocast_restored"]
 
 _fast_bf16: bool | None = None
 
@@ -23,9 +25,14 @@ _fast_bf16: bool | None = None
 # fastai's `MixedPrecision` asks for CUDA whatever the device of the data is; on a CPU PyTorch then warns and computes
 # in 32 bits.
 class DeviceMixedPrecision(MixedPrecision):
-    "fastai's `MixedPrecision`, which also works in bf16 on CPUs. Raises `DataError` for fp16 on a CPU."
+    """fastai's `MixedPrecision`, which also works in bf16 on CPUs. Raises `DataError` for fp16 on a CPU.
+
+    Autocast is also off after a batch that a callback cancels, where fastai leaves it on."""
 
     name = "mixed_precision"
+    autocast = None
+    # whether autocast is on for the current batch
+    entered = False
 
     def before_fit(self):
         device = self.dls.device.type
@@ -36,6 +43,67 @@ class DeviceMixedPrecision(MixedPrecision):
         self.autocast = autocast(device, dtype=torch.bfloat16)
         self.learn.scaler = GradScaler(device, enabled=False)
         self.scales = L()
+
+    def before_batch(self):
+        self._leave()
+        self.autocast.__enter__()
+        self.entered = True
+
+    def after_loss(self):
+        self._leave()
+
+    def after_cancel_batch(self):
+        self._leave()
+
+    def after_cancel_train(self):
+        self._leave()
+
+    def after_cancel_validate(self):
+        self._leave()
+
+    def after_cancel_epoch(self):
+        self._leave()
+
+    def after_fit(self):
+        self._leave()
+        super().after_fit()
+
+    def after_error(self):
+        "Turn autocast off after an error in a batch."
+        self.after_fit()
+
+    def _leave(self):
+        if self.entered:
+            self.entered = False
+            self.autocast.__exit__(None, None, None)
+
+
+@contextmanager
+def autocast_restored() -> Iterator[None]:
+    """Restore autocast of this thread at the end of the block, however it ends.
+
+    An interrupt may arrive within PyTorch's own `autocast.__enter__`, so nobody would call `__exit__`."""
+    before = [(o, torch.is_autocast_enabled(o), torch.get_autocast_dtype(o)) for o in ("cpu", "cuda")]
+    cached = torch.is_autocast_cache_enabled()
+    depth = _autocast_depth()
+    try:
+        yield
+    finally:
+        for device, enabled, dtype in before:
+            torch.set_autocast_enabled(device, enabled)
+            torch.set_autocast_dtype(device, dtype)
+        torch.set_autocast_cache_enabled(cached)
+        while _autocast_depth() > depth:
+            torch.autocast_decrement_nesting()
+        if not depth:
+            # it holds the weights in 16 bits, and would outlive their next step
+            torch.clear_autocast_cache()
+
+
+def _autocast_depth() -> int:
+    "How many blocks of autocast this thread is in. PyTorch tells it only when it changes."
+    torch.autocast_increment_nesting()
+    return torch.autocast_decrement_nesting()
 
 
 def _raise_needs_cuda(device):

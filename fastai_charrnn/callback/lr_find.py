@@ -77,6 +77,7 @@ def _restored(learn):
     opt_state = deepcopy(learn.opt.state_dict()) if learn.opt is not None else None
     order = rng and rng.getstate()
     random_states = get_random_states()
+    n_fits = learn.n_fits
     try:
         yield
     finally:
@@ -87,6 +88,7 @@ def _restored(learn):
         if rng:
             learn.dls.train.rng.setstate(order)
         set_random_states(**random_states)
+        learn.n_fits = n_fits
 
 
 def _restore_optimizer(learn, opt_state):

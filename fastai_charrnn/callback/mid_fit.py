@@ -7,6 +7,7 @@ from copy import copy
 from fastai.basics import Learner, TrainEvalCallback, torch
 
 from .._utils import modes_restored, unwrap_model
+from .fit_context import check_thread
 
 __all__ = ["validating_in_fit", "record_kept"]
 
@@ -27,7 +28,9 @@ def validating_in_fit(
 ) -> Iterator[None]:
     """Restore the learner, the model's mode and state, and the random numbers at the end of the block.
 
-    Within it, only `TrainEvalCallback` and a copy of the recorder receive events, and metrics are copies."""
+    Within it, only `TrainEvalCallback` and a copy of the recorder receive events, and metrics are copies. Raises
+    `TrainingError` in another thread than that of the fit."""
+    check_thread(learn)
     model = unwrap_model(learn.model)
     state = getattr(model, "state", None)
     with _fields_restored(learn), modes_restored(learn.model):

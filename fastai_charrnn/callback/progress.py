@@ -47,6 +47,10 @@ class RunProgress(_OneBar):
         self._clear()
         self.learn.logger = self.old_logger
 
+    def after_error(self):
+        "Remove the bar."
+        self.after_fit()
+
     def _write(self, row):
         "Print a row of numbers over the bar, which the next batch draws again."
         self._clear()

@@ -49,8 +49,7 @@ class RNNOutputs(Callback):
         if not _has(self.learn, RNNCallback):
             return
         kept = [model.kept for model in self.models]
-        for model in self.models:
-            model.kept = None
+        self.after_error()
         if kept:
             self.learn.pred = (self.pred, *_outputs(kept))
         elif not isinstance(self.pred, tuple):
@@ -58,6 +57,14 @@ class RNNOutputs(Callback):
                 f"{type(self.model).__name__} returns no outputs before and after dropout, which RNNCallback needs; "
                 "derive it from CharModel, or return the tuple (prediction, raw_out, out)"
             )
+
+    def after_cancel_batch(self):
+        self.after_error()
+
+    def after_error(self):
+        "Have models keep nothing, also after a batch that ended before its prediction."
+        for model in vars(self).get("models", ()):
+            model.kept = None
 
 
 def _outputs(kept):

@@ -187,6 +187,9 @@ class ShardedTrainer(Callback):
         barrier()
         barrier()
 
+    def after_error(self):
+        let_trackers_print(self.learn)
+
     def _metrics(self):
         recorder = getattr(self.learn, "recorder", None)
         if recorder is None:

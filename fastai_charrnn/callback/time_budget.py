@@ -22,6 +22,7 @@ from fastai.callback.schedule import ParamScheduler
 from fastai.callback.tracker import ReduceLROnPlateau
 from fastai.callback.training import GradientClip
 
+from .._checks import check_hyper
 from .._utils import renamed
 from ..data.protocol import n_targets
 from ..errors import DataError
@@ -47,12 +48,13 @@ class TimeBudget(Callback):
     def __init__(
         self,
         minutes: float,  # how long to train
-        lr_max: float,  # highest learning rate
+        lr_max: float | slice,  # highest learning rate; a slice spreads it over parameter groups, as in `fit`
         warmup_pct: float = 0.05,  # part of the time in which the rate rises
         validate_epochs: bool = False,  # whether to validate after every epoch
     ):
         if not 0 <= warmup_pct <= 1:
             raise DataError(f"warmup_pct is a part of the time, from 0 to 1, got {warmup_pct!r}")
+        check_hyper("lr_max", lr_max)
         self.minutes = minutes
         self.lr_max = lr_max
         self.warmup_pct = warmup_pct
@@ -62,6 +64,9 @@ class TimeBudget(Callback):
         self.start = time.perf_counter()
         self.n_targets = 0
         self.targets_per_epoch = n_targets(self.dls)
+        self.opt.set_hypers(lr=self.lr_max)
+        # of each parameter group
+        self.top_rates = [float(h["lr"]) for h in self.opt.hypers]
 
     @property
     def elapsed(self) -> float:
@@ -92,7 +97,8 @@ class TimeBudget(Callback):
             raise CancelTrainException if self.validate_epochs else CancelFitException
         # the first rate is above 0
         rising = (t + 1e-3) / self.warmup_pct if self.warmup_pct else 1
-        self.opt.set_hypers(lr=self.lr_max * min(1, rising, 1 - t))
+        factor = min(1, rising, 1 - t)
+        self.opt.set_hypers(lr=[lr * factor for lr in self.top_rates])
         self.n_targets += self.y.numel()
 
     def after_train(self):
@@ -109,7 +115,7 @@ class TimeBudget(Callback):
 def fit_minutes(
     self,  # a `CharLearner`
     minutes: float,  # how long to train
-    lr_max: float,  # highest learning rate
+    lr_max: float | slice,  # highest learning rate; a slice spreads it over parameter groups, as in `fit`
     warmup_pct: float = 0.05,  # part of the time in which the rate rises
     clip: float = 1.0,  # largest norm of the gradients
     bf16: bool | None = None,  # whether to compute in bfloat16; None: on a CPU where `fast_bf16()`
@@ -119,8 +125,8 @@ def fit_minutes(
 
     Callbacks that read the numbers of epochs, such as `SaveModelCallback`, have every epoch validated, within the time.
     The result depends on the speed of the machine. The row holds the losses, the metrics, `lr`, `minutes`, `epochs` and
-    `bf16`. Raises `DataError` if `minutes` is not a positive number, and for callbacks that set the learning rate or
-    draw on fastai's bar."""
+    `bf16`. Raises `DataError` if `minutes` is not a positive number, for rates that are negative, NaN or infinite, and
+    for callbacks that set the learning rate or draw on fastai's bar."""
     if not (isinstance(minutes, Real) and 0 < minutes < math.inf):
         raise DataError(f"minutes must be positive, got {minutes!r}; for five minutes pass 5")
     if bf16 is None:
@@ -136,7 +142,7 @@ def fit_minutes(
         self.fit(10**6, lr_max, cbs=[budget, GradientClip(clip), *mixed, *bars, *cbs])
     row = {"train_loss": float(self.recorder.smooth_loss.value)}
     row |= _validate(self)
-    row |= {"lr": lr_max, "minutes": float(minutes), "epochs": budget.epochs, "bf16": float(bf16)}
+    row |= {"lr": budget.top_rates[-1], "minutes": float(minutes), "epochs": budget.epochs, "bf16": float(bf16)}
     self.training_log.rows.append(row)
     for bar in bars:
         bar.write_row(row)

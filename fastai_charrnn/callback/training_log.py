@@ -70,6 +70,10 @@ class TrainingLog(TrainEpochCallback):
         self._restore_tensors()
         keep_trained_weights(self.learn)
 
+    def after_error(self):
+        "Restore the losses of an epoch that was interrupted."
+        self._restore_tensors()
+
     def _losses(self):
         "The smoothed loss of each batch; empty without a recorder and before its first fit."
         return getattr(getattr(self.learn, "recorder", None), "losses", [])

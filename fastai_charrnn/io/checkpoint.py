@@ -3,7 +3,6 @@
 `check_place`, `check_memory` and `check_room` make sure that a model can be trained and saved before an epoch is spent.
 """
 
-import math
 import os
 import shutil
 import signal
@@ -15,7 +14,8 @@ from pathlib import Path
 from fastai.basics import Callback, Recorder, num_distrib
 
 from ..callback.core import TrainEpochCallback
-from ..errors import ArchError, ModelFileError, TrainingError
+from ..callback.finite import check_finite
+from ..errors import ArchError, ModelFileError
 from .format import with_suffix
 from .model_file import save_model
 
@@ -79,7 +79,7 @@ def check_memory(
 class SaveModelFile(TrainEpochCallback):
     """Save the model after every epoch of a fit, or with `seconds`, at the end of the batch in which they have passed.
 
-    `saved` counts the files written. A model whose validation loss is not finite is not saved: `TrainingError`."""
+    `saved` counts the files written. A model with weights that are not finite is not saved: `TrainingError`."""
 
     # after the epoch's numbers are logged
     order = Recorder.order + 2
@@ -92,6 +92,7 @@ class SaveModelFile(TrainEpochCallback):
         self.path = path
         self.seconds = seconds
         self.saved = 0
+        self.last_saved_path = None
 
     def before_fit(self):
         self.last = time.monotonic()
@@ -106,17 +107,12 @@ class SaveModelFile(TrainEpochCallback):
         "Save the model of this epoch, if files are written by epochs."
         if self.seconds is not None:
             return
-        loss = self.learn.training_log.rows[-1].get("valid_loss", 0.0)
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"the validation loss is {loss} after epoch {self.epoch}, so training stopped; "
-                "train with a lower learning rate, such as lr_find suggests"
-            )
         self.save()
 
     def save(self):
         "Write the model, and start the clock again."
-        save_model(self.learn, self.path)
+        check_finite(self.learn)
+        self.last_saved_path = save_model(self.learn, self.path)
         self.saved += 1
         self.last = time.monotonic()
 

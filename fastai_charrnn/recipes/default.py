@@ -14,9 +14,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
-import torch
-from fastai.basics import rank_distrib
 from fastai.callback.training import GradientClip
+from fastai.learner import replacing_yield
 
 from .._utils import is_count, renamed
 from ..data.loaders import CharDataLoaders
@@ -106,12 +105,9 @@ class DefaultRecipe:
         cbs: list | None = None,  # further callbacks
     ):
         "Train for `epochs` in one cycle. Equal seeds give equal results; the global random state does not change."
-        device = learn.dls.device
-        gpus = [device] if device.type == "cuda" else []
         cbs = [GradientClip(self.clip), *(cbs or [])]
         schedule = dict(pct_start=0.1, moms=(0.9, 0.9, 0.9))
-        with torch.random.fork_rng(gpus):
-            torch.manual_seed(seed + rank_distrib())
+        with replacing_yield(learn, "seed", seed):
             learn.fit_one_cycle(self.epochs, self.lr, cbs=cbs, **schedule)
 
 

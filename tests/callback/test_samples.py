@@ -11,7 +11,8 @@ import torch
 from fastai.basics import Recorder, load_learner
 
 from fastai_charrnn.all import CharDataLoaders, PredictNextCallback, char_learner
-from fastai_charrnn.callback.core import FiniteLoss, StateResetter
+from fastai_charrnn.callback.core import StateResetter
+from fastai_charrnn.callback.finite import FiniteLoss
 from fastai_charrnn.callback.training_log import TrainingLog
 from fastai_charrnn.errors import DataError, GenerationError, UnknownCharError
 

@@ -1,0 +1,163 @@
+"""Stop training that diverges: `FiniteLoss`, and checks of rates before a fit (`check_rates`)."""
+
+import math
+
+from fastai.basics import Callback, CancelFitException, L, Learner, Recorder, torch
+from fastai.callback.schedule import ParamScheduler
+from fastai.callback.tracker import SaveModelCallback
+from torch import nn
+
+from .._checks import check_count, check_hyper
+from .._utils import unwrap_model
+from ..errors import TrainingError
+
+__all__ = ["FiniteLoss", "check_rates", "check_finite", "nonfinite_weights"]
+
+
+class FiniteLoss(Callback):
+    """Stop training when a loss or a weight is NaN or infinite.
+
+    The training loss is read before the optimizer uses it: at every step, on a GPU at every 50th, because reading it
+    makes the CPU wait. Weights and validation loss are read after every epoch, and weights after a fit. It cancels the
+    fit, and `CharLearner.fit` then raises `error`, a `TrainingError` with the step, the learning rate and the last file
+    that was saved. Steps that fp16 skips do not stop training. It does nothing under `lr_find`, which has to reach
+    rates that diverge."""
+
+    order = Recorder.order + 10
+    gpu_steps = 50
+    error = None
+    validates = False
+
+    def before_fit(self):
+        self.error = None
+        self.validates = False
+
+    def after_loss(self):
+        if not self.training or self._rests():
+            return
+        if self.loss.device.type == "cpu" or self.train_iter % self.gpu_steps == 0:
+            self._check_loss()
+
+    def after_train(self):
+        if self._rests():
+            return
+        if getattr(self.learn, "loss", None) is not None:
+            self._check_loss()
+        self.check_weights()
+
+    def before_validate(self):
+        self.validates = True
+
+    def after_validate(self):
+        recorder = getattr(self.learn, "recorder", None)
+        # a callback may have cancelled the validation before it began
+        if recorder is None or not self.validates or self._rests():
+            return
+        self.validates = False
+        loss = recorder.loss.value
+        if loss is not None and not math.isfinite(loss):
+            self._stop(f"the validation loss is {float(loss)} after step {self.train_iter}")
+
+    def after_cancel_fit(self):
+        "Keep `SaveModelCallback(at_end=True)` from saving a model that has diverged."
+        for cb in self.learn.cbs if self.error else ():
+            if isinstance(cb, SaveModelCallback) and cb.at_end:
+                # only until the end of `after_fit`: fastai then sets it to True
+                cb.run = False
+
+    def after_fit(self):
+        "Note an error if the last step of the fit made weights infinite. It is too late to cancel the fit."
+        if self.error is None and not self._rests():
+            self.error = self._weight_error()
+
+    def check_weights(self):
+        "Cancel the fit if a weight is NaN or infinite."
+        error = self._weight_error()
+        if error is not None:
+            self.error = error
+            raise CancelFitException
+
+    def _rests(self):
+        return not self.learn.training_now or hasattr(self.learn, "lr_finder")
+
+    def _check_loss(self):
+        "Cancel the fit if the current loss is not a finite number."
+        loss = float(self.loss.detach().mean())
+        if not math.isfinite(loss):
+            self._stop(f"the loss is {loss} at step {self.train_iter + self.training}")
+
+    def _stop(self, what):
+        self.error = self._error(what)
+        raise CancelFitException
+
+    def _weight_error(self):
+        names = nonfinite_weights(self.model)
+        if names:
+            return self._error(f"weights are NaN or infinite after step {self.train_iter}, in {_some(names)}")
+        return None
+
+    def _error(self, what):
+        lr = self.opt.hypers[-1]["lr"]
+        where = f"(epoch {self.epoch}, learning rate {lr:.3g})"
+        return TrainingError(f"{what} {where}, so training stopped; {self._advice()}{_last_file(self.learn)}")
+
+    def _advice(self):
+        if self.train_iter == 0 and nonfinite_weights(self.model):
+            return "the weights were NaN or infinite before training: make a new learner, or load a saved model"
+        return "train with a lower learning rate, for example the one that lr_find suggests"
+
+
+def nonfinite_weights(
+    model: nn.Module,  # any
+) -> list[str]:  # their names
+    "The trained weights of a model that hold NaN or infinity. Waits for the GPU once."
+    weights = [(name, p) for name, p in unwrap_model(model).named_parameters() if p.requires_grad]
+    if not weights or bool(torch.stack([p.isfinite().all() for _, p in weights]).all()):
+        return []
+    return [name for name, p in weights if not p.isfinite().all()]
+
+
+def check_finite(
+    learn: Learner,  # a `CharLearner`, whose weights are to be saved in a fit
+):
+    "Cancel the fit with a `TrainingError` if a weight is NaN or infinite, so no good file is replaced."
+    if hasattr(learn, "finite_loss"):
+        learn.finite_loss.check_weights()
+
+
+def _some(names):
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _last_file(learn):
+    "The last file that a callback saved, as the end of a sentence. Callbacks keep it as `last_saved_path`."
+    paths = [vars(cb).get("last_saved_path") for cb in learn.cbs]
+    paths = [path for path in paths if path is not None]
+    return f". The last weights that were saved are in {paths[-1]}" if paths else ""
+
+
+def check_rates(
+    learn: Learner,  # a learner before a fit
+    n_epoch: int,  # times through the training part
+    lr: object = None,  # a number, a slice, or a list with one for each parameter group; None: the learner's
+    wd: float | None = None,  # weight decay; None: the learner's
+    cbs: Callback | list | None = None,  # callbacks of the fit; those of schedules are checked
+):
+    "Raise `DataError` unless the rates of a fit, and of its schedule, are finite numbers of at least 0."
+    check_count("n_epoch", n_epoch, low=0)
+    check_hyper("lr", learn.lr if lr is None else lr, "1e-3 is a usual learning rate")
+    for value in (learn.wd, wd):
+        if value is not None:
+            check_hyper("wd", value)
+    for cb in learn.cbs + L(cbs):
+        if isinstance(cb, ParamScheduler):
+            for name, value in _scheduled(cb):
+                check_hyper(name, value)
+
+
+def _scheduled(cb):
+    "Some values of a schedule's learning rate and weight decay. A class of your own may have no `scheds`."
+    scheds = vars(cb).get("scheds", {})
+    for name in ("lr", "wd"):
+        for f in L(scheds.get(name)):
+            yield from ((name, f(pos)) for pos in (0.0, 0.5, 1.0))
