@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from fastai.callback.training import GradientClip
-from fastai.learner import replacing_yield
 
 from .._utils import is_count, renamed
 from ..data.loaders import CharDataLoaders
@@ -107,8 +106,12 @@ class DefaultRecipe:
         "Train for `epochs` in one cycle. Equal seeds give equal results; the global random state does not change."
         cbs = [GradientClip(self.clip), *(cbs or [])]
         schedule = dict(pct_start=0.1, moms=(0.9, 0.9, 0.9))
-        with replacing_yield(learn, "seed", seed):
+        before = learn.seed
+        learn.seed = seed
+        try:
             learn.fit_one_cycle(self.epochs, self.lr, cbs=cbs, **schedule)
+        finally:
+            learn.seed = before
 
 
 def default_recipe(
