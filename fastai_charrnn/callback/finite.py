@@ -49,12 +49,12 @@ class FiniteLoss(Callback):
         self.validates = True
 
     def after_validate(self):
-        recorder = getattr(self.learn, "recorder", None)
+        metrics = getattr(getattr(self.learn, "recorder", None), "_valid_mets", [])
         # a callback may have cancelled the validation before it began
-        if recorder is None or not self.validates or self._rests():
+        if not metrics or not self.validates or self._rests():
             return
         self.validates = False
-        loss = recorder.loss.value
+        loss = metrics[0].value
         if loss is not None and not math.isfinite(loss):
             self._stop(f"the validation loss is {float(loss)} after step {self.train_iter}")
 

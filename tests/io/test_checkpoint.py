@@ -20,17 +20,6 @@ def test_a_fit_by_the_clock_is_saved_at_intervals(dls, tmp_path):
     assert (tmp_path / "m.safetensors").exists()
 
 
-def test_a_model_whose_validation_loss_is_not_finite_is_not_saved(dls, tmp_path):
-    saving = SaveModelFile(tmp_path / "m.safetensors")
-    learn = char_learner(dls, n_hid=16, seed=0, cbs=saving)
-    learn.training_log.rows.append(dict(valid_loss=float("nan")))
-    with pytest.raises(TrainingError, match="the validation loss is nan after epoch 0"):
-        saving.learn = learn
-        learn.epoch = 0
-        saving.trained_epoch()
-    assert not (tmp_path / "m.safetensors").exists()
-
-
 def test_a_signal_stops_between_two_batches_and_a_second_at_once(dls):
     stopping = StopOnSignal()
     before = signal.getsignal(signal.SIGTERM)
