@@ -2,16 +2,16 @@
 
 import math
 
-from fastai.basics import Callback, CancelFitException, L, Learner, Recorder, torch
+from fastai.basics import Callback, CancelFitException, L, Learner, Recorder
 from fastai.callback.schedule import ParamScheduler
 from fastai.callback.tracker import SaveModelCallback
-from torch import nn
 
 from .._checks import check_count, check_hyper
 from .._utils import unwrap_model
 from ..errors import TrainingError
+from ..generation.checks import non_finite
 
-__all__ = ["FiniteLoss", "check_rates", "check_finite", "nonfinite_weights"]
+__all__ = ["FiniteLoss", "check_rates", "check_finite"]
 
 
 class FiniteLoss(Callback):
@@ -91,7 +91,7 @@ class FiniteLoss(Callback):
         raise CancelFitException
 
     def _weight_error(self):
-        names = nonfinite_weights(self.model)
+        names = non_finite(unwrap_model(self.model))
         if names:
             return self._error(f"weights are NaN or infinite after step {self.train_iter}, in {_some(names)}")
         return None
@@ -102,19 +102,9 @@ class FiniteLoss(Callback):
         return TrainingError(f"{what} {where}, so training stopped; {self._advice()}{_last_file(self.learn)}")
 
     def _advice(self):
-        if self.train_iter == 0 and nonfinite_weights(self.model):
+        if self.train_iter == 0 and non_finite(unwrap_model(self.model)):
             return "the weights were NaN or infinite before training: make a new learner, or load a saved model"
         return "train with a lower learning rate, for example the one that lr_find suggests"
-
-
-def nonfinite_weights(
-    model: nn.Module,  # any
-) -> list[str]:  # their names
-    "The trained weights of a model that hold NaN or infinity. Waits for the GPU once."
-    weights = [(name, p) for name, p in unwrap_model(model).named_parameters() if p.requires_grad]
-    if not weights or bool(torch.stack([p.isfinite().all() for _, p in weights]).all()):
-        return []
-    return [name for name, p in weights if not p.isfinite().all()]
 
 
 def check_finite(

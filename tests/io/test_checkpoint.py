@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from fastai_charrnn.all import TrainingError, char_learner
+from fastai_charrnn.all import char_learner
 from fastai_charrnn.io.checkpoint import SaveModelFile, StopOnSignal
 
 
