@@ -15,6 +15,7 @@ from .adapt import *
 from .analysis.ngrams import *
 from .analysis.plots import *
 from .analysis.report import *
+from .callback.checkpoint import *
 from .callback.lr_find import *
 from .callback.samples import *
 from .callback.training_log import *

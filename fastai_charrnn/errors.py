@@ -10,6 +10,7 @@ ValueError
    ├─ ArchError           an unknown architecture, or one that does not fit the data
    ├─ ModelFileError      a model file that is missing, damaged or does not fit
    ├─ TrainingError       a loss that is NaN or infinite
+   ├─ ResumeError         a training that differs from the one of its checkpoint
    ├─ GenerationError     invalid options of generation, or a model that predicts NaN
    └─ DistribError        processes that cannot train together, or one that is lost
 UserWarning
@@ -26,6 +27,7 @@ __all__ = [
     "ArchError",
     "ModelFileError",
     "TrainingError",
+    "ResumeError",
     "GenerationError",
     "DistribError",
     "CharRnnWarning",
@@ -79,6 +81,10 @@ class ModelFileError(CharRnnError):
 
 class TrainingError(CharRnnError):
     "Training cannot continue, as the loss is not a finite number."
+
+
+class ResumeError(CharRnnError):
+    "A training cannot be resumed, because it differs from the one of the checkpoint."
 
 
 class GenerationError(CharRnnError):

@@ -36,9 +36,11 @@ from .callback.dispatch import may_handle, remove_cb
 from .callback.distributed import detach_distributed, distrib_ctx, to_distributed
 from .callback.finite import FiniteLoss, check_rates
 from .callback.fit_context import cleaned_up, drop_batch, fitting
+from .callback.fit_loop import ResumableFit
 from .callback.fp16 import autocast_restored, to_bf16, to_fp16
 from .callback.lr_find import lr_find
 from .callback.mid_fit import record_kept, validating_in_fit
+from .callback.resume import recorded_fit, resume
 from .callback.rnn_outputs import add_cb
 from .callback.samples import PredictNextCallback
 from .callback.time_budget import fit_minutes
@@ -61,7 +63,7 @@ from .predictions import get_preds, show_results
 __all__ = ["CharLearner", "char_learner"]
 
 
-class CharLearner(TextMethods, Learner):
+class CharLearner(TextMethods, ResumableFit, Learner):
     "A fastai `Learner` that continues text. Made by `char_learner`."
 
     training_now = False  # whether a fit is under way
@@ -80,6 +82,7 @@ class CharLearner(TextMethods, Learner):
     show_results = show_results
     fit_minutes = fit_minutes
     lr_find = lr_find
+    resume = resume
     distrib_ctx = distrib_ctx
     to_distributed = to_distributed
     detach_distributed = detach_distributed
@@ -135,8 +138,11 @@ class CharLearner(TextMethods, Learner):
         negative, NaN or infinite."""
         check_callbacks(self, cbs)
         check_rates(self, n_epoch, lr, wd, cbs)
-        with fitting(self):
-            super().fit(n_epoch, lr, wd, cbs, reset_opt, start_epoch)
+        with recorded_fit(self, n_epoch, lr, wd, cbs) as is_skipped:
+            if is_skipped:
+                return
+            with fitting(self):
+                super().fit(n_epoch, lr, wd, cbs, reset_opt, start_epoch)
         error = self.finite_loss.error if hasattr(self, "finite_loss") else None
         if error is not None:
             drop_batch(self)

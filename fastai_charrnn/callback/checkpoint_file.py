@@ -25,7 +25,7 @@ from .._printable import printable
 from .._utils import warn_caller
 from ..errors import CharRnnWarning, ModelFileError
 
-__all__ = ["write_checkpoint", "read_checkpoint", "previous_path"]
+__all__ = ["write_checkpoint", "read_checkpoint", "checkpoint_path", "previous_path"]
 
 _format = "1"
 # limits for files of strangers
@@ -35,6 +35,14 @@ _max_depth = 24  # lists and dicts inside each other
 _max_lists = 100_000  # lists and dicts in all
 _max_dims = 8
 _dtypes = ("BOOL", "U8", "I8", "I16", "I32", "I64", "F16", "BF16", "F32", "F64")
+
+
+def checkpoint_path(
+    path: str | Path,  # the name of a checkpoint
+) -> Path:  # the file
+    "The file of a checkpoint: `run.safetensors` for `run`."
+    path = Path(path)
+    return path if path.suffix else path.with_suffix(".safetensors")
 
 
 def previous_path(

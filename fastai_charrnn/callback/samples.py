@@ -114,6 +114,15 @@ class PredictNextCallback(TrainEpochCallback):
             for sample in new:
                 print(f"  {sample.text!r}")
 
+    def state_dict(self) -> dict:
+        "Return the samples, for checkpoints."
+        return {"samples": [list(sample) for sample in self.samples], "trained": self.trained}
+
+    def load_state_dict(self, state: dict):
+        "Set what `state_dict` returned."
+        self.samples = [Sample(*sample) for sample in state["samples"]]
+        self.trained = state["trained"]
+
     def _losses(self):
         "The training and validation loss of the epoch; None for what fastai did not record."
         if not hasattr(self.learn, "recorder"):

@@ -83,6 +83,18 @@ class TimeBudget(Callback):
         "The part of the time that has passed, above 1 after its end."
         return self.elapsed / (60 * self.minutes)
 
+    def state_dict(self) -> dict:
+        "Return the elapsed seconds and the targets used, for checkpoints."
+        names = ("elapsed", "n_targets", "targets_per_epoch", "top_rates")
+        return {name: getattr(self, name) for name in names}
+
+    def load_state_dict(self, state: dict):
+        "Continue the clock. The time between does not count."
+        self.start = time.perf_counter() - state["elapsed"]
+        self.n_targets = state["n_targets"]
+        self.targets_per_epoch = state["targets_per_epoch"]
+        self.top_rates = state["top_rates"]
+
     def before_epoch(self):
         "End the fit after the last epoch was validated."
         if self.elapsed_pct >= 1:

@@ -5,7 +5,7 @@ It also divides batches among the processes of a distributed training: `shard`.
 
 import random
 from collections.abc import Iterator
-from itertools import chain
+from itertools import islice
 
 import numpy as np
 import torch
@@ -31,6 +31,9 @@ class WindowDL(TfmdDL):
     part = (0, 1)  # rank and number of ranks
     counts = (0, 0)  # rows of the current batch: on this rank, and on all ranks
     seeded_idxs = None  # the last order that `get_idxs` drew from the seed, which all ranks share
+    n_done = 0  # batches of the current pass that were returned, or passed over by `load_state_dict`
+    next_start = 0  # batches that the next pass leaves out
+    pass_rng = None  # state of the generator at the start of the current pass; None before and after it
 
     def __init__(self, dataset=None, bs: int = 64, shuffle: bool = False, num_workers: int = 0, **kwargs):
         if isinstance(dataset, CharStreams):
@@ -45,6 +48,28 @@ class WindowDL(TfmdDL):
         "Fix the order of this and all later epochs."
         self.rng = random.Random(s)
         return self
+
+    def state_dict(self) -> dict:
+        "Return where the loader is: the generator's state at the start of the pass, and the batches returned since."
+        if self.pass_rng is None:
+            return {"rng": self.rng.getstate(), "n_done": self.next_start}
+        return {"rng": self.pass_rng, "n_done": self.n_done}
+
+    def load_state_dict(self, state: dict):
+        "Begin the next pass where `state` was. The batches before are not gathered."
+        self.rng.setstate(state["rng"])
+        self.next_start = state["n_done"]
+        self.pass_rng = None
+
+    def randomize(self):
+        "Begin a pass, as fastai does, and note its start for `state_dict`."
+        self.pass_rng = self.rng.getstate()
+        self.n_done = self.next_start
+        super().randomize()
+
+    def after_iter(self):
+        "End a pass."
+        self.pass_rng = None
 
     def shard(self, rank: int, world: int) -> "WindowDL":
         """From now on return only the rows of one rank, of batches of world·bs rows. `shard(0, 1)` undoes it.
@@ -104,23 +129,32 @@ class WindowDL(TfmdDL):
         is_streams = isinstance(self.dataset, CharStreams)
         idxs = sync_indices(self, samps)
         groups = self.dataset.by_width(idxs) if isinstance(self.dataset, CharChunks) else [idxs]
-        for block in chain.from_iterable(map(self._blocks, groups)):
+        for block in self._blocks(groups):
             rows, counts = shard_indices(block, self.bs, *self.part, self.drop_last, keep_rows=is_streams)
             rows = rows.to(self.dataset.index_device, non_blocking=True)
             for batch, batch_counts in zip(self.dataset.batches(rows, self.bs), counts):
                 self.counts = batch_counts
+                self.n_done += 1
                 yield batch
 
-    def _blocks(self, idxs) -> Iterator[Tensor]:
-        """Yield the items of several whole batches at a time.
+    def _blocks(self, groups) -> Iterator[Tensor]:
+        """Yield the items of several whole batches at a time, without the batches that `load_state_dict` passes over.
 
         The first block is one batch, so it comes soon. Blocks grow eightfold up to the dataset's `block_size`."""
         bs = self._global_bs()
-        if not hasattr(idxs, "__len__"):
-            yield from (torch.as_tensor(block) for block in chunked(idxs, bs))
-            return
+        self.n_done = n_left_out = self.next_start
+        self.next_start = 0
+        for idxs in groups:
+            if not hasattr(idxs, "__len__"):
+                yield from (torch.as_tensor(block) for block in chunked(islice(idxs, n_left_out * bs, None), bs))
+                return
+            n = min(n_left_out, len(idxs) // bs if self.drop_last else -(-len(idxs) // bs))
+            n_left_out -= n
+            yield from self._growing_blocks(idxs, n * bs)
+
+    def _growing_blocks(self, idxs, begin):
+        bs = self._global_bs()
         max_size = max(self.dataset.block_size // bs, 1) * bs
-        begin = 0
         size = bs
         while begin < len(idxs):
             block = idxs[begin : begin + size]

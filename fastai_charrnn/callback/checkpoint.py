@@ -1,0 +1,123 @@
+"""Save the whole state of a training, so that it can be continued exactly: `CheckpointCallback`.
+
+    learn = char_learner(dls, "gru", seed=1, cbs=CheckpointCallback("run", minutes=5))
+    learn.fit_one_cycle(4, 5e-3)
+
+After a crash make the same `dls` and the same learner, and call `learn.resume("run")` before the same fits.
+"""
+
+import time
+from numbers import Real
+from pathlib import Path
+
+from fastai.basics import Callback, rank_distrib
+
+from .._utils import is_count
+from ..errors import DataError
+from .checkpoint_file import checkpoint_path, write_checkpoint
+from .fit_state import Position, collect
+from .loader_state import loader_state
+from .random_states import random_states
+
+__all__ = ["CheckpointCallback"]
+
+
+class CheckpointCallback(Callback):
+    """Write a checkpoint after every epoch or every so many batches, every so many minutes, and at the end of each fit.
+
+    A checkpoint is written after a batch, before a validation or between epochs, when all other callbacks are done.
+    `save` writes one at once. Only the first of several processes writes. Nothing is written under `lr_find`."""
+
+    # after all callbacks, so that their state is complete
+    order = 10**6
+    rows: list  # what the recorder has printed in this fit
+
+    def __init__(
+        self,
+        path: str | Path,  # the file; `.safetensors` is added if it has no suffix
+        every: str | int | None = "epoch",  # "epoch", a number of batches, or None: only by `minutes`
+        minutes: float | None = None,  # write one also when so many minutes have passed since the last; None: never
+    ):
+        if every != "epoch" and every is not None and not is_count(every):
+            raise DataError(f'every must be "epoch", None or a number of batches, at least 1, got {every!r}')
+        if minutes is not None and not (isinstance(minutes, Real) and minutes > 0):
+            raise DataError(f"minutes must be positive or None, got {minutes!r}")
+        self.path = checkpoint_path(path)
+        self.every = every
+        self.minutes = minutes
+        self.warned: set[str] = set()
+        self._begin()
+
+    def _begin(self):
+        self.last = time.monotonic()
+        self.rows = []
+        self.position = None
+        self.epoch_start = {}
+        self.before_validation = None
+
+    def before_fit(self):
+        self.run = not hasattr(self.learn, "lr_finder") and not hasattr(self, "gather_preds")
+        if self.run:
+            self._begin()
+
+    def before_train(self):
+        "Note the random states at the start of a pass over the training part. Its order follows from them."
+        self.epoch_start = {"random": random_states(), "loader": loader_state(self.learn.dl)}
+        self.before_validation = None
+
+    def after_batch(self):
+        if self.training:
+            self.position = self._at("in training", batch=self.iter + 1)
+        if self._is_due():
+            self.save()
+
+    def _is_due(self):
+        if is_count(self.every) and self.training and self.train_iter % self.every == 0:
+            return True
+        return self.minutes is not None and time.monotonic() - self.last >= 60 * self.minutes
+
+    def after_train(self):
+        "Keep the state at the start of a validation, which leaves weights and optimizer as they are."
+        self.position = self._at("before validation")
+        self.before_validation = self._collected()
+
+    def after_epoch(self):
+        self.position = Position(self._fit, "between epochs", self.epoch + 1)
+        self.before_validation = None
+        if hasattr(self.learn, "recorder"):
+            self.rows.append(list(self.learn.recorder.log))
+        if self.every == "epoch":
+            self.save()
+
+    def after_fit(self):
+        error = getattr(getattr(self.learn, "finite_loss", None), "error", None)
+        if error is None:
+            self.position = self._at("finished")
+            self.save()
+
+    def save(self) -> Path | None:  # the file written; None where nothing was trained yet
+        "Write a checkpoint now: of this batch, or within a validation of its start."
+        self.last = time.monotonic()
+        if self.position is None:
+            return None
+        tensors, state = self.before_validation or self._collected()
+        return None if rank_distrib() else write_checkpoint(self.path, tensors, state)
+
+    def _collected(self):
+        return collect(self.learn, self.position, self.state_dict(), self.warned)
+
+    @property
+    def _fit(self):
+        return len(self.learn.fits) - 1
+
+    def _at(self, stage, batch=0):
+        return Position(self._fit, stage, self.epoch, batch)
+
+    def state_dict(self) -> dict:
+        "What the checkpoint needs besides the state of the learner: the rows printed and the start of the epoch."
+        return {"rows": self.rows, "epoch_start": self.epoch_start}
+
+    def load_state_dict(self, state: dict):
+        "Set what `state_dict` returned."
+        self.rows = state["rows"]
+        self.epoch_start = state["epoch_start"]

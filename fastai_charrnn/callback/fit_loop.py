@@ -1,0 +1,60 @@
+"""The parts of fastai's training loop that can begin in the middle: `ResumableFit`, a base class of `CharLearner`."""
+
+from fastai.basics import CancelEpochException, L
+
+from .loader_state import batches_from
+from .saved_fit import SavedFit
+
+__all__ = ["ResumableFit"]
+
+
+class ResumableFit:
+    "Continues a fit at the position of `resuming`, after the events `before_fit`, `before_epoch` and `before_train`."
+
+    fits: list[dict] = []  # a record of each fit; `lr_find` does not count
+    saved_fit: SavedFit | None = None  # what `resume` has read, until its training continues
+    resuming: SavedFit | None = None  # the checkpoint of a fit that is about to continue
+    random_before: dict = {}  # PyTorch's random states before the fit
+
+    def _do_fit(self):
+        if self.resuming is None:
+            super()._do_fit()
+            return
+        # the table and the files of loggers get the rows of the epochs before
+        for row in self.resuming.progress()["rows"]:
+            self.logger(L(row))
+        position = self.resuming.position
+        if position.stage == "between epochs":
+            self._restore()
+        for epoch in range(position.epoch, self.n_epoch):
+            self.epoch = epoch
+            self._with_events(self._do_epoch, "epoch", CancelEpochException)
+
+    def _do_epoch_train(self):
+        if self.resuming is not None and self.resuming.position.stage == "before validation":
+            self._restore()
+        else:
+            super()._do_epoch_train()
+
+    def all_batches(self):
+        if self.resuming is None or not self.training:
+            super().all_batches()
+            return
+        self.n_iter = len(self.dl)
+        for i, batch in self._remaining_batches():
+            self.one_batch(i, batch)
+
+    def _remaining_batches(self):
+        "Yield the numbers and batches of a pass that was interrupted. The state is restored after the pass has begun."
+        n_done = self.resuming.position.batch
+        batches = batches_from(self.dl, self.resuming.progress()["epoch_start"], n_done)
+        # beginning a pass draws random numbers
+        first = next(batches, None)
+        self._restore()
+        if first is not None:
+            yield n_done, first
+            yield from enumerate(batches, n_done + 1)
+
+    def _restore(self):
+        saved, self.resuming = self.resuming, None
+        saved.restore(self)
