@@ -45,6 +45,7 @@ class CheckpointCallback(Callback):
         self.path = checkpoint_path(path)
         self.every = every
         self.minutes = minutes
+        self.last_saved_path: Path | None = None
         self.warned: set[str] = set()
         self._begin()
 
@@ -101,7 +102,10 @@ class CheckpointCallback(Callback):
         if self.position is None:
             return None
         tensors, state = self.before_validation or self._collected()
-        return None if rank_distrib() else write_checkpoint(self.path, tensors, state)
+        if rank_distrib():
+            return None
+        self.last_saved_path = write_checkpoint(self.path, tensors, state)
+        return self.last_saved_path
 
     def _collected(self):
         return collect(self.learn, self.position, self.state_dict(), self.warned)

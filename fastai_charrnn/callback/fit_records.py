@@ -10,6 +10,7 @@ import torch
 from fastai.basics import Callback, L, Learner
 from fastai.callback.schedule import LRFinder, ParamScheduler
 
+from .._printable import printable
 from .._utils import unwrap_model
 from ..data.protocol import batch_size, data_info
 from ..errors import ResumeError
@@ -61,10 +62,9 @@ def check_same_fit(
     now: dict,  # its record in this program
 ):
     "Raise `ResumeError` if two records differ, and name the differences."
-    different = [key for key in now if key in saved and saved[key] != now[key]]
-    if not different:
+    details = "; ".join(_differences(saved, now))
+    if not details:
         return
-    details = "; ".join(f"{key}: {_shown(saved[key])} then, {_shown(now[key])} now" for key in different)
     raise ResumeError(
         f"fit {number} differs from fit {number} of the checkpoint ({details}); call the fits with the same data, "
         "model and arguments as before, or train without learn.resume"
@@ -128,6 +128,17 @@ def _numbers(value):
     return value if value is None or isinstance(value, (bool, int, float, str)) else type(value).__name__
 
 
+def _differences(saved, now, name=""):
+    "Describe in what two values differ, part by part."
+    if isinstance(saved, dict) and isinstance(now, dict):
+        for key in [key for key in now if key in saved]:
+            yield from _differences(saved[key], now[key], f"{name} {key}".strip())
+    elif isinstance(saved, list) and isinstance(now, list) and all(isinstance(v, str) for v in saved + now):
+        yield from (f"{name}: {v} is missing" for v in saved if v not in now)
+        yield from (f"{name}: {v} was not there" for v in now if v not in saved)
+    elif saved != now:
+        yield f"{name}: {_shown(saved)} then, {_shown(now)} now"
+
+
 def _shown(value):
-    text = str(value)
-    return text if len(text) <= 80 else f"{text[:77]}…"
+    return printable(str(value), max_len=60)
