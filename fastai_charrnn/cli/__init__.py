@@ -14,6 +14,7 @@ import os
 import sys
 import warnings
 
+from .._printable import printable
 from ..errors import CharRnnError, CharRnnWarning
 from .checks import check_values, conflict, in_options
 from .parser import make_parser
@@ -77,7 +78,7 @@ def _print_once():
         if text in printed or os.environ.get("RANK", "0") != "0":
             return
         printed.add(text)
-        print(f"charrnn: {in_options(text)}", file=sys.stderr)
+        print(f"charrnn: {printable(in_options(text))}", file=sys.stderr)
 
     return show
 
@@ -91,7 +92,8 @@ def _close_stdout(command):
 def _message(error):
     if isinstance(error, KeyboardInterrupt) and not str(error):
         return "interrupted"
-    return in_options(str(error))
+    # a message may quote a file, and the name of a file may hold anything
+    return printable(in_options(str(error)))
 
 
 def _rank():

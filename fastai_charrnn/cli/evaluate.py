@@ -4,6 +4,7 @@ import sys
 import warnings
 
 from .._files import atomic_write
+from .._printable import printable
 from ..adapt import dynamic_evaluation
 from ..analysis.held_out import evaluate_spans, held_out, is_trained_text
 from ..data.corpus import nietzsche
@@ -42,7 +43,8 @@ def evaluate(
     else:
         mode = args.by or learn.dls.mode
         result = _fixed_result(learn, text, spans if mode == "streams" else inside(documents, spans), args.by)
-    print(description + result)
+    # names of files may hold anything
+    print(printable(description + result))
 
 
 def _warn_if_trained_on(learn, text, texts):

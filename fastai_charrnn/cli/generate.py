@@ -4,16 +4,21 @@ They do not import fastai, so that they start fast.
 """
 
 import json
+import math
 import secrets
 import sys
 
+from .._printable import printable
 from ..errors import CorpusError
 from ..generation.decoders import is_stateful
 from ..io.format import describe_model
 from ..io.generator import load_generator
+from .terminal import for_terminal
 
 __all__ = ["generate", "info"]
 
+# characters of a row that `info` prints
+_max_row = 10_000
 # printed between two texts
 _separator = "---"
 # options that are passed on to `CharGenerator.generate`
@@ -47,7 +52,7 @@ def _stream(generator, prompts, options):
         if i > 0:
             print(_separator)
         for char in generator.generate(prompt, stream=True, **options):
-            print(char, end="", flush=True)
+            print(for_terminal(char), end="", flush=True)
         print(flush=True)
 
 
@@ -58,7 +63,7 @@ def _print_all(generator, prompts, args, options):
     for i, text in enumerate(texts):
         if i > 0 and not args.json:
             print(_separator)
-        print(_to_json(text) if args.json else text)
+        print(_to_json(text) if args.json else for_terminal(text))
 
 
 def note_long_prompts(
@@ -73,7 +78,7 @@ def note_long_prompts(
     if long_prompt is None:
         return
     note = f"the model reads the last {seq_len} characters of a prompt"
-    example = f"of {short_repr(long_prompt)} it reads {long_prompt[-seq_len:]!r}"
+    example = f"of {short_repr(long_prompt)} it reads {printable(repr(long_prompt[-seq_len:]), max_len=200)}"
     print(f"charrnn: {note}; {example}", file=sys.stderr)
 
 
@@ -136,9 +141,10 @@ def info(
         print(json.dumps(description))
         return
     config = ", ".join(f"{name}={value}" for name, value in description["config"].items())
-    print(f"{args.model}: {description['arch']}, {config}, format {description['format']}")
+    print(printable(f"{args.model}: {description['arch']}, {config}, format {description['format']}"))
     for label, value in _info_rows(description):
-        print(f"  {label:<11} {value}")
+        # a file of a stranger may hold anything, also line breaks
+        print(f"  {label:<11} {printable(value, max_len=_max_row)}")
 
 
 def _info_rows(description):
@@ -160,7 +166,7 @@ def _last_losses(log):
     "The losses of the last epoch, if it was validated."
     if not log or "valid_loss" not in log[-1]:
         return ""
-    return ", last: train {train_loss:.4f}, valid {valid_loss:.4f} nats".format(**log[-1])
+    return f", last: train {log[-1].get('train_loss', math.nan):.4f}, valid {log[-1]['valid_loss']:.4f} nats"
 
 
 def epochs_text(

@@ -12,6 +12,7 @@ from ..analysis.verdict import comparison, verdict
 from ..learner import CharLearner
 from .generate import note_long_prompts
 from .plan import Plan
+from .terminal import for_terminal
 
 __all__ = ["report", "held_out_prompts"]
 
@@ -74,7 +75,7 @@ def _print_samples(learn, prompts, args):
     note_long_prompts(learn, prompts)
     samples = learn.generate(prompts, _sample_chars, temperature=args.temperature, seed=args.seed)
     for number, sample in enumerate(samples, 1):
-        print(f"\n--- {number} of {len(samples)}: {sample.prompt!r}\n{sample}")
+        print(f"\n--- {number} of {len(samples)}: {sample.prompt!r}\n{for_terminal(sample)}")
 
 
 def _print_next_commands(prompts, out):

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .._files import atomic_write
+from .._printable import printable
 from ..errors import CharRnnError, CorpusError, GenerationError
 from ..io.generator import load_generator
 from .checks import in_options
 from .draft import Draft
+from .terminal import for_terminal
 
 __all__ = ["write"]
 
@@ -81,11 +83,11 @@ class _Session:
                     break
         except KeyboardInterrupt:
             print()
-        print(f"\n{printable(self.draft.text)}")
+        print(f"\n{for_terminal(self.draft.text)}")
 
     def show(self):
         "Print the end of the text and the continuations."
-        text = printable(self.draft.text)
+        text = for_terminal(self.draft.text)
         print(f"\n{'…' if len(text) > _shown else ''}{text[-_shown:]}▁")
         self.options = self.draft.options()
         for number, option in enumerate(self.options, 1):
@@ -97,7 +99,7 @@ class _Session:
     def obey(self, line):
         "Do what a line says. An error is printed, and changes nothing."
         if not self.is_terminal:
-            print(f"> {printable(line)}")
+            print(f"> {for_terminal(line)}")
         try:
             if self._changes(line):
                 self.show()
@@ -162,7 +164,7 @@ class _Session:
         return True
 
     def _text(self, _):
-        print(f"\n{printable(self.draft.text)}")
+        print(f"\n{for_terminal(self.draft.text)}")
 
     def _save(self, value):
         if not value:
@@ -201,13 +203,6 @@ def _temperature(value):
 
 def _percent(prob):
     return f"{prob:.1%}" if prob >= 0.001 else "<0.1%"
-
-
-def printable(
-    text: str,  # any text
-) -> str:
-    "The text with control characters as escapes, except line breaks and tabs."
-    return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)
 
 
 def _lines_of_terminal():

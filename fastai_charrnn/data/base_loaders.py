@@ -12,6 +12,7 @@ from fastai.basics import DataLoaders, default_device
 from torch import Tensor
 
 from .._checks import check_path, shown
+from .._printable import printable
 from .._utils import renamed
 from ..errors import DataError
 from .datasets import DatasetBuilder
@@ -141,7 +142,7 @@ class BaseLoaders(DataLoaders):
             f"CharDataLoaders: {documents}{info.get('n_chars', 0):,} characters, vocabulary of {len(self.vocab)}",
             f"  {self._describe_batches(info.get('stride', 1))}",
             f"  train    {_describe_loader(self.train)}",
-            f"  valid    {_describe_loader(self.valid)} ({info.get('split', 'no text')})",
+            f"  valid    {_describe_loader(self.valid)} ({printable(info.get('split', 'no text'))})",
             f"  device   {self.device}",
         ]
         return "\n".join(lines)

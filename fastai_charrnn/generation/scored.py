@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import overload
@@ -76,14 +78,15 @@ class ScoredText:
         return self.text
 
     def __repr__(self) -> str:
-        return self.text
+        "The text with control characters as escapes, for a terminal."
+        return printable(self.text, lines=True)
 
     def __len__(self) -> int:
         return len(self.text)
 
     def _repr_html_(self) -> str:
         "The text for a notebook. The more bits a new character has, the darker it is; a tooltip shows them."
-        prompt = html.escape(self.prompt) if self.with_prompt else ""
+        prompt = html.escape(printable(self.prompt, lines=True)) if self.with_prompt else ""
         bits = self.nll / math.log(2)
         chars = "".join(_shaded(char, b) for char, b in zip(self.new[:_max_shaded], bits))
         n_hidden = len(self.new) - _max_shaded
@@ -103,4 +106,5 @@ def _shaded(char, bits):
     "One character over a translucent red, which suits light and dark pages."
     alpha = 0.6 * min(max(bits, 0) / _max_bits, 1)
     tooltip = f"{html.escape(repr(char))}: {bits:.2f} bits"
-    return f'<span style="background:rgba(230,60,30,{alpha:.2f})" title="{tooltip}">{html.escape(char)}</span>'
+    visible = html.escape(printable(char, lines=True))
+    return f'<span style="background:rgba(230,60,30,{alpha:.2f})" title="{tooltip}">{visible}</span>'

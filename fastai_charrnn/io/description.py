@@ -6,12 +6,13 @@ range, and the fields for whether they fit each other. `io.format` then compares
 
 import re
 
+from .._checks import shown
 from .._utils import is_count
 from ..errors import ModelFileError
 from ..models.registry import RENAMED
 from .history_fields import check_data, check_names, check_texts, check_training, is_text
 from .limits import MAX_COUNT, MAX_LAYERS, MAX_MODELS, MAX_NAME, MAX_SEQ_LEN, MAX_TOKEN, MAX_VOCAB
-from .untrusted_json import parse_json, shown
+from .untrusted_json import parse_json
 
 __all__ = ["FORMAT", "parse_description", "check_description"]
 

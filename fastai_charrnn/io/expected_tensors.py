@@ -1,12 +1,12 @@
 """Compare the tensors of a model file with its description, before memory is allocated: `check_tensors`."""
 
 import inspect
-import os
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from .._checks import check_memory, shown
 from .._utils import plain_names
 from ..data.token_vocab import as_vocab
 from ..data.vocab import CharVocab
@@ -14,7 +14,6 @@ from ..errors import ArchError, CharRnnError, ModelFileError
 from ..models.build import build_model, without_init
 from ..models.registry import MOVED, Arch, get_arch
 from .tensor_file import DTYPES
-from .untrusted_json import shown
 
 __all__ = ["build_described", "check_tensors"]
 
@@ -49,7 +48,9 @@ def check_tensors(
             found = shapes.get(name, "missing")
             raise ModelFileError(f"tensor {shown(name)} is {found} in the file, and its description needs {needed}")
         _check_dtype(name, dtypes[name], expected[name].dtype)
-    _check_memory(expected)
+    # a file with holes can be larger than all memory
+    n_bytes = sum(tensor.numel() * tensor.itemsize for tensor in expected.values())
+    check_memory(n_bytes, "the model of the file", "use a machine with more memory", ModelFileError)
     return vocab, arch
 
 
@@ -59,14 +60,6 @@ def _check_dtype(name, found, needed):
             raise ModelFileError(f"tensor {shown(name)} is {found}, not a float")
     elif DTYPES[found] != needed:
         raise ModelFileError(f"tensor {shown(name)} is {found} in the file, and its description needs {needed}")
-
-
-def _check_memory(expected):
-    "Raise `ModelFileError` for weights larger than the memory of this machine, as a file with holes can have."
-    need = sum(tensor.numel() * tensor.itemsize for tensor in expected.values())
-    have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if need > have:
-        raise ModelFileError(f"its weights need {need / 2**30:,.0f} GiB, this machine has {have / 2**30:,.0f} GiB")
 
 
 def _check_flags(arch, config):

@@ -3,9 +3,9 @@
 import math
 import re
 
+from .._checks import shown
 from .._utils import is_count
 from .limits import MAX_COUNT, MAX_NAME, MAX_TEXT
-from .untrusted_json import shown
 
 __all__ = ["check_data", "check_training", "check_texts", "check_names", "is_text"]
 
@@ -19,17 +19,17 @@ def check_data(
 ):
     "Raise `ValueError` for a field of `data` that is wrong."
     check_names(data, where)
-    for name in ("n_chars", "stride"):
-        value = data.get(name)
-        if value is not None and not _is_size(value):
-            raise ValueError(f"{where} has {name}={shown(value)}, which is no number of characters")
-    if data.get("n_chars", 0) is None:
-        raise ValueError(f"{where} has n_chars=None")
+    n_chars = data.get("n_chars", 0)
+    stride = data.get("stride", 1)
+    if not _is_size(n_chars):
+        raise ValueError(f"{where} has n_chars={shown(n_chars)}, which is no number of characters")
+    if not _is_size(stride) or stride == 0:
+        raise ValueError(f"{where} has stride={shown(stride)}, which is no number of characters")
     if not is_text(data.get("split", "")):
         raise ValueError(f"{where} has split={shown(data['split'])}, which is no short text")
     if "digest" in data and not _is_digest(data["digest"]):
         raise ValueError(f"{where} has digest={shown(data['digest'])}, which is no checksum")
-    _check_spans(data.get("spans"), data.get("n_chars", 0), where)
+    _check_spans(data.get("spans"), n_chars, where)
     _check_parts(data.get("documents"), _is_size, f"documents of {where}")
     _check_parts(data.get("document_digests"), _are_digests, f"document_digests of {where}")
     _check_earlier(data.get("earlier", []), where)

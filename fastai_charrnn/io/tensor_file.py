@@ -19,10 +19,11 @@ from typing import BinaryIO, NamedTuple
 import torch
 from torch import Tensor
 
+from .._checks import shown
 from .._printable import printable
 from ..errors import ModelFileError
 from .limits import MAX_COUNT, MAX_HEADER_BYTES, MAX_NAME, MAX_TENSORS
-from .untrusted_json import parse_json, shown
+from .untrusted_json import parse_json
 
 __all__ = ["DTYPES", "TensorEntry", "TensorFile", "open_tensors"]
 

@@ -1,11 +1,10 @@
-"""Parse JSON of a stranger's file (`parse_json`), and show its values in error messages (`shown`)."""
+"""Parse JSON of a stranger's file: `parse_json`."""
 
 import json
 
-from .._printable import printable
 from .limits import MAX_JSON_DEPTH, MAX_JSON_VALUES
 
-__all__ = ["parse_json", "shown"]
+__all__ = ["parse_json"]
 
 
 def parse_json(
@@ -46,13 +45,3 @@ def _parts(value):
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list) else ()
-
-
-def shown(
-    value: object,  # a value of the file
-) -> str:
-    "A value in an error message: its `repr`, short and without control characters."
-    if isinstance(value, (list, dict)) and len(value) > 20:
-        return f"{type(value).__name__} of {len(value):,}"
-    # a prefix suffices: the `repr` of a long text would take memory
-    return printable(repr(value[:100] if isinstance(value, str) else value), max_len=80)

@@ -12,7 +12,6 @@ import pytest
 from charrnn_process import CHARRNN, charrnn, run
 
 from fastai_charrnn.cli.draft import Draft
-from fastai_charrnn.cli.write import printable
 from fastai_charrnn.errors import GenerationError, UnknownCharError
 
 
@@ -56,10 +55,6 @@ def test_other_continuations_are_not_those_before(trained, temperature):
     assert other and first != other
     if not temperature:
         assert first.isdisjoint(other)
-
-
-def test_control_characters_are_printed_as_escapes():
-    assert printable("a\x1b[31m\u202eb\n\tc\x07é漢") == "a\\x1b[31m\\u202eb\n\tc\\x07é漢"
 
 
 LINES = ["2", "", "/more", "1", "/undo", "wor", "+1 ", "99", "漢", "/nothing", "/line", "/temp .8", "3", "/save t.txt"]
