@@ -29,7 +29,7 @@ from .description import FORMAT, parse_description
 from .expected_tensors import check_tensors
 from .format import ModelFile, describe_model, named_errors, open_model, with_suffix
 
-__all__ = ["save_model", "load_model", "learner_of", "describe_model"]
+__all__ = ["save_model", "load_model", "describe_model"]
 
 
 def save_model(
