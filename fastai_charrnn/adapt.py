@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ._utils import modes_restored, unwrap_model
+from .callback.fit_context import check_thread
 from .data.loaders import CharDataLoaders
 from .errors import ArchError, DataError, VocabError
 from .learner import CharLearner, char_learner
@@ -84,6 +85,7 @@ def dynamic_evaluation(
     mean square, and decay towards the trained weights (Krause, Kahembwe, Murray & Renals 2018, *Dynamic Evaluation of
     Neural Sequence Models*). The loss cannot be compared with one of fixed weights. The weights are restored.
     Raises `DataError` for a short text, `UnknownCharError`, `ArchError` for a model that is no `CharModel`."""
+    check_thread(learn)
     model = unwrap_model(learn.model)
     ids = learn.dls.vocab.encode(text, unk=unk)
     if not hasattr(model, "reading"):

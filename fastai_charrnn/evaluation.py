@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from fastai.basics import Recorder, TrainEvalCallback
 
 from ._utils import unwrap_model
+from .callback.fit_context import check_thread
 from .data.ids import CharIds
 from .data.reading import check_mode, dataset_for, default_bs, model_args
 from .data.window_dl import WindowDL
@@ -35,6 +36,7 @@ def evaluate(
 
     Raises `UnknownCharError`, `DataError` for a short text or an unknown `by`, `ArchError` for a `by` the model
     cannot read."""
+    check_thread(self)
     ids = CharIds.from_array(self.dls.vocab.encode(text, unk=unk))
     mode = self.dls.mode if by is None else by
     check_mode(mode)

@@ -31,7 +31,9 @@ def char_view(
         return learn
     model = unwrap_model(learn.model)
     kind = _CharSteps if has_steps(model) else _CharColumns
-    view = kind(model, vocab).to(next(model.parameters()).device)
+    view = kind(model, vocab)
+    # not the whole view: another thread may train the model
+    view.index = view.index.to(next(model.parameters()).device)
     return SimpleNamespace(model=view, dls=SimpleNamespace(vocab=vocab.chars, seq_len=learn.dls.seq_len))
 
 

@@ -15,7 +15,6 @@ from .checks import check_log_probs, check_weights
 from .decoders import decoder, is_stateful
 from .filters import draw, filter_scores
 from .loops import MIN_LENGTH, copy_loops, loop_context
-from .modes import eval_mode
 from .options import GenerationConfig
 from .random_streams import Uniforms, stream_keys
 from .rows import Rows
@@ -33,7 +32,7 @@ def greedy_ids(
     new = ids.new_empty(len(ids), n)
     done = 0
     loops = loops and not is_stateful(model)
-    with eval_mode(model):
+    with torch.inference_mode():
         reader = decoder(model, ids)
         while done < n:
             end = min(n, max(MIN_LENGTH, done + done // 4)) if loops else n

@@ -7,7 +7,7 @@ from torch import nn
 
 from .checks import check_log_probs, check_weights
 from .decoders import decoder, is_stateful
-from .modes import eval_mode
+from .model_view import eval_view
 from .outputs import last_log_probs, read_windows
 
 __all__ = ["score_ids"]
@@ -40,11 +40,12 @@ def _window_scores(model, ids, seq_len, device):
     n_windows = max(_max_state_numbers // (seq_len * getattr(model, "n_hid", 256)), 16)
     padded = np.concatenate([np.zeros(seq_len, ids.dtype), ids])
     windows = sliding_window_view(padded, seq_len)
+    view = eval_view(model)
     for start in range(0, len(ids), n_windows):
         targets = ids[start : start + n_windows]
         x = _to_tensor(windows[start : start + len(targets)], device)
-        with eval_mode(model):
-            scores = _of_targets(read_windows(model, x, torch.float64), targets)
+        with torch.inference_mode():
+            scores = _of_targets(read_windows(view, x, torch.float64), targets)
         yield scores
 
 

@@ -1,4 +1,4 @@
-"""Generation leaves modes and random states unchanged, also after errors, and in several threads at once."""
+"""Generation reads a view of the model: modes, state and random numbers stay, also after errors and in threads."""
 
 import gc
 import threading
@@ -9,7 +9,7 @@ import pytest
 import torch
 from small_models import Whole, build, lively
 
-from fastai_charrnn.generation.modes import eval_mode
+from fastai_charrnn.generation.model_view import eval_view, fast_view
 
 
 class Boom(Exception):
@@ -111,35 +111,82 @@ def test_threads_get_the_texts_of_their_seeds(small):
     assert learn.model.drop.training
 
 
-def test_the_last_thread_to_leave_restores_the_mode():
+def test_a_view_shares_weights_and_hooks_and_has_its_own_mode():
+    model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Dropout(0.5)).train()
+    calls = []
+    model[0].register_forward_hook(lambda *_: calls.append(1))
+    x = torch.ones(2, 3)
+    for make in (eval_view, fast_view):
+        view = make(model)
+        assert not any(m.training for m in view.modules())
+        torch.testing.assert_close(view(x), model[0](x))
+        with torch.no_grad():
+            model[0].weight += 1
+        torch.testing.assert_close(view(x), model[0](x))
+    assert all(m.training for m in model.modules())
+    assert len(calls) == 8
+    model[0]._forward_hooks.clear()
+
+
+def test_parts_that_are_shared_or_parametrized_stay_so():
+    shared = torch.nn.Linear(2, 2)
+    torch.nn.utils.parametrizations.weight_norm(shared)
+    view = eval_view(torch.nn.Sequential(shared, shared, None))
+    assert view[0] is view[1]
+    assert view[0] is not shared
+    x = torch.ones(1, 2)
+    assert torch.equal(view[0](x), shared(x))
+
+
+def test_a_scripted_part_and_a_replaced_forward_read_the_view():
+    class Doubled(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.drop = torch.nn.Dropout(0.5)
+            self.forward = self.double
+
+        def double(self, x):
+            return 2 * self.drop(x)
+
+    scripted = torch.jit.script(torch.nn.Sequential(torch.nn.Dropout(0.5)))
+    model = torch.nn.Sequential(Doubled(), scripted).train()
+    x = torch.ones(50)
+    assert torch.equal(eval_view(model)(x), 2 * x)
+    assert all(m.training for m in model.modules())
+
+
+# importing the compiler takes seconds
+@pytest.mark.slow
+def test_a_compiled_part_reads_the_view():
+    model = torch.nn.Sequential(torch.compile(torch.nn.Dropout(0.5))).train()
+    x = torch.ones(50)
+    assert torch.equal(eval_view(model)(x), x)
+    assert all(m.training for m in model.modules())
+
+
+def test_a_view_does_not_write_into_what_the_model_keeps():
+    class Noting(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.notes = []
+            self.by_name = {}
+            self.state = None
+
+        def forward(self, x):
+            self.notes.append(1)
+            self.by_name["x"] = x
+            self.state = x
+            return x
+
+    model = Noting()
+    eval_view(model)(torch.ones(1))
+    assert (model.notes, model.by_name, model.state) == ([], {}, None)
+
+
+def test_a_view_does_not_keep_a_model_alive():
     model = torch.nn.Sequential(torch.nn.Dropout(0.5)).train()
-    entered, leave = threading.Event(), threading.Event()
-    seen = []
-
-    def first():
-        with eval_mode(model):
-            entered.set()
-            leave.wait()
-        seen.append(model.training)
-
-    thread = threading.Thread(target=first)
-    thread.start()
-    entered.wait()
-    with eval_mode(model):
-        leave.set()
-        thread.join()
-        assert seen == [False]
-        assert not model[0].training
-    assert model.training
-    assert model[0].training
-    assert torch.is_grad_enabled()
-
-
-def test_a_model_is_not_kept_alive():
-    model = torch.nn.Sequential(torch.nn.Dropout(0.5)).train()
-    with eval_mode(model):
-        pass
+    view = eval_view(model)
     reference = weakref.ref(model)
-    del model
+    del model, view
     gc.collect()
     assert reference() is None
