@@ -15,6 +15,7 @@ from fastai.basics import Callback, rank_distrib
 from .._utils import is_count
 from ..errors import DataError
 from .checkpoint_file import checkpoint_path, write_checkpoint
+from .finite import check_finite
 from .fit_state import Position, collect
 from .loader_state import loader_state
 from .random_states import random_states
@@ -70,6 +71,7 @@ class CheckpointCallback(Callback):
         if self.training:
             self.position = self._at("in training", batch=self.iter + 1)
         if self._is_due():
+            check_finite(self.learn)
             self.save()
 
     def _is_due(self):

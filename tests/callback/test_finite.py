@@ -12,6 +12,8 @@ from fastai.callback.training import GradientClip
 from learner_helpers import quiet_fit, weights
 
 from fastai_charrnn.all import CharDataLoaders, char_learner, load_model, save_model
+from fastai_charrnn.callback.checkpoint import CheckpointCallback
+from fastai_charrnn.callback.checkpoint_file import read_checkpoint
 from fastai_charrnn.callback.fp16 import DeviceMixedPrecision
 from fastai_charrnn.errors import DataError, ModelFileError, TrainingError
 from fastai_charrnn.io.checkpoint import SaveModelFile
@@ -126,6 +128,16 @@ def test_epochs_that_are_not_finite_replace_no_model_file(learn, seconds, step):
         quiet_fit(learn, 3, cbs=[saver, SpoilGradients(step)])
     assert saver.saved == (1 if seconds is None else step)
     assert weights(load_model(path)).isfinite().all()
+
+
+@pytest.mark.parametrize("every", ["epoch", 1])
+@pytest.mark.parametrize("spoil", [SpoilGradients(5), SpoilGradients(7, "emb.weight"), SpoilValidation(1)], ids=str)
+def test_steps_that_are_not_finite_replace_no_checkpoint(learn, every, spoil):
+    saver = CheckpointCallback(learn.path / "run", every)
+    with pytest.raises(TrainingError, match=r"The last weights that were saved are in .*run\.safetensors"):
+        quiet_fit(learn, 3, cbs=[saver, spoil])
+    tensors, _ = read_checkpoint(saver.path)
+    assert all(t.isfinite().all() for t in tensors.values())
 
 
 def test_the_error_names_the_last_file_of_fastai(learn):
