@@ -30,6 +30,7 @@ from .core import TrainEpochCallback
 from .dispatch import may_handle
 from .fp16 import DeviceMixedPrecision, fast_bf16
 from .progress import ClockProgress
+from .signals import StopOnSignal
 from .trackers import reads_epochs
 
 __all__ = ["fit_minutes", "TimeBudget"]
@@ -59,6 +60,7 @@ class TimeBudget(Callback):
         self.lr_max = lr_max
         self.warmup_pct = warmup_pct
         self.validate_epochs = validate_epochs
+        self.n_targets = 0
 
     def before_fit(self):
         self.start = time.perf_counter()
@@ -138,7 +140,8 @@ def fit_minutes(
     Callbacks that read the numbers of epochs, such as `SaveModelCallback`, have every epoch validated, within the time.
     The result depends on the speed of the machine. The row holds the losses, the metrics, `lr`, `minutes`, `epochs` and
     `bf16`. Raises `DataError` if `minutes` is not a positive number, for rates that are negative, NaN or infinite, and
-    for callbacks that set the learning rate or draw on fastai's bar."""
+    for callbacks that set the learning rate or draw on fastai's bar. Ctrl-C ends it after the batch: the weights stay,
+    and the row has the minutes that passed."""
     if not (isinstance(minutes, Real) and 0 < minutes < math.inf):
         raise DataError(f"minutes must be positive, got {minutes!r}; for five minutes pass 5")
     if bf16 is None:
@@ -150,12 +153,15 @@ def fit_minutes(
     mixed = [DeviceMixedPrecision(AMPMode.BF16)] if bf16 else []
     # fastai's table would have a line for each epoch
     no_table = self.no_logging() if bars else nullcontext()
-    with self.no_bar(), no_table:
-        self.fit(10**6, lr_max, cbs=[budget, GradientClip(clip), *mixed, *bars, *cbs])
-    row = {"train_loss": float(self.recorder.smooth_loss.value)}
-    row |= _validate(self)
-    row |= {"lr": budget.top_rates[-1], "minutes": float(minutes), "epochs": budget.epochs, "bf16": float(bf16)}
-    self.training_log.rows.append(row)
+    stopping = [] if any(isinstance(cb, StopOnSignal) for cb in self.cbs + cbs) else [StopOnSignal()]
+    try:
+        with self.no_bar(), no_table:
+            self.fit(10**6, lr_max, cbs=[budget, GradientClip(clip), *mixed, *bars, *stopping, *cbs])
+    except (KeyboardInterrupt, SystemExit):
+        if budget.n_targets:
+            _add_row(self, budget, bf16, budget.elapsed / 60, {})
+        raise
+    row = _add_row(self, budget, bf16, float(minutes), _validate(self))
     for bar in bars:
         bar.write_row(row)
     return row
@@ -174,6 +180,15 @@ def _needs_validation(cb):
     "Whether `cb` reads what an epoch has recorded: fastai's trackers and loggers, and your own `after_epoch`."
     is_ours = isinstance(cb, (Recorder, TrainEpochCallback))
     return reads_epochs(cb) or (may_handle(cb, "after_epoch") and not is_ours)
+
+
+def _add_row(learn, budget, bf16, minutes, validation):
+    "Add the numbers of a fit to the training log."
+    row = {"train_loss": float(learn.recorder.smooth_loss.value)}
+    row |= validation
+    row |= {"lr": budget.top_rates[-1], "minutes": minutes, "epochs": budget.epochs, "bf16": float(bf16)}
+    learn.training_log.rows.append(row)
+    return row
 
 
 def _validate(learn):

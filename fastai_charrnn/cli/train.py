@@ -6,8 +6,9 @@ from contextlib import nullcontext
 from fastai.basics import num_distrib, rank_distrib
 
 from ..callback.progress import RunProgress
+from ..callback.signals import StopOnSignal
 from ..errors import TrainingError, UnknownCharError
-from ..io.checkpoint import SaveModelFile, StopOnSignal, check_memory, check_place, check_room
+from ..io.checkpoint import SaveModelFile, check_memory, check_place, check_room
 from ..io.format import with_suffix
 from ..io.model_file import save_model
 from .continued import continued_plan
@@ -41,7 +42,7 @@ def train(
     _check_prompts(args, dls.vocab)
     check_memory(plan.count_parameters(dls))
     saving = SaveModelFile(out, _save_interval if plan.minutes else None)
-    stopping = StopOnSignal()
+    stopping = StopOnSignal(send_again=False)
     learn = plan.learner(dls, prompts=args.prompt or [], temperature=args.temperature, cbs=[saving, stopping])
     n_params = sum(p.numel() for p in learn.model.parameters())
     check_room(out, n_params)
@@ -93,8 +94,6 @@ def _fit(learn, plan, saving):
         try:
             plan.fit(learn, cbs=run_bar)
         except KeyboardInterrupt:
-            if plan.minutes:
-                saving.save()
             raise KeyboardInterrupt(f"interrupted; {_what_was_saved(saving, plan)}") from None
         except TrainingError as error:
             raise TrainingError(f"{error}; {_what_was_saved(saving, plan)}") from None

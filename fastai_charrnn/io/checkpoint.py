@@ -1,17 +1,15 @@
-"""Save a model while it trains, after every epoch or every few seconds, and stop training cleanly on Ctrl-C.
+"""Save a model while it trains, after every epoch or every few seconds: `SaveModelFile`.
 
 `check_place`, `check_memory` and `check_room` make sure that a model can be trained and saved before an epoch is spent.
 """
 
 import os
 import shutil
-import signal
 import tempfile
-import threading
 import time
 from pathlib import Path
 
-from fastai.basics import Callback, Recorder, num_distrib
+from fastai.basics import Recorder
 
 from ..callback.core import TrainEpochCallback
 from ..callback.finite import check_finite
@@ -19,7 +17,7 @@ from ..errors import ArchError, ModelFileError
 from .format import with_suffix
 from .model_file import save_model
 
-__all__ = ["check_place", "check_memory", "check_room", "SaveModelFile", "StopOnSignal"]
+__all__ = ["check_place", "check_memory", "check_room", "SaveModelFile"]
 
 
 def check_place(
@@ -109,43 +107,14 @@ class SaveModelFile(TrainEpochCallback):
             return
         self.save()
 
+    def on_stop(self):
+        "Save what was trained when a signal stops the fit, if files are not written by epochs."
+        if self.seconds is not None:
+            self.save()
+
     def save(self):
         "Write the model, and start the clock again."
         check_finite(self.learn)
         self.last_saved_path = save_model(self.learn, self.path)
         self.saved += 1
         self.last = time.monotonic()
-
-
-class StopOnSignal(Callback):
-    """Turn Ctrl-C, SIGTERM or SIGHUP into a `KeyboardInterrupt` at the end of the batch. No step is left half done.
-
-    Use it as a context manager around a fit. A second signal interrupts at once. Does nothing in one of several
-    processes, which wait for each other, and outside the main thread, where signals do not arrive."""
-
-    order = Recorder.order + 20
-    run_valid = True
-    signals = tuple(getattr(signal, k) for k in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, k))
-
-    def __init__(self):
-        self.received = None
-        self.before = {}
-
-    def __enter__(self):
-        if num_distrib() <= 1 and threading.current_thread() is threading.main_thread():
-            self.before = {s: signal.signal(s, self._note) for s in self.signals}
-        return self
-
-    def __exit__(self, *_):
-        for s, handler in self.before.items():
-            signal.signal(s, handler)
-        self.before = {}
-
-    def _note(self, number, frame):
-        if self.received is not None:
-            raise KeyboardInterrupt
-        self.received = number
-
-    def after_batch(self):
-        if self.received is not None:
-            raise KeyboardInterrupt

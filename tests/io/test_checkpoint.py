@@ -1,13 +1,9 @@
-"""Models are saved while they train, and a signal stops training between two batches."""
-
-import os
-import signal
-import time
+"""Models are saved while they train."""
 
 import pytest
 
 from fastai_charrnn.all import char_learner
-from fastai_charrnn.io.checkpoint import SaveModelFile, StopOnSignal
+from fastai_charrnn.io.checkpoint import SaveModelFile
 
 
 def test_a_fit_by_the_clock_is_saved_at_intervals(dls, tmp_path):
@@ -18,16 +14,3 @@ def test_a_fit_by_the_clock_is_saved_at_intervals(dls, tmp_path):
     # 1.8 seconds
     assert 2 <= saving.saved <= 6
     assert (tmp_path / "m.safetensors").exists()
-
-
-def test_a_signal_stops_between_two_batches_and_a_second_at_once(dls):
-    stopping = StopOnSignal()
-    before = signal.getsignal(signal.SIGTERM)
-    with stopping:
-        os.kill(os.getpid(), signal.SIGTERM)
-        with pytest.raises(KeyboardInterrupt):
-            stopping.after_batch()
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(1)
-    assert signal.getsignal(signal.SIGTERM) is before
