@@ -43,7 +43,6 @@ from .callback.mid_fit import record_kept, validating_in_fit
 from .callback.resume import recorded_fit, resume
 from .callback.rnn_outputs import add_cb
 from .callback.samples import PredictNextCallback
-from .callback.signals import during_fit
 from .callback.time_budget import fit_minutes
 from .callback.training_log import TrainingLog
 from .callback.wandb_config import gather_args
@@ -142,7 +141,7 @@ class CharLearner(TextMethods, ResumableFit, Learner):
         with recorded_fit(self, n_epoch, lr, wd, cbs) as is_skipped:
             if is_skipped:
                 return
-            with during_fit(self, cbs) as cbs, fitting(self):
+            with fitting(self, cbs) as cbs:
                 super().fit(n_epoch, lr, wd, cbs, reset_opt, start_epoch)
         error = self.finite_loss.error if hasattr(self, "finite_loss") else None
         if error is not None:

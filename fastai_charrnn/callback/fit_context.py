@@ -5,11 +5,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from fastai.basics import Callback, Learner
+from fastai.basics import Callback, L, Learner
 
 from ..errors import CharRnnWarning, TrainingError
 from .fp16 import autocast_restored
 from .noise import seeded_noise
+from .signals import during_fit
 
 __all__ = ["fitting", "check_thread", "cleaned_up"]
 
@@ -20,15 +21,16 @@ _for_complete_fits = {"fastai.callback.tracker", "fastai.callback.wandb", "fasta
 @contextmanager
 def fitting(
     learn: Learner,  # a `CharLearner`
-) -> Iterator[None]:
+    cbs: Callback | list | None,  # further callbacks of the fit
+) -> Iterator[L]:  # these, and one that handles signals if it is needed
     "Mark that a fit is under way in this thread. Random numbers and autocast are afterwards as they were before."
     check_thread(learn)
     before = learn.training_now, learn.training_thread
     learn.training_now = True
     learn.training_thread = threading.get_ident()
     try:
-        with autocast_restored(), seeded_noise(learn):
-            yield
+        with autocast_restored(), seeded_noise(learn), during_fit(learn, cbs) as cbs:
+            yield cbs
     finally:
         learn.training_now, learn.training_thread = before
 

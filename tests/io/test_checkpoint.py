@@ -1,7 +1,5 @@
 """Models are saved while they train."""
 
-import pytest
-
 from fastai_charrnn.all import char_learner
 from fastai_charrnn.io.checkpoint import SaveModelFile
 
