@@ -10,9 +10,10 @@ import time
 from numbers import Real
 from pathlib import Path
 
-from fastai.basics import Callback, rank_distrib
+from fastai.basics import Callback, num_distrib, rank_distrib
 
 from .._utils import is_count
+from ..data.collectives import broadcast_object
 from ..errors import DataError
 from .checkpoint_file import checkpoint_path, write_checkpoint
 from .finite import check_finite
@@ -21,6 +22,9 @@ from .loader_state import loader_state
 from .random_states import random_states
 
 __all__ = ["CheckpointCallback"]
+
+# batches after which processes ask the first one whether the time has passed
+_ASK_EVERY = 16
 
 
 class CheckpointCallback(Callback):
@@ -56,9 +60,11 @@ class CheckpointCallback(Callback):
         self.position = None
         self.epoch_start = {}
         self.before_validation = None
+        self.is_due = False
 
     def before_fit(self):
-        self.run = not hasattr(self.learn, "lr_finder") and not hasattr(self, "gather_preds")
+        # `validate` and `get_preds` send this event too
+        self.run = self.learn.training_now and not hasattr(self.learn, "lr_finder")
         if self.run:
             self._begin()
 
@@ -70,19 +76,30 @@ class CheckpointCallback(Callback):
     def after_batch(self):
         if self.training:
             self.position = self._at("in training", batch=self.iter + 1)
-        if self._is_due():
+        self.is_due = self._is_due()
+        # after the last batch, metrics of several processes are not yet complete
+        if self.is_due and not (self.training and self.iter + 1 == self.n_iter):
             check_finite(self.learn)
             self.save()
 
     def _is_due(self):
         if is_count(self.every) and self.training and self.train_iter % self.every == 0:
             return True
-        return self.minutes is not None and time.monotonic() - self.last >= 60 * self.minutes
+        return self.minutes is not None and self._time_has_passed()
+
+    def _time_has_passed(self):
+        has_passed = time.monotonic() - self.last >= 60 * self.minutes
+        if num_distrib() <= 1:
+            return has_passed
+        # the first process decides for all, now and then, because asking it takes time
+        return self.training and self.train_iter % _ASK_EVERY == 0 and broadcast_object(has_passed)
 
     def after_train(self):
         "Keep the state at the start of a validation, which leaves weights and optimizer as they are."
         self.position = self._at("before validation")
         self.before_validation = self._collected()
+        if self.is_due:
+            self.save()
 
     def after_epoch(self):
         self.position = Position(self._fit, "between epochs", self.epoch + 1)
@@ -101,6 +118,7 @@ class CheckpointCallback(Callback):
     def save(self) -> Path | None:  # the file written; None where nothing was trained yet
         "Write a checkpoint now: of this batch, or within a validation of its start."
         self.last = time.monotonic()
+        self.is_due = False
         if self.position is None:
             return None
         tensors, state = self.before_validation or self._collected()

@@ -14,6 +14,7 @@ class ResumableFit:
     fits: list[dict] = []  # a record of each fit; `lr_find` does not count
     saved_fit: SavedFit | None = None  # what `resume` has read, until its training continues
     resuming: SavedFit | None = None  # the checkpoint of a fit that is about to continue
+    found_rates: list[dict] = []  # what `lr_find` has suggested
     random_before: dict = {}  # PyTorch's random states before the fit
 
     def _do_fit(self):

@@ -74,6 +74,7 @@ def collect(
         "format": FORMAT,
         "position": position._asdict(),
         "fits": learn.fits,
+        "found_rates": learn.found_rates,
         "optimizer": encode(learn.opt.state_dict(), tensors, "optimizer"),
         "frozen": encode_attributes({"frozen_idx": learn.opt.frozen_idx}, {}, "") | {"trains": trains(learn)},
         "gradients": gradients(learn, tensors),
@@ -121,6 +122,7 @@ def restore(
     "Set the state of a learner. Raises `ResumeError` for another number of processes."
     own = own_state(state)
     own_tensors = rank_tensors(tensors)
+    learn.found_rates = state["found_rates"]
     load_weights(learn, tensors)
     if learn.opt is None:
         learn.create_opt()

@@ -19,6 +19,7 @@ from fastai.callback.progress import CSVLogger
 from .._utils import is_count, unwrap_model
 from ..errors import DataError
 from .core import check_has_text
+from .found_rates import note_rates, rates_before
 
 __all__ = ["lr_find", "descent"]
 
@@ -62,8 +63,12 @@ def lr_find(
     check_has_text(self.dls)
     if not is_count(num_it):
         raise DataError(f"num_it must be a whole number, at least 1, got {num_it!r}")
-    with _restored(self), _no_files(self):
-        return Learner.lr_find(self, start_lr, end_lr, num_it, stop_div, show_plot, suggest_funcs)
+    found = rates_before(self)
+    if found is None:
+        with _restored(self), _no_files(self):
+            found = Learner.lr_find(self, start_lr, end_lr, num_it, stop_div, show_plot, suggest_funcs)
+    note_rates(self, found)
+    return found
 
 
 # fastai restores weights and optimizer only, and nothing after an error.

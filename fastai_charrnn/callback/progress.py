@@ -95,7 +95,9 @@ class ClockProgress(_OneBar):
         self,
         row: dict[str, float],  # what `fit_minutes` returns
     ):
-        "Write the names and values as a table, and close the bar."
+        "Write the names and values as a table, and close the bar. A fit that is skipped after a resume has none."
+        if "mbar" not in vars(self):
+            return
         shown = {name: f"{value:.6f}" for name, value in row.items() if name not in ("lr", "minutes", "bf16")}
         shown["epochs"] = f"{row['epochs']:.1f}"
         for line in (list(shown), list(shown.values())):

@@ -71,6 +71,10 @@ def recorded_fit(
     learn.random_before = torch_random_states()
     try:
         yield saved is not None and _continue_or_skip(learn, saved, number, cbs)
+        if learn.saved_fit is not None:
+            record |= saved.fits[number]
+        elif hasattr(learn, "training_log"):
+            record["rows"] = len(learn.training_log.rows)
     except BaseException:
         if not learn.train_iter:
             learn.fits = learn.fits[:-1]

@@ -58,6 +58,14 @@ class SavedFit:
         "What the `CheckpointCallback` noted: the `rows` printed and the `epoch_start`."
         return decode(own_state(self.state)["progress"], rank_tensors(self.tensors))
 
+    def row_after(
+        self,
+        fit: int,  # the number of a finished fit, from 0
+    ) -> dict[str, float]:
+        "The row of the training log that followed a fit, such as that of `fit_minutes`."
+        log = own_state(self.state)["callbacks"]["training_log"]["attributes"]
+        return decode(log["rows"], rank_tensors(self.tensors))[self.fits[fit]["rows"]]
+
     def random_before(self) -> dict:
         "PyTorch's random states before the fit."
         return decode(own_state(self.state)["random_before"], rank_tensors(self.tensors))

@@ -23,9 +23,10 @@ from fastai.callback.tracker import ReduceLROnPlateau
 from fastai.callback.training import GradientClip
 
 from .._checks import check_hyper
-from .._utils import renamed
+from .._utils import renamed, warn_caller
 from ..data.protocol import n_targets
-from ..errors import DataError
+from ..errors import CharRnnWarning, DataError
+from .checkpoint import CheckpointCallback
 from .core import TrainEpochCallback
 from .dispatch import may_handle
 from .fp16 import DeviceMixedPrecision, fast_bf16
@@ -96,6 +97,13 @@ class TimeBudget(Callback):
         self.n_targets = state["n_targets"]
         self.targets_per_epoch = state["targets_per_epoch"]
         self.top_rates = state["top_rates"]
+        if self.elapsed_pct < 1:
+            seconds = 60 * self.minutes
+            message = (
+                f"the fit continues with {seconds - self.elapsed:,.0f} of its {seconds:,.0f} seconds; its learning "
+                "rates follow the clock, so the result is not exactly that of an uninterrupted fit"
+            )
+            warn_caller(message, CharRnnWarning)
 
     def before_epoch(self):
         "End the fit after the last epoch was validated."
@@ -161,6 +169,9 @@ def fit_minutes(
         if budget.n_targets:
             _add_row(self, budget, bf16, budget.elapsed / 60, {})
         raise
+    if self.saved_fit is not None:
+        # finished before the checkpoint, and followed by other fits
+        return self.saved_fit.row_after(len(self.fits) - 1)
     row = _add_row(self, budget, bf16, float(minutes), _validate(self))
     for bar in bars:
         bar.write_row(row)
@@ -178,7 +189,7 @@ def _check_callbacks(cbs):
 
 def _needs_validation(cb):
     "Whether `cb` reads what an epoch has recorded: fastai's trackers and loggers, and your own `after_epoch`."
-    is_ours = isinstance(cb, (Recorder, TrainEpochCallback))
+    is_ours = isinstance(cb, (Recorder, TrainEpochCallback, CheckpointCallback))
     return reads_epochs(cb) or (may_handle(cb, "after_epoch") and not is_ours)
 
 

@@ -1,10 +1,11 @@
 """What the tests of resuming share: tiny learners, a callback that keeps every checkpoint, and a comparison."""
 
+import copy
 import random
 
 import numpy as np
 import torch
-from fastai.basics import L, noop
+from fastai.basics import Callback, L, noop
 from fastai.callback.progress import ProgressCallback
 
 from fastai_charrnn.all import CharDataLoaders, CheckpointCallback, char_learner, python_reference
@@ -33,7 +34,7 @@ def make_learner(reading="windows", arch="gru", cbs=None, dls=None, **kwargs):
 
 
 class KeepAll(CheckpointCallback):
-    "Write each checkpoint to a file of its own."
+    "Write each checkpoint to a file of its own, one within a validation too."
 
     name = "checkpoint"
 
@@ -41,6 +42,11 @@ class KeepAll(CheckpointCallback):
         super().__init__(folder / "0", every, **kwargs)
         self.folder = folder
         self.written = []
+
+    def after_batch(self):
+        super().after_batch()
+        if not self.training:
+            self.save()
 
     def save(self):
         # `setattr` warns, because learners have a path too
@@ -61,7 +67,7 @@ def outcome(learn):
         "rows": learn.training_log.rows,
         "samples": [tuple(sample) for sample in learn.predict_next_cb.samples],
         "state": model_state,
-        "random": [torch.get_rng_state(), *(dl.rng.getstate() for dl in learn.dls)],
+        "random": [torch.get_rng_state(), *(dl.rng.getstate() for dl in learn.dls if hasattr(dl, "rng"))],
         "lr": learn.lr,
     }
 
@@ -81,3 +87,33 @@ def differences(a, b, place=""):
     if isinstance(a, np.ndarray):
         return [] if np.array_equal(a, b) else [place]
     return [] if type(a) is type(b) and a == b else [place]
+
+
+def kept(tmp_path, train, **options):
+    "The outcome of a training that writes a checkpoint after each batch, and the files."
+    keeper = KeepAll(tmp_path)
+    learn = make_learner(cbs=keeper, **options)
+    train(learn)
+    return copy.deepcopy(outcome(learn)), keeper.written
+
+
+def resumed(file, train, cbs=None, **options):
+    learn = make_learner(cbs=cbs, **options).resume(file)
+    # other random numbers than those of the checkpoint
+    torch.manual_seed(99)
+    train(learn)
+    return learn
+
+
+class Interrupt(Callback):
+    "Ctrl-C in a batch of an epoch, once."
+
+    name = "stop_on_signal"
+
+    def __init__(self, epoch, batch):
+        self.place = epoch, batch
+
+    def before_batch(self):
+        if self.training and (self.epoch, self.iter) == self.place:
+            self.place = None
+            raise KeyboardInterrupt
