@@ -9,7 +9,7 @@ import numpy as np
 from soak_memory import CURVES, usage
 from soak_workers import Outcome, run_tries
 
-max_growth = 5  # MB that the memory may grow by after the first fifth of a long run
+max_growth = 10  # MB that the memory may grow by after the first fifth of a long run
 n_points = 200  # of a curve, at most
 
 
@@ -58,13 +58,14 @@ def measure(
     "Make a long run in this process."
     curve = CURVES[name]
     n = curve.n_short if short else curve.n
-    every = max(n // n_points, 1)
+    every = n / n_points
     points = []
 
     def record(k):
-        if k % every == 0 and k <= n:
-            used = usage()
-            points.append([k, round(used.mb, 2), used.threads, used.handles])
+        if points and k < points[-1][0] + every or k > n:
+            return
+        used = usage()
+        points.append([k, round(used.mb, 2), used.threads, used.handles])
 
     curve.run(n, record)
     return points

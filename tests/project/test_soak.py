@@ -52,10 +52,10 @@ def test_a_curve_that_grows_is_wrong():
     flat = [[k, 300 + k % 2, 1, 9] for k in range(100)]
     check(flat, short=False)
     assert abs(growth(flat)) <= 1
-    growing = [[k, 300 + k / 10, 1, 9] for k in range(100)]
-    assert growth(growing) == pytest.approx(6)
-    assert slope(growing) == pytest.approx(2**20 / 10)
-    with pytest.raises(AssertionError, match="the memory grows by 6.0 MB"):
+    growing = [[k, 300 + k / 5, 1, 9] for k in range(100)]
+    assert growth(growing) == pytest.approx(12)
+    assert slope(growing) == pytest.approx(2**20 / 5)
+    with pytest.raises(AssertionError, match="the memory grows by 12.0 MB"):
         check(growing, short=False)
     with pytest.raises(AssertionError, match="there are 10 file handles, and 9 after a fifth"):
         check([*flat, [100, 300, 1, 10]], short=True)
