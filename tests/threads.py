@@ -131,4 +131,4 @@ def try_one(
     assert torch.equal(weights(learn), weights(alone)), f"{kind} {mode}: another training"
     if not lr:
         assert all(answer == expected[seed] for seed in range(2) for answer in answers[seed]), f"{kind} {mode}: a text"
-    return f"{kind} {mode}, {'texts' if not lr else 'weights'} equal"
+    return f"{kind}, {mode}, {'texts' if not lr else 'weights'} equal"

@@ -1,6 +1,7 @@
 """The page results/RELIABILITY.md, made from the figures of `tools/soak.py`."""
 
 import platform
+from collections import Counter
 from datetime import date
 
 import fastai
@@ -68,7 +69,8 @@ def _section(name, found):
     parts.append(
         f"`python tools/soak.py {name}`, seed {found['seed']}, in {_minutes(found['total_seconds'])}. {found['where']}."
     )
-    parts.append(_outcomes(name, found))
+    parts += _crossed(found) if SECTIONS[name].crossed else []
+    parts += [] if SECTIONS[name].crossed and not found["wrong"] else [_outcomes(name, found)]
     if "curves" in found:
         parts.append(_curves(found))
     return "\n\n".join(parts)
@@ -84,10 +86,29 @@ def _limits(section):
     return f" Limits of a try: {' and '.join(limits)}." if limits else ""
 
 
+def _crossed(found):
+    "A table of the right outcomes, whose kinds are `row, column` with or without more."
+    counts = Counter()
+    for kind, n in found["kinds"].items():
+        if kind not in found["wrong"]:
+            counts[tuple(kind.split(", ")[:2])] += n
+    if not counts:
+        return []
+    columns = sorted({column for _, column in counts})
+    rows = [
+        [row, *(f"{counts[row, column]:,}" if counts[row, column] else "" for column in columns)]
+        for row in sorted({row for row, _ in counts})
+    ]
+    return [table(["right outcomes", *columns], rows)]
+
+
 def _outcomes(name, found):
     "A row for each kind of outcome. Wrong ones say how to repeat the first."
     rows = []
+    crossed = SECTIONS[name].crossed
     for kind, n in found["kinds"].items():
+        if crossed and kind not in found["wrong"]:
+            continue
         first = found["wrong"].get(kind)
         repeat = f"**wrong**; `python tools/soak.py {name} --try {first['try']}`" if first else ""
         rows.append([kind, f"{n:,}", repeat])

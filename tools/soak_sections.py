@@ -23,6 +23,7 @@ class Section(NamedTuple):
     timeout: float = 60  # seconds after which a try hangs
     max_seconds: float | None = None  # limit of processor time for a try
     max_mb: float | None = None  # limit of memory for a try
+    crossed: bool = False  # whether kinds are "row, column, …" of a table
 
     def task(self, name: str) -> Task:
         "The task for workers. Imports the module."
@@ -76,5 +77,25 @@ SECTIONS = dict(
         function="try_replace",
         prepare="two_models",
         **_sharing | dict(tries=200),
+    ),
+    threads=Section(
+        "Threads generate while another trains",
+        "Two threads generate, score and ask for probabilities again and again while the main thread trains for two "
+        "epochs. The weights must be bit by bit those of a training alone. If the learning rate is 0, all texts must "
+        "be those of a learner that nobody trains. All models have dropout.",
+        module="tests/threads.py",
+        tries=200,
+        n_short=3,
+        crossed=True,
+    ),
+    disks=Section(
+        "Full disks",
+        "A small file and then a larger one are written to a disk of 4 to 160 KB, which has room for them or not. A "
+        "full disk must raise the typed error of the function and be as it was before.",
+        module="tools/soak_disks.py",
+        tries=500,
+        n_short=8,
+        crossed=True,
+        prepare="learners",
     ),
 )

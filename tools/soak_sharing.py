@@ -73,10 +73,9 @@ def try_download(
     "Two processes download a file to the same path from a server on this machine."
     content = _text(rng, rng.randrange(1, 300_000)).encode()
     sha256 = hashlib.sha256(content).hexdigest()
-    with _server(content) as url:
+    with serve(content) as url:
 
         def download():
-            os.environ.pop("CHARRNN_OFFLINE", None)
             path = fetch_url(url, folder / "text.txt", sha256)
             assert path.read_bytes() == content
 
@@ -87,8 +86,11 @@ def try_download(
 
 
 @contextmanager
-def _server(content) -> Iterator[str]:
-    "Serve one file from a forked process. Yields its address."
+def serve(
+    content: bytes,  # of the file
+) -> Iterator[str]:  # its address
+    "Serve one file from a forked process. Downloads are allowed in this process from then on."
+    os.environ.pop("CHARRNN_OFFLINE", None)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
