@@ -1,6 +1,7 @@
 """The page results/RELIABILITY.md, made from the figures of `tools/soak.py`."""
 
 import platform
+import re
 from collections import Counter
 from datetime import date
 
@@ -99,7 +100,14 @@ def _crossed(found):
         [row, *(f"{counts[row, column]:,}" if counts[row, column] else "" for column in columns)]
         for row in sorted({row for row, _ in counts})
     ]
-    return [table(["right outcomes", *columns], rows)]
+    return [table(["right outcomes", *columns], rows), *_kills(found)]
+
+
+def _kills(found):
+    "How many kills the trainings of the right outcomes have survived."
+    counts = [(re.search(r"killed (\d+) times", kind), n) for kind, n in found["kinds"].items()]
+    n_kills = sum(int(match[1]) * n for match, n in counts if match)
+    return [f"These trainings were killed {n_kills:,} times."] if n_kills else []
 
 
 def _outcomes(name, found):

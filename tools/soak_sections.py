@@ -38,6 +38,17 @@ class Section(NamedTuple):
 _sharing = dict(module="tools/soak_sharing.py", tries=100, n_short=3)
 
 SECTIONS = dict(
+    kills=Section(
+        "Killed trainings",
+        "A training that writes checkpoints is killed with SIGKILL at a random moment, up to three times, and resumed "
+        "after each kill. Weights, optimizer, recorder, training log and random states at the end must be bit by bit "
+        "those of an uninterrupted training. The architecture, the way to read the text, the schedule, dropout, "
+        "gradient accumulation and the moments of checkpoints are random.",
+        module="tests/callback/kill_and_resume.py",
+        tries=150,
+        n_short=3,
+        crossed=True,
+    ),
     memory=Section(
         "Long runs",
         "Each run has a process of its own. Memory is what the process has in RAM. Growth is the median of the last "
