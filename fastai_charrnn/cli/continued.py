@@ -17,7 +17,7 @@ from ..io.expected_tensors import check_tensors
 from ..io.format import describe_model, named_errors, open_model, with_suffix
 from ..io.model_file import learner_of
 from ..learner import CharLearner
-from ..recipes.default import DefaultRecipe, default_recipe, fitting_streams
+from ..recipes.default import DefaultRecipe, default_recipe, fitting_streams, validation_streams
 from ..recipes.optimizer import adamw, decay_groups
 from .corpus import Corpus
 from .documents import trained_documents, validating_documents
@@ -77,7 +77,7 @@ def continued_plan(
     description = describe_model(path)
     with named_errors(path):
         vocab, _ = check_tensors(description)
-    unknown = corpus.unknown(vocab)
+    unknown = sorted(corpus.chars - set(vocab))
     if "\0" in unknown:
         raise TrainingError("the text contains the padding character '\\0'; remove it")
     if unknown:
@@ -113,7 +113,11 @@ def _recipe(args, corpus, description):
     given = {name: getattr(args, name) for name in ("bs", "lr", "epochs", "stride")}
     model = dict(arch=description["arch"], n_hid=config.pop("n_hid"), emb_sz=config.pop("emb_sz"), config=config)
     reading = dict(stateful=stateful, target=description["target"], seq_len=seq_len, bs=bs)
-    reading |= dict(val_bs=min(8, bs)) if stateful else dict(val_bs=None, stride=description["data"].get("stride"))
+    reading |= (
+        dict(val_bs=validation_streams(corpus.n_chars, bs))
+        if stateful
+        else dict(val_bs=None, stride=description["data"].get("stride"))
+    )
     # a trained model needs fewer epochs than a new one
     length = dict(epochs=max(by_size.epochs // 2, 1), lr=_lr)
     choices = model | reading | length | {name: value for name, value in given.items() if value is not None}

@@ -1,16 +1,23 @@
-"""The texts of one training: `Corpus`, read from FILE and --valid or from --corpus, and how they are split."""
+"""The texts of one training: `Corpus`, read from FILE and --valid or from --corpus, and how they are split.
+
+Large texts are not read into memory: they are a `cli.stored_corpus.StoredCorpus`.
+"""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 from ..data.corpus import human_numbers, nietzsche, python_reference
 from ..data.documents import NamedTexts, choose_documents, reordered
+from ..data.files import check_distinct
 from ..data.loaders import CharDataLoaders
 from ..data.text_file import read_text
 from ..data.vocab import CharVocab
 from ..errors import DownloadError
 from .checks import SPLITS
-from .documents import store_digests
-from .texts import read_texts
+from .documents import store_digests, text_digest
+from .stored_corpus import StoredCorpus, is_large
+from .texts import STDIN, find_files, read_texts, store_stdin
 
 __all__ = ["Corpus", "read_corpus"]
 
@@ -40,6 +47,18 @@ class Corpus:
         texts = [self.text] if isinstance(self.text, str) else list(self.text)
         return texts + list(self.valid_text or ())
 
+    @property
+    def chars(self) -> set[str]:
+        "All characters."
+        return set().union(*map(set, self.pieces))
+
+    def in_vocab(
+        self,
+        vocab: CharVocab,  # of a model, extended by the characters of the texts
+    ) -> "Corpus":
+        "The corpus for loaders of another vocabulary: itself, as texts are encoded by the loaders."
+        return self
+
     def split(self) -> dict:
         "The arguments of `CharDataLoaders.from_text` that say what validates."
         if self.valid_text is not None:
@@ -52,22 +71,16 @@ class Corpus:
     ):
         "Store in the description of the data what identifies each document, for `charrnn evaluate`."
         if "documents" in dls.train_ds.info:
-            store_digests(dls.train_ds.info, dls.vocab, self.pieces)
-
-    def unknown(
-        self,
-        vocab: CharVocab,  # of a model
-    ) -> list[str]:  # in sorted order
-        "The characters that a vocabulary lacks."
-        return sorted(set().union(*map(set, self.pieces)) - set(vocab))
+            store_digests(dls.train_ds.info, [text_digest(text, dls.vocab) for text in self.pieces])
 
 
 def read_corpus(
     args,  # parsed arguments of `charrnn train`
-) -> Corpus:
-    "Read all texts. Raises `CorpusError` and `DownloadError`."
+    folder: Path,  # for what does not fit in memory; made if it is needed
+) -> Corpus | StoredCorpus:
+    "Read all texts. Raises `CorpusError`, `DataError` and `DownloadError`."
     if args.files:
-        return _from_files(args)
+        return _from_files(args, folder)
     pct = 0.1 if args.valid_pct is None else args.valid_pct
     valid = args.valid[0] if args.valid else "tail"
     if args.corpus == "human_numbers":
@@ -83,29 +96,47 @@ def read_corpus(
     return Corpus(text, valid=valid, valid_pct=pct, note=note)
 
 
-def _from_files(args):
+class _Files(NamedTuple):
+    "The files of a training."
+
+    train: list[str]
+    valid: list[str]  # empty: a part of `train` validates
+    how: str  # how those that validate were chosen
+
+
+def _from_files(args, folder):
+    files = _named_files(args)
     encoding = args.encoding or "utf-8"
-    texts = read_texts(args.files, encoding)
+    stdin = store_stdin(folder / "standard input") if STDIN in files.train + files.valid else None
+    valid = args.valid[0] if args.valid and not files.valid else "tail"
+    paths, valid_paths = ([stdin if file == STDIN else file for file in part] for part in files[:2])
+    if is_large(paths + valid_paths):
+        return StoredCorpus.encoded(paths, valid_paths, files.how, encoding, folder, valid, args.valid_pct)
+    texts = read_texts(files.train, encoding, stdin)
     text = texts if len(texts) > 1 else texts[0]
+    if not files.valid:
+        return Corpus(text, valid=valid, valid_pct=0.1 if args.valid_pct is None else args.valid_pct)
+    valid_texts = read_texts(files.valid, encoding, stdin)
+    valid_texts.how = files.how
+    return Corpus(text, valid_texts)
+
+
+def _named_files(args):
+    "The files that train and those that validate."
+    encoding = args.encoding or "utf-8"
     valid = args.valid or ["tail"]
+    train = find_files(args.files, encoding)
     if valid[0] not in SPLITS:
-        valid_texts = read_texts(valid, encoding, not_in=texts)
-        valid_texts.how = f"given by --valid {' --valid '.join(valid)}"[:80]
-        return Corpus(text, valid_texts)
-    pct = 0.1 if args.valid_pct is None else args.valid_pct
-    if valid[0] == "random" and len(texts) > 1:
-        return _random_documents(texts, pct, args.seed)
-    return Corpus(text, valid=valid[0], valid_pct=pct)
-
-
-def _random_documents(texts, pct, seed):
-    'The draw of `CharDataLoaders.from_text(texts, valid="random")`, made here to know which documents validate.'
-    numbers = choose_documents(len(texts), "random", pct, seed)
-    moved = reordered(texts, numbers)
-    n_train = len(texts) - len(numbers)
-    train, valid = (NamedTexts(moved[part], moved.names[part]) for part in (slice(n_train), slice(n_train, None)))
-    valid.how = f"drawn at random, seed {seed}"
-    return Corpus(train, valid)
+        valid_files = find_files(valid, encoding)
+        check_distinct(train, valid_files)
+        return _Files(train, valid_files, f"given by --valid {' --valid '.join(valid)}"[:80])
+    check_distinct(train)
+    if valid[0] != "random" or len(train) == 1:
+        return _Files(train, [], "")
+    # the draw of `CharDataLoaders.from_text(texts, valid="random")`, made here to know which documents validate
+    numbers = choose_documents(len(train), "random", 0.1 if args.valid_pct is None else args.valid_pct, args.seed)
+    moved = reordered(train, numbers)
+    return _Files(moved[: -len(numbers)], moved[-len(numbers) :], f"drawn at random, seed {args.seed}")
 
 
 def _default_text():

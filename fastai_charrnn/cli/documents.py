@@ -7,21 +7,20 @@ from ..data.ids import CharIds
 from ..data.vocab import CharVocab
 from ..errors import UnknownCharError
 
-__all__ = ["store_digests", "parts_of", "trained_documents", "validating_documents", "joined", "inside"]
+__all__ = ["store_digests", "text_digest", "parts_of", "trained_documents", "validating_documents", "joined", "inside"]
 
 _n_digits = 16  # hexadecimal digits of a digest that are stored
 
 
 def store_digests(
     info: dict,  # the description of the data, with the number of `documents` in each part
-    vocab: CharVocab,  # of the model
-    texts: Sequence[str],  # all documents, those that validate last
+    digests: Sequence[str],  # of all documents, those that validate last
 ):
     "Add a short checksum of each document to a description of data. A document that is cut belongs to both parts."
     n_train = info["documents"]["train"]
     n_valid = info["documents"]["valid"]
-    digests = [_digest(vocab.encode(text)) for text in texts]
-    info["document_digests"] = dict(train=digests[:n_train], valid=digests[len(texts) - n_valid :])
+    digests = [digest[:_n_digits] for digest in digests]
+    info["document_digests"] = dict(train=digests[:n_train], valid=digests[len(digests) - n_valid :])
 
 
 def parts_of(
@@ -31,7 +30,7 @@ def parts_of(
 ) -> set[str]:  # of "train" and "valid"; empty for another text
     "The parts of the data that contain a document. Data of an earlier training counts too."
     try:
-        digest = _digest(vocab.encode(text))
+        digest = text_digest(text, vocab)[:_n_digits]
     except UnknownCharError:
         return set()
     infos = [info, *info.get("earlier", ())]
@@ -61,8 +60,12 @@ def _is_one_text(info):
     return "digest" in info and "documents" not in info
 
 
-def _digest(ids):
-    return CharIds.from_array(ids).digest[:_n_digits]
+def text_digest(
+    text: str,  # a document
+    vocab: CharVocab,  # of the model
+) -> str:  # sha256, in hexadecimal
+    "The checksum of a document as a model reads it. Raises `UnknownCharError`."
+    return CharIds.from_array(vocab.encode(text)).digest
 
 
 def joined(

@@ -18,8 +18,10 @@ __all__ = ["report", "held_out_prompts"]
 
 _n_samples = 3
 _sample_chars = 200
-# n-grams are counted in this many training characters, the last ones, to limit time and memory
+# n-grams are counted and scored in so many characters at most, to limit time and memory
 _max_counted = 5_000_000
+# prompts are looked for in so many characters at most
+_max_searched = 100_000
 
 
 def report(
@@ -33,8 +35,9 @@ def report(
     numbers = learn.training_log.rows[-1]
     table = comparison(numbers, f"{learn.arch.name}, {plan.length}", baseline.best)
     print(f"\n{table}\nvalidated on {learn.dls.train_ds.info['split']}")
-    if baseline.n_train == _max_counted:
-        print(f"n-grams: only the last {_max_counted:,} training characters were counted")
+    n_chars = len(learn.dls.train_ds.ids)
+    if n_chars > _max_counted and n_chars > baseline.n_train + baseline.n_valid:
+        print(f"n-grams: counted in {baseline.n_train:,} training characters, scored on {baseline.n_valid:,}")
     prompts = args.prompt or held_out_prompts(learn)
     _print_samples(learn, prompts, args)
     is_best = bool(args.recipe)
@@ -47,12 +50,13 @@ def held_out_prompts(
 ) -> list[str]:  # 3 prompts of 20 characters for a stateful model, else of the length of a window
     "Prompts from the validation part. Each begins with a word, and is inside one document."
     info = learn.dls.train_ds.info
-    ids = learn.dls.train_ds.ids.data
+    ids = learn.dls.train_ds.ids
     begin, end = info["spans"][1][0] if info.get("spans") else (int(len(ids) * 0.9), len(ids))
     size = 20 if learn.dls.stateful else learn.dls.seq_len
     # some more characters before, for a part that is shorter than a prompt
     begin = max(min(begin, end - size), 0)
-    text = learn.dls.vocab.decode(ids[begin:end].cpu().numpy())
+    end = min(end, begin + _max_searched)
+    text = learn.dls.vocab.decode(ids.stretch(begin, end))
     # every document ends with a line break
     rest = r"[^\n]" if "documents" in info else r"[\s\S]"
     word = re.compile(rf"(?<=\s)\w{rest}{{{size - 1}}}")

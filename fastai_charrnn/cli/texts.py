@@ -1,45 +1,46 @@
-"""Find and read the texts that a command line names: files, folders, patterns and standard input: `read_texts`."""
+"""The files that a command line names: `find_files` for names, folders, patterns and "-", `read_texts` for their texts.
+
+Rules and errors of files are those of `data.files`; here are added patterns, standard input, and for a folder the
+number of files that are left out.
+"""
 
 import glob
 import os
 import re
+import shutil
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Sequence
+from io import BufferedReader, BytesIO
 from pathlib import Path
 
+from .._files import write_errors
 from ..data.documents import NamedTexts
+from ..data.files import check_distinct, find_texts, is_address, read_documents
 from ..data.text_file import TextFile
 from ..errors import CharRnnWarning, CorpusError
 
-__all__ = ["FOLDER_SUFFIXES", "find_files", "read_texts", "is_one_file"]
+__all__ = ["FOLDER_SUFFIXES", "find_files", "read_texts", "store_stdin"]
 
 # files of a folder that are read, compressed by gzip or not; a pattern finds others
 FOLDER_SUFFIXES = tuple(
     ".txt .text .md .rst .tex .org .srt .csv .tsv .html .xml .py .js .ts .c .h .cpp .java .rs .go .rb .sh .sql".split()
 )
-_stdin = "-"
+STDIN = "-"
 _n_sniffed = 2**16  # bytes searched for null bytes, the sign of a binary file
-
-
-def is_one_file(
-    name: str,  # as on the command line
-) -> bool:
-    "Whether a name stands for one text: it is neither a folder nor a pattern."
-    return not Path(name).is_dir() and (os.path.exists(name) or not glob.has_magic(name))
 
 
 def read_texts(
     names: Sequence[str],  # as on the command line
     encoding: str = "utf-8",  # the encoding of their bytes
-    not_in: NamedTexts | None = None,  # texts read before, which must not be named again
+    stdin: Path | None = None,  # where `store_stdin` has written standard input
 ) -> NamedTexts:  # each text with the name of its file
-    """Read every file that is named, as `read_text` does. Notes about folders are printed as warnings.
-
-    Raises `CorpusError` for what `find_files` refuses, a file that is named twice, and a file that cannot be read."""
+    "Read every file that is named into memory. Raises `CorpusError` and `DataError`, as `find_files` and `TextFile`."
     files = find_files(names, encoding)
-    _check_distinct(not_in.names if not_in else [], files)
-    return NamedTexts([_read(file, encoding) for file in files], files)
+    check_distinct(files)
+    sources = [_StandardInput(encoding, stdin) if file == STDIN else file for file in files]
+    return read_documents(sources, encoding)
 
 
 def find_files(
@@ -48,17 +49,17 @@ def find_files(
 ) -> list[str]:  # paths, or "-" for standard input
     """Replace folders and patterns by their files, in sorted order.
 
-    Raises `CorpusError` for an address, a pattern that fits no file, and a folder without texts."""
+    Raises `CorpusError` for an address and a pattern that fits no file, `DataError` for a folder without texts."""
     files = []
     for name in names:
-        if re.match(r"\w+://", name):
+        if is_address(name):
             raise CorpusError(
                 f"{name} is an address, not a file; download it first, such as with curl -O, "
                 "or use CharDataLoaders.from_url in Python"
             )
-        if name != _stdin and Path(name).is_dir():
+        if name != STDIN and os.path.isdir(name):
             files += _files_of_folder(name, encoding)
-        elif name == _stdin or is_one_file(name):
+        elif name == STDIN or os.path.exists(name) or not glob.has_magic(name):
             files.append(name)
         else:
             files += _files_of_pattern(name)
@@ -74,33 +75,23 @@ def _files_of_pattern(pattern):
 
 def _files_of_folder(folder, encoding):
     "The text files of a folder and its folders. What is left out is counted in a warning."
-    files = []
-    n_other = {"hidden": 0, "empty": 0, "binary": 0, "with another ending": 0}
-    for path in sorted(Path(folder).rglob("*")):
-        if path.is_file():
-            kind = _kind(path, folder, encoding)
-            if kind == "text":
-                files.append(str(path))
-            else:
-                n_other[kind] += 1
-    left_out = ", ".join(f"{n:,} {kind}" for kind, n in n_other.items() if n)
+    kinds = {path: _kind(path, encoding) for path in find_texts(folder, FOLDER_SUFFIXES)}
+    files = [str(path) for path, kind in kinds.items() if kind == "text"]
+    others = [path for path in Path(folder).rglob("*") if path.is_file() and path not in kinds]
+    n_hidden = sum(any(part.startswith(".") for part in path.relative_to(folder).parts) for path in others)
+    counts = Counter(kinds.values()) + Counter({"hidden": n_hidden, "with another ending": len(others) - n_hidden})
+    del counts["text"]
+    left_out = ", ".join(f"{n:,} {kind}" for kind, n in sorted(counts.items()))
     if not files:
-        raise CorpusError(
-            f"{folder} has no text files ({left_out or 'it is empty'}); a folder's texts end in "
-            f"{' '.join(FOLDER_SUFFIXES)}, for others give a pattern, such as '{folder.rstrip('/')}/**/*.log'"
-        )
+        raise CorpusError(f"{folder} has no texts ({left_out}); name another folder")
     if left_out:
         message = f"{folder}: {len(files):,} text files; left out: {left_out}"
         warnings.warn(message, CharRnnWarning, stacklevel=2)
     return files
 
 
-def _kind(path, folder, encoding):
+def _kind(path, encoding):
     "Whether a file of a folder is a text, or why it is left out."
-    if any(part.startswith(".") for part in path.relative_to(folder).parts):
-        return "hidden"
-    if not path.name.lower().removesuffix(".gz").endswith(FOLDER_SUFFIXES):
-        return "with another ending"
     with open(path, "rb") as f:
         beginning = f.read(_n_sniffed)
     if not beginning:
@@ -109,37 +100,40 @@ def _kind(path, folder, encoding):
     return "text" if is_text else "binary"
 
 
-def _check_distinct(before, files):
-    "Raise `CorpusError` for a file that is named twice."
-    seen = {_identity(name): name for name in before}
-    for name in files:
-        if _identity(name) in seen:
-            where = "to train and to validate on" if seen[_identity(name)] in before else "twice"
-            what = "- (standard input)" if name == _stdin else name
-            raise CorpusError(f"{what} is given {where}; leave one out")
-        seen[_identity(name)] = name
-
-
-def _identity(name):
-    return name if name == _stdin else os.path.realpath(name)
-
-
-def _read(name, encoding):
-    "The text of one file."
-    file = _StandardInput(encoding) if name == _stdin else TextFile(name, encoding)
-    text = "".join(file)
-    if file.changes:
-        warnings.warn(file.changes, CharRnnWarning, stacklevel=2)
-    return text
+# standard input
 
 
 class _StandardInput(TextFile):
-    "Standard input as a text file, which can be read once."
+    "Standard input as a text file. It is kept, because an error reads it again."
 
-    def __init__(self, encoding):
+    def __init__(self, encoding, stored=None):
         super().__init__("standard input", encoding)
+        self.stored = stored
+        self.content = None
 
     def open(self):
-        if sys.stdin.isatty():
-            print("charrnn: type the text; Ctrl-D on a line of its own ends it", file=sys.stderr)
-        return sys.stdin.buffer
+        if self.stored:
+            return open(self.stored, "rb")
+        if self.content is None:
+            self.content = _stdin().read()
+        return BufferedReader(BytesIO(self.content))
+
+
+def store_stdin(
+    path: Path,  # a file to write
+) -> Path:  # the same
+    "Write standard input to a file, because it can be read once and may be large. Raises `CorpusError`."
+    stdin = _stdin()
+    with write_errors(path, CorpusError, "free disk space, or pass --out with another folder"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "wb") as file:
+            shutil.copyfileobj(stdin, file)
+    return path
+
+
+def _stdin():
+    if sys.stdin is None:
+        raise CorpusError("standard input is closed; give a file, or pipe a text to the command")
+    if sys.stdin.isatty():
+        print("charrnn: type the text; Ctrl-D on a line of its own ends it", file=sys.stderr)
+    return sys.stdin.buffer

@@ -16,6 +16,7 @@ from .corpus import read_corpus
 from .generate import epochs_text
 from .plan import make_plan
 from .report import report
+from .stored_corpus import text_folder
 
 __all__ = ["train"]
 
@@ -33,10 +34,18 @@ def train(
     Of several processes, only the first prints and writes."""
     is_first = rank_distrib() == 0
     out = check_place(args.out, args.overwrite) if is_first else with_suffix(args.out)
-    corpus = read_corpus(args)
+    with text_folder(out) as folder:
+        _train(args, out, read_corpus(args, folder))
+
+
+def _train(args, out, corpus):
     if corpus.note:
         _print_first(corpus.note)
-    plan = continued_plan(args, corpus) if args.from_model else make_plan(args, corpus.n_chars)
+    if args.from_model:
+        plan = continued_plan(args, corpus)
+        corpus = corpus.in_vocab(plan.vocab)
+    else:
+        plan = make_plan(args, corpus.n_chars)
     dls = plan.dls(corpus.text, device=args.device, **corpus.split())
     corpus.describe_in(dls)
     _check_prompts(args, dls.vocab)
@@ -52,7 +61,7 @@ def train(
     _print_processes(dls)
     with learn.distrib_ctx(), stopping:
         _fit(learn, plan, saving)
-    if is_first:
+    if rank_distrib() == 0:
         report(learn, args, plan, out)
 
 

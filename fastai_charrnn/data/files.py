@@ -65,14 +65,18 @@ def checked_fnames(
 
 
 def check_distinct(
-    fnames: Sequence[Path],  # all files, those that validate included
+    fnames: Sequence[str | Path],  # files that train
+    valid_fnames: Sequence[str | Path] = (),  # files that validate
 ):
     "Raise `DataError` if a file is given twice: its text would count double, or train and validate."
     seen = {}
-    for i, fname in enumerate(fnames):
-        j = seen.setdefault(fname.resolve(), i)
-        if i != j:
-            raise DataError(f"{fname} is given twice, as file {j} and file {i}; leave one out")
+    for part in ("train", "validate"):
+        for fname in fnames if part == "train" else valid_fnames:
+            path = os.path.realpath(fname)
+            if path in seen:
+                where = "twice" if seen[path] == part else "to train and to validate on"
+                raise DataError(f"{fname} is given {where}; leave one out")
+            seen[path] = part
 
 
 def find_texts(
@@ -118,16 +122,16 @@ def total_size(
 
 
 def read_documents(
-    fnames: Sequence[Path],  # text files, which may be gzipped or empty
+    fnames: Sequence[str | Path | TextFile],  # text files, which may be gzipped; one of several may be empty
     encoding: str = "utf-8",  # the encoding of their bytes
     how: str = "",  # how they were chosen to validate
 ) -> NamedTexts:
     "Read files as `read_text` does, with one warning for all that were changed. Raises `CorpusError`."
-    files = [TextFile(fname, encoding) for fname in fnames]
+    files = [fname if isinstance(fname, TextFile) else TextFile(fname, encoding) for fname in fnames]
     texts = []
     for file in files:
-        file.may_be_empty = True
+        file.may_be_empty = len(files) > 1
         texts.append("".join(file))
     if changes := summary_of_changes(files):
         warn_caller(changes, CharRnnWarning)
-    return NamedTexts(texts, [str(fname) for fname in fnames], how)
+    return NamedTexts(texts, [str(file.fname) for file in files], how)

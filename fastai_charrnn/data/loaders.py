@@ -80,7 +80,7 @@ class CharDataLoaders(BaseLoaders):
         Raises `CorpusError` if a file cannot be read or `cache` cannot be written, `DataError` if there is no file or
         one is given twice, and the errors of `from_text`, which name the file."""
         train, last, how = _ordered(fnames, valid_fnames, valid, valid_pct, seed)
-        check_distinct([*train, *last])
+        check_distinct(train, last)
         if mmap is None:
             mmap = total_size([*train, *last]) >= _min_mapped
         if mmap:

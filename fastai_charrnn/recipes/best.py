@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 import torch
 
 from ..callback.fp16 import fast_bf16, time_product
+from ..data.encoded import EncodedFile
 from ..data.loaders import CharDataLoaders
 from ..errors import DataError
 from ..learner import CharLearner, char_learner
-from .default import fitting_streams
+from .default import fitting_streams, validation_streams
 from .optimizer import adamw, decay_groups
 
 __all__ = ["BestRecipe", "best_recipe"]
@@ -38,7 +39,7 @@ class BestRecipe:
     seq_len: int = 32  # characters between two optimizer steps
     lr: float = 7e-3  # highest learning rate
     wd: float = 0.1  # weight decay of the matrices between layers
-    val_bs: int = 8  # streams in validation: with few streams, most characters have a long context
+    val_bs: int = 8  # streams in validation, more for a long text: with few, most characters have a long context
 
     def dls(
         self,
@@ -46,10 +47,10 @@ class BestRecipe:
         **kwargs,  # as `CharDataLoaders.from_text`: valid_text, valid_pct, vocab, device, path
     ) -> CharDataLoaders:
         "The text as streams that start elsewhere every epoch. A short text is cut into fewer streams."
-        n_chars = len(text) if isinstance(text, str) else sum(map(len, text))
+        n_chars = len(text) if isinstance(text, (str, EncodedFile)) else sum(map(len, text))
         bs = fitting_streams(n_chars, self.seq_len, self.bs)
         streams: dict[str, Any] = dict(target="every", stateful=True, shift=True, valid_pct=0.1)
-        sizes = dict(seq_len=self.seq_len, bs=bs, val_bs=min(self.val_bs, bs))
+        sizes = dict(seq_len=self.seq_len, bs=bs, val_bs=max(validation_streams(n_chars, bs), min(self.val_bs, bs)))
         options = streams | sizes | kwargs
         return CharDataLoaders.from_text(text, **options)
 

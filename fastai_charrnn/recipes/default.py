@@ -126,7 +126,8 @@ def default_recipe(
     size = _size_of(n_chars)
     bs = fitting_streams(n_chars, DefaultRecipe.seq_len, size.bs)
     config = _accepted(size.arch, size.dropouts)
-    return DefaultRecipe(n_chars, size.arch, epochs=size.epochs, bs=bs, val_bs=min(bs, 8), config=config)
+    val_bs = validation_streams(n_chars, bs)
+    return DefaultRecipe(n_chars, size.arch, epochs=size.epochs, bs=bs, val_bs=val_bs, config=config)
 
 
 class _TextSize(NamedTuple):
@@ -165,6 +166,14 @@ def fitting_streams(
     n_train = int(n_chars * 0.9)
     fitting = n_train // (4 * seq_len)
     return max(min(bs, fitting), 1)
+
+
+def validation_streams(
+    n_chars: int,  # size of the text
+    bs: int,  # streams in training
+) -> int:  # at most `bs`
+    "The number of streams in validation: 8, and for a long text more, of at least 10,000 characters each."
+    return min(max(8, n_chars // 100_000), bs)
 
 
 def _size_of(n_chars):

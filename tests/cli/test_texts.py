@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from fastai_charrnn.cli.texts import find_files, read_texts
-from fastai_charrnn.errors import CharRnnWarning, CorpusError
+from fastai_charrnn.errors import CharRnnError, CharRnnWarning, CorpusError, DataError
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_a_folder_stands_for_its_text_files_and_the_others_are_counted(folder):
-    message = "d: 3 text files; left out: 2 hidden, 1 empty, 1 binary, 1 with another ending"
+    message = "d: 3 text files; left out: 1 binary, 1 empty, 2 hidden, 1 with another ending"
     with pytest.warns(CharRnnWarning, match=message):
         texts = read_texts(["d"])
     assert texts == ["text b", "text a", "text c"]
@@ -50,7 +50,19 @@ def test_a_dash_is_standard_input(monkeypatch, pack):
     with pytest.warns(CharRnnWarning, match="standard input: 1 CRLF"):
         texts = read_texts(["-"])
     assert texts == ["from a pipe\n"]
-    assert texts.names == ["-"]
+    assert texts.names == ["standard input"]
+
+
+def test_an_error_in_standard_input_names_the_line(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(b"one\ntwo caf\xe9 "))))
+    with pytest.raises(CorpusError, match=r"standard input is not valid utf-8: byte 0xe9 at position 11 \(line 2\)"):
+        read_texts(["-"])
+
+
+def test_closed_standard_input_is_an_error(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(CorpusError, match="standard input is closed; give a file"):
+        read_texts(["-"])
 
 
 @pytest.mark.parametrize(
@@ -61,24 +73,31 @@ def test_a_dash_is_standard_input(monkeypatch, pack):
         (["https://example.org/a.txt"], "is an address, not a file; download it first"),
         (["d/b.txt", "./d/b.txt"], "./d/b.txt is given twice; leave one out"),
         (["d/b.txt", "d/*b.txt"], "d/b.txt is given twice"),
-        (["-", "-"], r"- \(standard input\) is given twice"),
+        (["-", "-"], "- is given twice"),
         (["d/nulls.txt"], "is a binary file"),
         (["d/empty.txt"], "d/empty.txt is empty"),
     ],
     ids=str,
 )
 def test_errors_name_the_file_and_the_way_out(folder, names, message):
-    with pytest.raises(CorpusError, match=message):
+    with pytest.raises(CharRnnError, match=message):
         read_texts(names)
 
 
 def test_a_folder_without_texts_says_which_endings_texts_have(folder, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other/a.bin").write_text("x")
-    with pytest.raises(CorpusError, match=r"other has no text files \(1 with another ending\).* end in .txt .text"):
+    with pytest.raises(DataError, match=r"other has no files that end in .txt, .text, .*; its files end in .bin"):
+        find_files(["other"])
+    (tmp_path / "other/a.txt").touch()
+    with pytest.raises(CorpusError, match=r"other has no texts \(1 empty, 1 with another ending\)"):
         find_files(["other"])
 
 
-def test_a_file_cannot_train_and_validate(folder):
-    with pytest.raises(CorpusError, match="d/b.txt is given to train and to validate on"):
-        read_texts(["d/b.txt"], not_in=read_texts(["d/b.txt"]))
+def test_many_changed_files_give_one_warning(folder, tmp_path):
+    for i in range(3):
+        (tmp_path / f"d/{i}.txt").write_bytes(b"a\r\nb")
+    with pytest.warns(CharRnnWarning) as warned:
+        read_texts(["d/[0-9].txt"])
+    assert len(warned) == 1
+    assert "3 of 3 files were changed while reading" in str(warned[0].message)
