@@ -162,6 +162,8 @@ _phrases = (
     (r"CharDataLoaders\.from_text\(…, seq_len=(\d+)\)", r"--seq-len \1"),
     (r"make them with --seq-len", "pass --seq-len"),
     (r"these dls have", "this text has"),
+    (r"pass another folder or extensions=…", "for others give a pattern, such as 'texts/**/*.log'"),
+    (r"pass cache=… with a writable folder, .*", "free disk space, or pass --out with another folder"),
     (r"pass stream=True, or ask in parts", "pass --stream, or ask for less"),
     (r"or None for the best available", "or leave it out for the best available"),
     (r"(; |, )or None(?: to leave it out| for all)?$", r"\1or leave out the option"),

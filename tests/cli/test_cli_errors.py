@@ -47,7 +47,7 @@ def cli(folder, monkeypatch, capsys):
 # command lines that fail with exit code 1, and what the error says
 ERRORS = {
     "train none.txt": "cannot read none.txt: No such file or directory; give the path of a text file",
-    "train folder": "folder has no text files (it is empty); a folder's texts end in .txt ",
+    "train folder": "folder has no files that end in .txt, ",
     "train empty.txt": "empty.txt is empty; give a file with text",
     "train tiny.txt": "the text has 6 characters",
     "train latin.txt": "byte 0xe9 at position 3 (line 1): invalid continuation byte; pass the file's --encoding",

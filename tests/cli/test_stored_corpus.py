@@ -63,7 +63,7 @@ def test_a_model_learns_new_characters_of_a_text_on_disk(trained, folder):
     finally:
         (folder / "old.safetensors").unlink()
     assert stored == in_memory
-    assert stored[1]["vocab"][-1] == "é"
+    assert "é" in stored[1]["vocab"][-3:]
 
 
 def test_standard_input_may_be_large(trained, folder, monkeypatch):
