@@ -170,6 +170,8 @@ def test_nothing_is_written_outside_the_learners_path(learn, tmp_path, monkeypat
         (dict(prompts=["漢"]), UnknownCharError, "'漢'"),
         (dict(arch=3), ArchError, "neither"),
         (dict(n_hid=0), ArchError, "n_hid=0 is not a whole number, at least 1"),
+        (dict(n_hid=10**8), ArchError, "parameters needs about"),
+        (dict(n_hid=10**30), ArchError, "not enough memory"),
         (dict(emb_sz="big"), ArchError, "emb_sz='big'"),
     ],
 )

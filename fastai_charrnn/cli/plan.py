@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from ..data.loaders import CharDataLoaders
 from ..learner import CharLearner
-from ..models.build import count_parameters
 from ..models.registry import check_takes, get_arch
 from ..recipes.best import BestRecipe, best_recipe
 from ..recipes.default import DefaultRecipe, default_recipe
@@ -30,16 +29,6 @@ class Plan:
     ) -> CharDataLoaders:
         "The data loaders of the recipe."
         return self.recipe.dls(text, seed=self.seed, **kwargs)
-
-    def count_parameters(
-        self,
-        dls: CharDataLoaders,  # made by `dls`
-    ) -> int:
-        "The number of weights, counted before any memory is allocated for them."
-        recipe = self.recipe
-        config = dict(n_hid=recipe.n_hid, emb_sz=recipe.emb_sz) | recipe.config
-        seq_len = None if dls.stateful else dls.seq_len
-        return count_parameters(recipe.arch, len(dls.vocab), config, seq_len) * self._n_models
 
     @property
     def _n_models(self):

@@ -8,7 +8,7 @@ from fastai.basics import num_distrib, rank_distrib
 from ..callback.progress import RunProgress
 from ..callback.signals import StopOnSignal
 from ..errors import TrainingError, UnknownCharError
-from ..io.checkpoint import SaveModelFile, check_memory, check_place, check_room
+from ..io.checkpoint import SaveModelFile, check_place, check_room
 from ..io.format import with_suffix
 from ..io.model_file import save_model
 from .continued import continued_plan
@@ -49,7 +49,6 @@ def _train(args, out, corpus):
     dls = plan.dls(corpus.text, device=args.device, **corpus.split())
     corpus.describe_in(dls)
     _check_prompts(args, dls.vocab)
-    check_memory(plan.count_parameters(dls))
     saving = SaveModelFile(out, _save_interval if plan.minutes else None)
     stopping = StopOnSignal(send_again=False)
     learn = plan.learner(dls, prompts=args.prompt or [], temperature=args.temperature, cbs=[saving, stopping])

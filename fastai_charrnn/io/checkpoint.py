@@ -1,9 +1,8 @@
 """Save a model while it trains, after every epoch or every few seconds: `SaveModelFile`.
 
-`check_place`, `check_memory` and `check_room` make sure that a model can be trained and saved before an epoch is spent.
+`check_place` and `check_room` make sure that a model can be trained and saved before an epoch is spent.
 """
 
-import os
 import shutil
 import tempfile
 import time
@@ -13,11 +12,11 @@ from fastai.basics import Recorder
 
 from ..callback.core import TrainEpochCallback
 from ..callback.finite import check_finite
-from ..errors import ArchError, ModelFileError
+from ..errors import ModelFileError
 from .format import with_suffix
 from .model_file import save_model
 
-__all__ = ["check_place", "check_memory", "check_room", "SaveModelFile"]
+__all__ = ["check_place", "check_room", "SaveModelFile"]
 
 
 def check_place(
@@ -58,19 +57,6 @@ def check_room(
         raise ModelFileError(
             f"{path} needs {need / 2**20:,.1f} MiB and its disk has {free / 2**20:,.1f} MiB free; "
             "free disk space, or pass another --out"
-        )
-
-
-def check_memory(
-    n_params: int,  # weights of a model
-):
-    "Raise `ArchError` if weights, gradients and two moments of each need more memory than the machine has."
-    need = 16 * n_params
-    have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if need > have:
-        raise ArchError(
-            f"{n_params:,} parameters need {need / 2**30:,.0f} GiB of memory to train and this machine has "
-            f"{have / 2**30:,.0f} GiB; pass smaller numbers, such as n_hid=256"
         )
 
 

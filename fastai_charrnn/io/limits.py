@@ -3,6 +3,8 @@
 They are far above what training makes. They bound the memory and the time that reading a stranger's file takes.
 """
 
+from ..models.registry import MAX_LAYERS, MAX_MODELS
+
 __all__ = [
     "MAX_HEADER_BYTES",
     "MAX_JSON_VALUES",
@@ -26,7 +28,5 @@ MAX_NAME = 200  # characters of the name of a tensor, an argument, a metric or a
 MAX_VOCAB = 200_000  # characters: Unicode 16 has 155,000
 MAX_TOKEN = 64  # characters of a special token, such as "xxbos"
 MAX_SEQ_LEN = 2**16  # characters in a window: each one takes a step of the network
-MAX_LAYERS = 100  # recurrent layers
-MAX_MODELS = 100  # members of an ensemble
 MAX_COUNT = 2**53  # characters of a text, epochs, rows of a batch: whole numbers that JSON keeps exactly
 MAX_TEXT = 1000  # characters of a description in words, such as that of the split

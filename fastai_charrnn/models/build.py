@@ -1,6 +1,7 @@
 """Build a model from its class and configuration (`build_model`), or count its weights without memory for them."""
 
 import inspect
+import math
 from collections.abc import Callable
 from contextlib import contextmanager
 
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from .._checks import check_count, check_memory
 from .._utils import is_count
 from ..errors import ArchError
 from . import ensemble, mullstm, rnn  # noqa: F401 (importing them registers the architectures)
@@ -15,6 +17,8 @@ from .base import CharModel
 from .registry import Arch, check_takes, get_arch, new_names
 
 __all__ = ["build_model", "count_parameters", "make_model", "without_init"]
+
+_small = 2**24  # numbers in the largest matrix, about: smaller models fit into any memory
 
 
 def build_model(
@@ -79,6 +83,7 @@ def make_model(
     _check_seq_len(record, dls.seq_len)
     config = dict(record.config) | sizes | (config or {})
     _check_sizes(config)
+    _check_memory(record, len(dls.vocab), config)
     return record, config, build_model(record.cls, len(dls.vocab), config, seq_len, seed, dls.target)
 
 
@@ -93,8 +98,19 @@ def _check_seq_len(record, seq_len):
 
 def _check_sizes(config):
     for name in ("emb_sz", "n_hid"):
-        if not is_count(config[name]):
-            raise ArchError(f"{name}={config[name]!r} is not a whole number, at least 1")
+        config[name] = check_count(name, config[name], error=ArchError)
+
+
+def _check_memory(record, vocab_sz, config):
+    """Raise `ArchError` if weights, gradients and two moments of each need more memory than there is.
+
+    Only large models of registered architectures are counted, because that builds them once on the meta device."""
+    sizes = (config["n_hid"], config["emb_sz"])
+    n_layers = math.prod(config.get(name, 1) for name in ("n_layers", "n_models") if is_count(config.get(name)))
+    if record.registered and n_layers * max(sizes) * max(*sizes, vocab_sz) > _small:
+        n_params = count_parameters(record.name, vocab_sz, config)
+        what = f"training {record.name} with {n_params:,} parameters"
+        check_memory(16 * n_params, what, "pass smaller numbers, such as n_hid=256", ArchError)
 
 
 @contextmanager
@@ -113,9 +129,9 @@ def _memory_errors(cls, config):
     "Turn errors of memory into an `ArchError` with the sizes in `config`."
     try:
         yield
-    except (MemoryError, RuntimeError) as e:
-        # PyTorch raises RuntimeError for these
-        if not isinstance(e, MemoryError) and "alloc" not in str(e) and "overflow" not in str(e):
+    except (MemoryError, RuntimeError, TypeError) as e:
+        # PyTorch raises RuntimeError for these, and TypeError for sizes of more than 64 bits
+        if not isinstance(e, MemoryError) and "alloc" not in str(e) and "verflow" not in str(e):
             raise
         sizes = [f"{name}={config[name]!r}" for name in ("n_hid", "emb_sz", "n_layers", "n_models") if name in config]
         raise ArchError(

@@ -14,10 +14,10 @@ import math
 import torch
 from torch import nn
 
-from .._utils import is_count
+from .._checks import check_count
 from ..errors import ArchError
 from .base import CharModel, check_state, join_states, split_state
-from .registry import check_takes, get_arch, register_arch
+from .registry import MAX_MODELS, check_takes, get_arch, register_arch
 
 __all__ = ["CharEnsemble"]
 
@@ -36,10 +36,9 @@ class CharEnsemble(CharModel):
         n_models: int = 3,  # how many members
         **config,  # further arguments of the architecture
     ):
-        """Raises `ArchError` for `n_models` below 1, for an architecture that is unknown or has no steps, and for
-        arguments it does not take."""
-        if not is_count(n_models):
-            raise ArchError(f"n_models={n_models!r} is not a whole number, at least 1")
+        """Raises `ArchError` for `n_models` not from 1 to 100, for an architecture that is unknown or has no steps, and
+        for arguments it does not take."""
+        n_models = check_count("n_models", n_models, 1, MAX_MODELS, ArchError)
         member = get_arch(arch)
         if not _has_steps(member.cls):
             raise ArchError(

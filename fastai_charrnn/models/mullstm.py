@@ -13,13 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .._checks import check_count
 from ..errors import ArchError
 from .base import CharModel, join_states, split_state
 from .dropout import RNNDropout, check_dropout, rate_of
 from .gated import lstm_cell, lstm_steps
 from .module_calls import must_call, parts_of
 from .recurrence import table_lookup
-from .registry import register_arch
+from .registry import MAX_LAYERS, register_arch
 from .tracing import is_traced
 
 __all__ = ["CharMulLstm"]
@@ -51,9 +52,9 @@ class CharMulLstm(CharModel):
     ):
         """Outputs and hidden states have one dropout mask for all steps of a batch (Gal & Ghahramani 2016).
 
-        Raises `ArchError` for a dropout outside [0, 1)."""
+        Raises `ArchError` for a dropout outside [0, 1), and for `n_layers` not from 1 to 100."""
         check_dropout(output_p=output_p, layer_p=layer_p, hidden_p=hidden_p, embed_p=embed_p, weight_p=weight_p)
-        self.n_layers = n_layers
+        self.n_layers = check_count("n_layers", n_layers, 1, MAX_LAYERS, ArchError)
         super().__init__(vocab_sz, emb_sz, n_hid, seq_len)
         self.drop = RNNDropout(output_p)
         self.layer_drop = RNNDropout(layer_p)

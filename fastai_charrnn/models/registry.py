@@ -40,6 +40,10 @@ class Arch:
         return _archs.get(self.name) == self
 
 
+# Far above what training makes. Files and models beyond them are refused before anything of their size is built.
+MAX_LAYERS = 100  # recurrent layers
+MAX_MODELS = 100  # members of an ensemble
+
 _archs: dict[str, Arch] = {}
 
 # Arguments of architectures that had other names in version 0.1.

@@ -7,13 +7,14 @@ weights. `encode` of the tanh networks uses `recurrence`, which computes equal b
 import torch
 from torch import nn
 
+from .._checks import check_count
 from ..errors import ArchError
 from .base import CharModel, join_states, split_state
 from .dropout import check_dropout, rate_of
 from .layers import ConcatLayer, GruLayer, Layer, LoopLayer, LstmLayer, RnnLayer
 from .module_calls import must_call, parts_of
 from .recurrence import concat_steps, table_lookup, tanh_steps
-from .registry import register_arch
+from .registry import MAX_LAYERS, register_arch
 from .tracing import is_recorded, is_traced
 
 __all__ = ["LayeredModel", "Char3Model", "CharLoopModel", "CharLoopConcatModel", "CharRnn", "CharGru", "CharLstm"]
@@ -44,12 +45,12 @@ class LayeredModel(CharModel, Layer):
     ):
         """`torch.nn.LSTM(dropout=p)` is `output_p=0, layer_p=p`. With `tie_weights`, `emb_sz` must be `n_hid`.
 
-        Raises `ArchError` for a dropout outside [0, 1), for `n_layers` below 1, and for sizes that cannot be tied."""
+        Raises `ArchError` for a dropout outside [0, 1), for `n_layers` not from 1 to 100, and for sizes that cannot be
+        tied."""
         if layer_p is None:
             layer_p = output_p
         check_dropout(output_p=output_p, layer_p=layer_p)
-        if not isinstance(n_layers, int) or n_layers < 1:
-            raise ArchError(f"n_layers={n_layers!r} is not a whole number, at least 1")
+        n_layers = check_count("n_layers", n_layers, 1, MAX_LAYERS, ArchError)
         if tie_weights and emb_sz != n_hid:
             raise ArchError(f"tie_weights=True needs emb_sz equal to n_hid={n_hid}, got {emb_sz}; pass emb_sz={n_hid}")
         super().__init__(vocab_sz, emb_sz, n_hid, seq_len)
