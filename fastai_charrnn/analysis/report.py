@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from fastai.basics import Learner
 
-from ..data.ids import MappedIds
 from ..errors import GenerationError
 from ..generation.scored import ScoredText
 
@@ -146,17 +145,13 @@ def _corpus(learn, corpus):
         raise GenerationError(
             "there is no training text to compare with: a loaded model has none; pass corpus=read_text(…)"
         )
-    if isinstance(ids, MappedIds):
-        array = np.load(ids.path, mmap_mode="r")
-    else:
-        array = ids.data.cpu().numpy()
 
     def get(begin, end):
-        return dataset.vocab.decode(array[begin:end])
+        return dataset.vocab.decode(ids.stretch(begin, end))
 
     spans = dataset.info.get("spans")
-    train_spans = spans[0] if spans else [(0, len(array))]
-    return _Corpus(get, len(array), train_spans)
+    train_spans = spans[0] if spans else [(0, len(ids))]
+    return _Corpus(get, len(ids), train_spans)
 
 
 def _whole_words(text):

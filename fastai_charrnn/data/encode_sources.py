@@ -4,6 +4,7 @@ Each of several files is a document and ends with a separator. This module does 
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -26,12 +27,16 @@ class _Source(TextFile):
             self.on_read(raw)
             yield raw
 
-    def stamp(self) -> list:
-        "Size and times of the file: equal stamps mean an unchanged file."
+    def stat(self) -> os.stat_result:
+        "What the system knows of the file. Raises `CorpusError` if it cannot be read."
         try:
-            st = self.fname.stat()
+            return self.fname.stat()
         except OSError as e:
             raise CorpusError(f"cannot read {self.fname}: {e.strerror}; give the path of a text file") from None
+
+    def stamp(self) -> list:
+        "Size and times of the file: equal stamps mean an unchanged file."
+        st = self.stat()
         if not self.fname.is_file():
             raise CorpusError(
                 f"{self.fname} is not a plain file and cannot be read twice; pass mmap=False to load it into memory"
@@ -127,7 +132,7 @@ class Sources:
     def _start(self, action):
         from fastprogress.fastprogress import progress_bar
 
-        n_pieces = sum(max(-(-file.fname.stat().st_size // file.size), 1) for file in self.files)
+        n_pieces = sum(max(-(-file.stat().st_size // file.size), 1) for file in self.files)
         bar = progress_bar(range(n_pieces))
         bar.comment = f"{action} {self.name}"
         self.ticks = iter(bar)

@@ -14,7 +14,7 @@ from .._utils import warn_caller
 from ..errors import CharRnnWarning, DataError
 from .documents import NamedTexts
 from .encode_sources import summary_of_changes
-from .encoded import is_cached
+from .encoded_meta import is_cached
 from .text_file import TextFile
 
 __all__ = [

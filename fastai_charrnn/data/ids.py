@@ -5,8 +5,6 @@ many batches at once, in the order of the text: one scan of the disk serves them
 """
 
 import hashlib
-import mmap
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +13,11 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
+from .ids_file import IdsCheck, IdsFile
+
 __all__ = ["CharIds", "MappedIds"]
 
-_max_mapped = 2**24  # bytes of a mapped text that are in memory at a time
+_piece_bytes = 2**20  # bytes of a text on disk to read at a time
 _max_scan_gap = 2**13  # mean gap in bytes between stretches above which separate reads beat a scan
 
 
@@ -84,8 +84,9 @@ class CharIds:
 class MappedIds:
     """An encoded text on disk. Batches are returned on `device`; the text stays on disk.
 
-    A few stretches are read one by one. Many stretches are sorted and gathered in one scan of a memory map. Each piece
-    of the map is released at once, so resident memory does not grow with the text."""
+    A few stretches are read one by one. Many stretches are sorted and gathered in one scan of the file, piece by piece,
+    so memory does not grow with the text. Raises `CorpusError` if the file is damaged when it is opened, or is cut
+    short or written to later; one that is removed or replaced is still read, as it was."""
 
     index_device = torch.device("cpu")
 
@@ -93,16 +94,15 @@ class MappedIds:
         self,
         path: str | Path,  # a .npy file, 1-D, uint8, int16 or int32: written by `encode_file`
         edges: np.ndarray | None = None,  # (n_documents+1,) int64: the borders of several documents
+        check: IdsCheck | None = None,  # what the file must contain; None: anything
     ):
         self.path = Path(path)
         self.edges = edges
+        self.check = check
         self.device = torch.device("cpu")
-        array = np.load(self.path, mmap_mode="r")
-        self.dtype = array.dtype
-        self.n = len(array)
-        self.offset = array.offset
-        self.file = open(self.path, "rb", buffering=0)
-        self.map = mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.file = IdsFile(self.path, check)
+        self.dtype = self.file.dtype
+        self.n = self.file.n
 
     def to(self, device):
         "Return later batches on `device`."
@@ -113,45 +113,34 @@ class MappedIds:
         n_bytes = self.n * self.dtype.itemsize
         # where stretches are far apart, a scan would read much more than is needed
         is_sparse = len(starts) * _max_scan_gap < n_bytes
-        read = self._read if is_sparse else self._scan
+        read = self.file.read_each if is_sparse else self._scan
         stretches = torch.from_numpy(read(starts.numpy(), k))
         return (batch.to(self.device, non_blocking=True) for batch in stretches.split(bs))
 
     def stretch(self, begin: int, end: int) -> np.ndarray:  # (end-begin,) of the text's dtype
         "The characters from `begin` to `end`, read to memory."
-        return self._read(np.array([begin]), end - begin)[0]
-
-    def _read(self, starts, k):
-        "Read each stretch separately."
-        size = self.dtype.itemsize
-        offsets = (self.offset + starts * size).tolist()
-        pread = os.pread
-        file = self.file.fileno()
-        raw = b"".join([pread(file, k * size, offset) for offset in offsets])
-        return np.frombuffer(bytearray(raw), self.dtype).reshape(-1, k)
+        return self.file.read(begin, end)
 
     def _scan(self, starts, k):
-        "Gather all stretches in one scan of the map, piece by piece."
+        "Gather all stretches in one scan of the file, piece by piece."
         order = np.argsort(starts)
         starts = starts[order]
         out = np.empty((len(order), k), self.dtype)
-        piece = max(_max_mapped // self.dtype.itemsize, k)
+        piece = max(_piece_bytes // self.dtype.itemsize, k)
+        buffer = np.empty(min(piece + k - 1, self.n), self.dtype)
         done = 0
         while done < len(starts):
             first = int(starts[done])  # pieces without a start are skipped
             end = np.searchsorted(starts, first + piece)
-            text = self._mapped(first, min(piece + k - 1, self.n - first))
+            text = buffer[: int(starts[end - 1]) + k - first]
+            self.file.read_into(text, first)
             out[order[done:end]] = sliding_window_view(text, k)[starts[done:end] - first]
-            if hasattr(self.map, "madvise"):
-                self.map.madvise(mmap.MADV_DONTNEED)  # otherwise resident memory grows to the size of the text
             done = end
+        self.file.check_unchanged()
         return out
-
-    def _mapped(self, first, n):
-        return np.frombuffer(self.map, self.dtype, n, self.offset + first * self.dtype.itemsize)
 
     def __len__(self):
         return self.n
 
     def __reduce__(self):
-        return type(self), (self.path, self.edges)
+        return type(self), (self.path, self.edges, self.check)

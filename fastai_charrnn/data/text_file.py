@@ -7,7 +7,9 @@ Binary files, damaged files and wrong encodings raise `CorpusError`. This module
 import codecs
 import gzip
 import io
+import os
 import re
+import stat
 import zlib
 from collections.abc import Iterator
 from itertools import chain
@@ -92,6 +94,7 @@ class TextFile:
         "Yield the bytes of the file piece by piece, unpacked if the file is gzipped. Raises `CorpusError`."
         try:
             with self.open() as f:
+                before = _state(f)
                 is_gzip = f.peek(2).startswith(_gzip_magic)
                 unpacked = gzip.open(f) if is_gzip else f
                 raw = unpacked.read(self.size)
@@ -99,11 +102,16 @@ class TextFile:
                 while raw:
                     yield raw
                     raw = unpacked.read(self.size)
+                self._check_unchanged(before, f)
         except (EOFError, zlib.error, gzip.BadGzipFile) as e:
             message = f"{self.fname} is a damaged gzip file ({e}); compress it again, or pass the uncompressed text"
             raise CorpusError(message) from None
         except OSError as e:
             raise CorpusError(f"cannot read {self.fname}: {e.strerror or e}; give the path of a text file") from None
+
+    def _check_unchanged(self, before, f):
+        if _state(f) != before:
+            raise CorpusError(f"{self.fname} changed while it was read; try again when it is complete")
 
     def _check_is_text(self, raw):
         "Raise `CorpusError` if the first bytes hold a null byte, which only text in UTF-16 and UTF-32 contains."
@@ -191,6 +199,16 @@ class TextFile:
             if remaining <= 0:
                 break
         return line
+
+
+def _state(f):
+    "Size and time of an open file, which change when it is written to; None for what is not a plain file."
+    try:
+        st = os.fstat(f.fileno())
+    except OSError:
+        # a buffer in memory
+        return None
+    return (st.st_size, st.st_mtime_ns) if stat.S_ISREG(st.st_mode) else None
 
 
 def _allows_null_bytes(encoding):

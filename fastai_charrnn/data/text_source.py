@@ -15,8 +15,10 @@ from .char_messages import is_large, warn_large
 from .document_splits import DocumentSplit, split_documents
 from .documents import as_documents, check_sep, choose_documents, encode_documents, reordered
 from .encoded import EncodedFile
+from .encoded_meta import read_edges
 from .files import is_address
 from .ids import CharIds, MappedIds
+from .ids_file import damaged
 from .vocab import CharVocab, check_vocab
 
 __all__ = ["EncodedSource", "encode_source"]
@@ -116,8 +118,11 @@ def _encoded_file(file, valid_text, valid, valid_pct, vocab):
                 f'valid={valid!r:.40}: the files of an encoded text keep their order; pass valid="tail", '
                 "or let CharDataLoaders.from_files encode them"
             )
-        documents = split_documents(np.load(file.edges), valid_pct, file.n_valid, file.how)
-    ids = MappedIds(file.path, documents.edges if documents else None)
+        edges = read_edges(file.edges, file.check, file.n_chars)
+        documents = split_documents(edges, valid_pct, file.n_valid, file.how)
+    ids = MappedIds(file.path, documents.edges if documents else None, file.check)
+    if len(ids) != file.n_chars:
+        raise damaged(file.path, f"has {len(ids):,} characters instead of {file.n_chars:,}")
     return EncodedSource(ids, file.vocab, documents)
 
 

@@ -57,16 +57,16 @@ def test_batches_from_disk_equal_batches_from_memory(tmp_path, small, valid):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32])
-@pytest.mark.parametrize("max_mapped", [1, 100, 2**24])
-def test_a_scan_and_separate_reads_gather_the_same(tmp_path, monkeypatch, max_mapped, dtype):
-    monkeypatch.setattr(ids_module, "_max_mapped", max_mapped)
+@pytest.mark.parametrize("piece_bytes", [1, 100, 2**24])
+def test_a_scan_and_separate_reads_gather_the_same(tmp_path, monkeypatch, piece_bytes, dtype):
+    monkeypatch.setattr(ids_module, "_piece_bytes", piece_bytes)
     array = np.random.default_rng(0).integers(0, 200, 5_000).astype(dtype)
     np.save(tmp_path / "ids.npy", array)
     ids = MappedIds(tmp_path / "ids.npy")
     starts = torch.from_numpy(np.random.default_rng(1).integers(0, 5_000 - 6, 300))
     starts[:3] = torch.tensor([0, 5_000 - 7, 0])
     expected = torch.from_numpy(array).unfold(0, 7, 1)[starts]
-    for read in (ids._scan, ids._read):
+    for read in (ids._scan, ids.file.read_each):
         stretches = read(starts.numpy(), 7)
         assert np.array_equal(stretches, expected)
         assert stretches.dtype == dtype
