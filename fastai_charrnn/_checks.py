@@ -11,12 +11,14 @@ from numbers import Integral, Real
 from pathlib import Path
 
 from ._printable import printable
+from ._utils import is_whole
 from .errors import CharRnnError, DataError
 
 __all__ = [
     "shown",
     "is_number",
     "check_count",
+    "check_length",
     "check_number",
     "check_hyper",
     "check_seed",
@@ -52,6 +54,18 @@ def check_count(
         return int(value)
     allowed = f", at least {low:,}" if high is None else f" from {low:,} to {high:,}"
     raise error(f"{name}={shown(value)} is not a whole number{allowed}{_hint(hint)}")
+
+
+def check_length(
+    name: str,  # of the argument
+    value: object,  # what a user passed
+    error: type[CharRnnError] = DataError,  # the class of the error
+    hint: str = "",  # what to do
+) -> int:
+    "Return a number of characters or words. 3.0 is one, `True` is not."
+    if is_whole(value):
+        return int(value)
+    raise error(f"{name}={shown(value)} is not a whole number, at least 0{_hint(hint)}")
 
 
 def check_number(
@@ -93,22 +107,16 @@ def check_hyper(
     name: str,  # of the argument
     value: object,  # a number, a slice of two, or a number for each parameter group
     hint: str = "",  # what to do
-):
-    """Raise `DataError` unless fastai can set this hyper-parameter of an optimizer.
-
-    It may be a number of at least 0, a slice with a stop, or a list of numbers."""
-    parts = {name: value}
+) -> float | slice | list[float]:
+    "Return a hyper-parameter as fastai's optimizers take it. Raises `DataError` unless its numbers are at least 0."
     if isinstance(value, slice):
-        parts = {f"{name}.stop": value.stop}
-        if value.start is not None:
-            parts[f"{name}.start"] = value.start
-    elif isinstance(value, (list, tuple)):
-        parts = {f"{name}[{i}]": part for i, part in enumerate(value)}
-    elif not is_number(value) and hasattr(value, "tolist"):
-        # an array or a tensor
-        return check_hyper(name, value.tolist(), hint)
-    for part, number in parts.items():
-        check_number(part, number, hint=hint)
+        start = None if value.start is None else check_number(f"{name}.start", value.start, hint=hint)
+        return slice(start, check_number(f"{name}.stop", value.stop, hint=hint))
+    # an array, a tensor or a scalar of NumPy
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, (list, tuple)):
+        return [check_number(f"{name}[{i}]", number, hint=hint) for i, number in enumerate(value)]
+    return check_number(name, value, hint=hint)
 
 
 def check_seed(

@@ -11,9 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ._checks import check_count, check_number, shown
 from ._utils import modes_restored, unwrap_model
 from .callback.fit_context import check_thread
 from .data.loaders import CharDataLoaders
+from .data.protocol import as_char_dls
 from .errors import ArchError, DataError, VocabError
 from .learner import CharLearner, char_learner
 from .metrics import to_bits
@@ -32,7 +34,10 @@ def extend_vocab(
     character. Known characters keep their indices and scores: their probabilities shrink by a common factor (in an
     ensemble, by one factor for each member). Raises `VocabError` if the vocabulary of `dls` does not begin with the
     learner's, `ArchError` for a model without an embedding and output layer of its size."""
+    if not isinstance(learn, CharLearner):
+        raise ArchError(f"learn={shown(learn)} is not a CharLearner; make one with char_learner")
     old_size = len(learn.dls.vocab)
+    as_char_dls(dls)
     if list(dls.vocab)[:old_size] != list(learn.dls.vocab):
         raise VocabError(
             "the vocabulary of dls does not begin with the learner's; make it with "
@@ -86,6 +91,9 @@ def dynamic_evaluation(
     Neural Sequence Models*). The loss cannot be compared with one of fixed weights. The weights are restored.
     Raises `DataError` for a short text, `UnknownCharError`, `ArchError` for a model that is no `CharModel`."""
     check_thread(learn)
+    check_number("lr", lr, hint="1e-4 is usual")
+    check_number("decay", decay, 0, 1)
+    segment = check_count("segment", segment, hint="20 is usual")
     model = unwrap_model(learn.model)
     ids = learn.dls.vocab.encode(text, unk=unk)
     if not hasattr(model, "reading"):
@@ -107,7 +115,7 @@ def dynamic_evaluation(
 def _total_loss(model: nn.Module, ids: Tensor, segment: int, optimizer: "_DynamicOptimizer") -> Tensor:  # (), float64
     "The sum of the losses of all characters, with a step after each segment."
     total = ids.new_zeros((), dtype=torch.float64)
-    for targets, x in zip(ids[1:].split(segment), ids[:-1].split(segment)):
+    for targets, x in zip(ids[1:].split(min(segment, len(ids))), ids[:-1].split(min(segment, len(ids)))):
         log_probs = model(x[None])[0].float()
         loss = F.nll_loss(log_probs, targets, reduction="sum")
         total += loss.detach().double()

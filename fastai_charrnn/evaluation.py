@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 
 from fastai.basics import Recorder, TrainEvalCallback
 
+from ._checks import check_count
 from ._utils import unwrap_model
 from .callback.fit_context import check_thread
 from .data.ids import CharIds
 from .data.reading import check_mode, dataset_for, default_bs, model_args
 from .data.window_dl import WindowDL
-from .errors import ArchError
+from .errors import ArchError, DataError
 
 if TYPE_CHECKING:
     from fastai.basics import Learner
@@ -42,13 +43,23 @@ def evaluate(
     check_mode(mode)
     vocab = self.dls.vocab
     seq_len = self.dls.seq_len
-    bs = bs or default_bs(mode, len(ids), seq_len, len(vocab))
+    bs = default_bs(mode, len(ids), seq_len, len(vocab)) if bs is None else _checked_bs(bs, mode, len(ids))
     ds = dataset_for(mode, ids, vocab, seq_len, bs)
     with _reading(self, mode), self.no_bar(), self.no_logging():
         values = self.validate(dl=_loader(self.dls, ds, bs), cbs=_missing_cbs(self))
     prefix = "" if by is None else f"{by}_"
     names = ["loss", *self.metrics.attrgot("name")]
     return {prefix + name: value for name, value in zip(names, values)}
+
+
+def _checked_bs(bs, mode, n_chars):
+    "The rows of a batch. More windows than the text has are no error, as the batch is only smaller."
+    bs = check_count("bs", bs)
+    if mode != "streams":
+        return min(bs, max(n_chars, 1))
+    if bs >= n_chars:
+        raise DataError(f"bs={bs:,} streams need more than {n_chars:,} characters; pass a smaller bs")
+    return bs
 
 
 def _loader(dls, ds, bs):

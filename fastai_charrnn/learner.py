@@ -28,18 +28,20 @@ from fastai.basics import (
     noop,
 )
 
-from ._checks import check_hyper
+from ._checks import check_hyper, check_seed
 from ._utils import typed_delegates, unwrap_model
 from .assign import learner_dls
-from .callback.core import FirstOutput, StateResetter, check_callbacks
+from .callback.arguments import check_learner_args, check_what_to_predict, checked_fit_args
+from .callback.core import FirstOutput, StateResetter
 from .callback.dispatch import may_handle, remove_cb
 from .callback.distributed import detach_distributed, distrib_ctx, to_distributed
-from .callback.finite import FiniteLoss, check_rates
+from .callback.finite import FiniteLoss
 from .callback.fit_context import cleaned_up, drop_batch, fitting
 from .callback.fit_loop import ResumableFit
 from .callback.fp16 import autocast_restored, to_bf16, to_fp16
 from .callback.lr_find import lr_find
 from .callback.mid_fit import record_kept, validating_in_fit
+from .callback.one_cycle import fit_one_cycle
 from .callback.resume import recorded_fit, resume
 from .callback.rnn_outputs import add_cb
 from .callback.samples import PredictNextCallback
@@ -81,6 +83,7 @@ class CharLearner(TextMethods, ResumableFit, Learner):
     get_preds = get_preds
     show_results = show_results
     fit_minutes = fit_minutes
+    fit_one_cycle = fit_one_cycle
     lr_find = lr_find
     resume = resume
     distrib_ctx = distrib_ctx
@@ -135,9 +138,8 @@ class CharLearner(TextMethods, ResumableFit, Learner):
 
         Raises `TrainingError` at the first loss that is NaN or infinite, before that step, and for weights and
         validation losses that are (`FiniteLoss`), and if another thread trains. Raises `DataError` for rates that are
-        negative, NaN or infinite."""
-        check_callbacks(self, cbs)
-        check_rates(self, n_epoch, lr, wd, cbs)
+        negative, NaN or infinite, and other arguments that cannot be used."""
+        n_epoch, lr, wd = checked_fit_args(self, n_epoch, lr, wd, cbs, start_epoch)
         with recorded_fit(self, n_epoch, lr, wd, cbs) as is_skipped:
             if is_skipped:
                 return
@@ -153,7 +155,7 @@ class CharLearner(TextMethods, ResumableFit, Learner):
         lr: float | slice,  # the learning rate; a slice spreads it over parameter groups, as in `fit`
     ) -> "CharLearner":  # itself
         "Set the learning rate the next fit starts from. The optimizer's moments are kept."
-        check_hyper("lr", lr)
+        lr = check_hyper("lr", lr, "1e-3 is usual")
         self.lr = lr
         if self.opt is not None:
             self.opt.set_hypers(lr=lr)
@@ -169,6 +171,7 @@ class CharLearner(TextMethods, ResumableFit, Learner):
 
         fastai's own resets counters, records and the model's mode; in a fit they are restored. The record of the last
         fit is kept: `learn.recorder.plot_loss()` draws it after a validation too."""
+        ds_idx = check_what_to_predict(self, ds_idx, dl, cbs)
         with validating_in_fit(self) if self.training_now else record_kept(self), autocast_restored():
             return super().validate(ds_idx, dl, cbs)
 
@@ -217,6 +220,10 @@ def char_learner(
     Raises `ArchError` for an unknown architecture or one made for another `seq_len`, `UnknownCharError` for prompts
     with characters outside the vocabulary, `DataError` and `VocabError` for `dls` that are not of characters."""
     dls = as_char_dls(dls)
+    functions = dict(loss_func=loss_func, opt_func=opt_func, splitter=splitter)
+    check_learner_args(metrics, functions, kwargs)
+    lr = check_hyper("lr", lr, "1e-3 is usual")
+    seed = None if seed is None else check_seed("seed", seed, 64)
     sample_options = {name: kwargs.pop(name) for name in _sample_options & kwargs.keys()}
     sizes = dict(emb_sz=emb_sz, n_hid=n_hid)
     record, config, model = make_model(arch, dls, sizes, config, seed)

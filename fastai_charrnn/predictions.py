@@ -4,7 +4,9 @@ from contextlib import contextmanager, nullcontext
 
 from fastai.basics import Callback, DataLoader, L, Learner, Tensor, nested_reorder, nn, torch
 
+from ._checks import MAX_COUNT, check_count
 from ._utils import unwrap_model
+from .callback.arguments import check_what_to_predict
 from .callback.mid_fit import record_kept, validating_in_fit
 from .callback.stream_preds import FlattenStreams
 from .data.show import TEXT_COLUMNS, show_table
@@ -29,6 +31,7 @@ def get_preds(
 
     Of streams, a row is a character, in the order of the text. Of texts, a row has the probabilities of the next
     character, those of `next_probs`. The record of the last fit is kept, and predictions in a fit do not change it."""
+    ds_idx = check_what_to_predict(self, ds_idx, dl, cbs)
     if dl is None and not hasattr(self.dls[ds_idx], "new"):
         # loaders of PyTorch cannot be copied with another order
         dl = self.dls[ds_idx]
@@ -93,6 +96,8 @@ def show_results(
     """Show texts, targets and predictions of a batch as a table, as fastai does.
 
     Loaders of other classes cannot show indices of characters. Their first rows are decoded by `dls.vocab`."""
+    ds_idx = check_what_to_predict(self, ds_idx, dl, None)
+    max_n = check_count("max_n", max_n, 1, MAX_COUNT)
     source = self.dls[ds_idx] if dl is None else dl
     if isinstance(source, WindowDL):
         return Learner.show_results(self, ds_idx, dl, max_n, shuffle, **kwargs)

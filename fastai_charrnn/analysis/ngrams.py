@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._utils import is_count
+from .._checks import check_count, shown
 from ..data.ids import MappedIds
 from ..data.loaders import CharDataLoaders
 from ..data.window_dl import WindowDL
@@ -24,6 +24,9 @@ from ..metrics import to_bits
 from .counted import counted_part
 
 __all__ = ["ngram_baseline", "NgramBaseline", "NgramScore"]
+
+
+_max_context = 1000  # characters; longer contexts hardly ever occur twice
 
 
 class NgramScore(NamedTuple):
@@ -69,8 +72,9 @@ def ngram_baseline(
     contexts inside their span. For other splits, the targets of the windows are counted and scored. Windows of several
     documents: contexts do not cross borders, and the targets of the validation windows are scored. Counting needs about
     60 bytes of memory per character; a text on disk needs `max_chars`. Raises `DataError` for `dls` without text."""
-    if int(max_context) != max_context or max_context < 1:
-        raise DataError(f"max_context={max_context} must be a whole number, at least 1")
+    max_context = check_count("max_context", max_context, 1, _max_context)
+    if not hasattr(dls, "train"):
+        raise DataError(f"dls={shown(dls)} are not DataLoaders; make them with CharDataLoaders.from_text(text)")
     if not isinstance(dls.train, WindowDL):
         raise DataError(
             f"n-grams are counted in a text, and {type(dls.train).__name__} has only batches; "
@@ -81,8 +85,8 @@ def ngram_baseline(
             f"n-grams are counted in memory, but the text of these dls is on disk ({dls.train_ds.ids.path}); "
             "pass max_chars=…, such as 5_000_000, to count in a part of it, or dls made with mmap=False"
         )
-    if max_chars is not None and not is_count(max_chars):
-        raise DataError(f"max_chars={max_chars!r} must be None or a whole number, at least 1")
+    if max_chars is not None:
+        max_chars = check_count("max_chars", max_chars, hint="or None for all")
     part = counted_part(dls, max_chars)
     losses = _losses(part, len(dls.vocab), max_context)
     scores = tuple(NgramScore(k, nats, to_bits(nats)) for k, nats in enumerate(losses) if k)

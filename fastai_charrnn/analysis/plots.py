@@ -15,9 +15,13 @@ import numpy as np
 from fastai.basics import Learner
 from torch import Tensor
 
+from .._checks import check_count, shown
 from .._utils import unwrap_model
+from ..data.char_checks import check_str
 from ..errors import ArchError, DataError
+from ..generation.char_view import char_view
 from ..generation.text import next_probs
+from .plot_checks import as_array, check_axes, check_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,6 +61,7 @@ _drawings = dict(
     concat=_Drawing("h | E[c]", "E", "", "I, H, tanh", "h ← tanh(H(relu(I([h ; E[c]]))))"),
     rnn=_Drawing("+", "E, U", "W", "tanh", "h ← tanh(W h + U E[c] + b)"),
 )
+_max_drawn = 100  # characters: more cannot be read in a picture
 DRAWN = tuple(_drawings)  # what `plot_arch` can draw
 # distance between two steps, and heights of character, join and state
 _width = 2.9
@@ -72,10 +77,10 @@ def plot_arch(
     """Draw how an architecture reads a window: characters at the bottom, states at the top, one colour for each matrix.
 
     Raises `ArchError` for an architecture without a drawing, `DataError` if `n` is below 1."""
-    if arch not in _drawings:
-        raise ArchError(f"{arch!r} has no drawing; plot_arch draws {', '.join(DRAWN)}")
-    if n < 1:
-        raise DataError(f"n={n} characters cannot be drawn; pass a whole number, at least 1")
+    if not isinstance(arch, str) or arch not in _drawings:
+        raise ArchError(f"{shown(arch)} has no drawing; plot_arch draws {', '.join(DRAWN)}")
+    n = check_count("n", n, 1, _max_drawn)
+    check_axes(ax)
     drawing = _drawings[arch]
     n = 1 if rolled else n
     ax = _axes(ax, (1.1 * (_width * n + 2), 3.6))
@@ -165,8 +170,11 @@ def plot_embeddings(
 
     Characters that are close have similar embeddings for the model. Raises `UnknownCharError` for characters outside
     the vocabulary, `DataError` for fewer than three."""
+    check_axes(ax)
+    char_view(learn)
     vocab = learn.dls.vocab
     chars = "".join(c for c in vocab if len(c) == 1 and c not in "\0\n") if chars is None else chars
+    check_str(chars)
     if len(chars) < 3:
         raise DataError(f"{len(chars)} characters make no map; pass at least three")
     weight = unwrap_model(learn.model).emb.weight.detach().float().cpu().numpy()
@@ -200,6 +208,7 @@ def plot_next(
     """Draw the probabilities of the `top` most likely characters after `prompt` as bars, the most likely at the top.
 
     Raises `UnknownCharError` for characters outside the vocabulary, `GenerationError` for an invalid `top`."""
+    check_axes(ax)
     probs = next_probs(learn, prompt, top)
     ax = _axes(ax, (4, 0.28 * len(probs) + 0.9))
     ax.barh(range(len(probs)), list(probs.values()), color=_blue)
@@ -222,12 +231,16 @@ def plot_over_text(
     """Draw numbers as colours: a row for each row of `values`, a column for each character of `text`.
 
     Raises `DataError` if the shape does not fit the text or the labels."""
-    values = values.detach().float().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values, dtype=float)
-    values = np.atleast_2d(values)
+    check_str(text)
+    check_axes(ax)
+    values = np.atleast_2d(as_array(values))
     if values.ndim != 2 or values.shape[1] != len(text):
         raise DataError(f"values of shape {values.shape} do not fit {len(text)} characters; pass (rows, {len(text)})")
+    if labels is not None and not isinstance(labels, Sequence):
+        raise DataError(f"labels={shown(labels)} are not a list of names; pass one label per row")
     if labels is not None and len(labels) != len(values):
         raise DataError(f"{len(labels)} labels for {len(values)} rows; pass one label per row")
+    check_colours(cmap, vmin, vmax)
     ax = _axes(ax, (max(0.28 * len(text), 3) + 1.2, 0.3 * len(values) + 0.7))
     ax.imshow(values, aspect="auto", cmap=cmap, vmin=vmin, vmax=vmax)
     ax.set_xticks(range(len(text)), [_visible(c) for c in text], fontfamily="monospace", parse_math=False)
@@ -242,8 +255,8 @@ def _visible(c):
 
 
 def _axes(ax, size):
-    if ax is not None:
-        return ax
     import matplotlib.pyplot as plt
 
+    if ax is not None:
+        return ax
     return plt.subplots(figsize=size, layout="constrained")[1]

@@ -5,12 +5,14 @@ for common hashes, and bisects the length. Passages with equal hashes are compar
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from fastai.basics import Learner
 
+from .._checks import shown
+from ..data.char_checks import check_str
 from ..errors import GenerationError
 from ..generation.scored import ScoredText
 
@@ -80,7 +82,7 @@ def sample_report(
 
 def _checked(texts):
     "The texts as a list."
-    texts = [texts] if isinstance(texts, (str, ScoredText)) else list(texts)
+    texts = list(texts) if isinstance(texts, Iterable) and not isinstance(texts, (str, ScoredText)) else [texts]
     for text in texts:
         if not isinstance(text, (str, ScoredText)):
             raise GenerationError(f"texts must be str or results of generate, not {type(text).__name__}")
@@ -93,6 +95,7 @@ def loop_period(
     text: str,  # any text
 ) -> int | None:  # at most 1000; None if the text does not end in a loop
     "The length of the passage that a text repeats at its end, three times or more, in 24 characters or more."
+    check_str(text)
     max_period = min(len(text) // 3, _max_period)
     for period in range(1, max_period + 1):
         # these many last characters must equal those `period` before them
@@ -138,7 +141,7 @@ def _corpus(learn, corpus):
     if isinstance(corpus, str) and corpus:
         return _Corpus(lambda begin, end: corpus[begin:end], len(corpus), [(0, len(corpus))])
     if corpus is not None:
-        raise GenerationError(f"corpus={corpus!r:.40} is not a text; pass the str the model was trained on")
+        raise GenerationError(f"corpus={shown(corpus)} is not a text; pass the str the model was trained on")
     dataset = getattr(getattr(learn, "dls", None), "train_ds", None)
     ids = getattr(dataset, "ids", None)
     if ids is None or not len(ids):

@@ -7,8 +7,7 @@
 fastai calls `after_epoch` under `validate`, `get_preds` and `lr_find` too, and `trained_epoch` is not called there.
 """
 
-from fastai.basics import Callback, DataLoaders, L, Learner
-from fastai.callback.mixup import MixHandler
+from fastai.basics import Callback, DataLoaders
 from fastai.callback.rnn import RNNCallback
 
 from .._utils import unwrap_model
@@ -26,16 +25,6 @@ def check_has_text(
             "these dls hold no text to train on; set learn.dls, or pass load_model(path, dls=…), "
             "made with vocab=learn.dls.vocab"
         )
-
-
-def check_callbacks(
-    learn: Learner,  # a learner
-    cbs: Callback | list | None,  # further callbacks of a fit
-):
-    "Raise `DataError` for callbacks that cannot work with characters."
-    for cb in learn.cbs + L(cbs):
-        if isinstance(cb, MixHandler):
-            raise DataError(f"{cb} mixes inputs as numbers, and characters are indices; leave it out")
 
 
 class TrainEpochCallback(Callback):

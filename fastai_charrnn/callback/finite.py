@@ -1,17 +1,15 @@
-"""Stop training that diverges: `FiniteLoss`, and checks of rates before a fit (`check_rates`)."""
+"""Stop training that diverges: `FiniteLoss`."""
 
 import math
 
-from fastai.basics import Callback, CancelFitException, L, Learner, Recorder
-from fastai.callback.schedule import ParamScheduler
+from fastai.basics import Callback, CancelFitException, Learner, Recorder
 from fastai.callback.tracker import SaveModelCallback
 
-from .._checks import check_count, check_hyper
 from .._utils import unwrap_model
 from ..errors import TrainingError
 from ..generation.checks import non_finite
 
-__all__ = ["FiniteLoss", "check_rates", "check_finite"]
+__all__ = ["FiniteLoss", "check_finite"]
 
 
 class FiniteLoss(Callback):
@@ -124,30 +122,3 @@ def _last_file(learn):
     paths = [vars(cb).get("last_saved_path") for cb in learn.cbs]
     paths = [path for path in paths if path is not None]
     return f". The last weights that were saved are in {paths[-1]}" if paths else ""
-
-
-def check_rates(
-    learn: Learner,  # a learner before a fit
-    n_epoch: int,  # times through the training part
-    lr: object = None,  # a number, a slice, or a list with one for each parameter group; None: the learner's
-    wd: float | None = None,  # weight decay; None: the learner's
-    cbs: Callback | list | None = None,  # callbacks of the fit; those of schedules are checked
-):
-    "Raise `DataError` unless the rates of a fit, and of its schedule, are finite numbers of at least 0."
-    check_count("n_epoch", n_epoch, low=0)
-    check_hyper("lr", learn.lr if lr is None else lr, "1e-3 is a usual learning rate")
-    for value in (learn.wd, wd):
-        if value is not None:
-            check_hyper("wd", value)
-    for cb in learn.cbs + L(cbs):
-        if isinstance(cb, ParamScheduler):
-            for name, value in _scheduled(cb):
-                check_hyper(name, value)
-
-
-def _scheduled(cb):
-    "Some values of a schedule's learning rate and weight decay. A class of your own may have no `scheds`."
-    scheds = vars(cb).get("scheds", {})
-    for name in ("lr", "wd"):
-        for f in L(scheds.get(name)):
-            yield from ((name, f(pos)) for pos in (0.0, 0.5, 1.0))

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from copy import deepcopy
 from tempfile import TemporaryDirectory
 
-from fastai.basics import Learner, Tensor, get_random_states, set_random_states
+from fastai.basics import Learner, Tensor, get_random_states, set_random_states, tuplify
 from fastai.callback.progress import CSVLogger
 
-from .._utils import is_count, unwrap_model
+from .._checks import MAX_COUNT, check_count, check_number, shown
+from .._utils import unwrap_model
 from ..errors import DataError
 from .core import check_has_text
 from .found_rates import note_rates, rates_before
@@ -59,10 +60,14 @@ def lr_find(
 
     As fastai's `lr_find`, with another default rule and a narrower range, whose steps are half as large. fastai's rules
     are valley, slide, minimum and steep. Weights, optimizer, random state and order of training are restored, and no
-    file is left. Raises `DataError` if there is no text to train on, or for a `num_it` below 1."""
+    file is left. Raises `DataError` if there is no text to train on, and for numbers that cannot be used."""
     check_has_text(self.dls)
-    if not is_count(num_it):
-        raise DataError(f"num_it must be a whole number, at least 1, got {num_it!r}")
+    num_it = check_count("num_it", num_it, 1, MAX_COUNT)
+    check_number("start_lr", start_lr, inside=True, hint="1e-5 is usual")
+    check_number("end_lr", end_lr, inside=True, hint="1 is usual")
+    for rule in tuplify(suggest_funcs) if suggest_funcs is not None else ():
+        if not callable(rule):
+            raise DataError(f"suggest_funcs={shown(suggest_funcs)}: {shown(rule)} is not a function, such as valley")
     found = rates_before(self)
     if found is None:
         with _restored(self), _no_files(self):

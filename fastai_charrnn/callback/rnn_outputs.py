@@ -12,6 +12,7 @@ from fastai.callback.rnn import RNNCallback
 
 from .._utils import unwrap_model
 from ..errors import ArchError
+from .arguments import check_callbacks
 
 __all__ = ["RNNOutputs", "add_cb"]
 
@@ -20,7 +21,10 @@ def add_cb(
     self: Learner,  # a `CharLearner`
     cb: Callback | type[Callback],  # a callback or its class
 ) -> Learner:  # itself
-    "Add a callback, as fastai does. With the first `RNNCallback` comes a callback that hands it the outputs."
+    """Add a callback, as fastai does. With the first `RNNCallback` comes a callback that hands it the outputs.
+
+    Raises `DataError` for what is no callback."""
+    check_callbacks(cb)
     Learner.add_cb(self, cb)
     if _has(self, RNNCallback) and not _has(self, RNNOutputs):
         Learner.add_cb(self, RNNOutputs())

@@ -16,11 +16,12 @@ from fastai.basics import L, noop
 from fastai.callback.progress import ProgressCallback
 from fastai.torch_core import rank_distrib
 
+from .._checks import check_count, check_path
 from .._files import atomic_path
-from .._utils import is_count
-from ..errors import DataError
+from ..errors import DataError, GenerationError
 from ..generation.continuing import check_request, continue_texts
 from ..generation.options import GenerationConfig
+from ..generation.prompts import single_text
 from .core import TrainEpochCallback
 
 __all__ = ["PredictNextCallback"]
@@ -68,8 +69,14 @@ class PredictNextCallback(TrainEpochCallback):
         num: int | None = None,  # texts for each prompt
         beam: int | None = None,
     ):
-        if not is_count(every):
-            raise DataError(f"every must be a whole number of epochs, at least 1, got {every!r}")
+        every = check_count("every", every, hint="1 samples after each epoch")
+        if n is None:
+            raise GenerationError("n=None never ends; pass a number of characters")
+        prompts = L(prompts)
+        for prompt in prompts:
+            single_text(prompt)
+        if fname is not None:
+            check_path("fname", fname)
         self.options = GenerationConfig(
             temperature=temperature,
             top_k=top_k,
@@ -82,7 +89,7 @@ class PredictNextCallback(TrainEpochCallback):
             beam=beam,
             n=n,
         )
-        self.prompts = L(prompts)
+        self.prompts = prompts
         self.n = n
         self.every = every
         self.fname = fname
@@ -96,6 +103,8 @@ class PredictNextCallback(TrainEpochCallback):
 
     def check(self):
         "Raise `UnknownCharError` or `GenerationError` now, not after the first epoch."
+        if self.fname is not None and self._path().is_dir():
+            raise DataError(f"fname={self.fname} is a folder; pass the name of a CSV file")
         check_request(self.learn, self.prompts, self.options, self.unk)
 
     def trained_epoch(self):
@@ -131,9 +140,12 @@ class PredictNextCallback(TrainEpochCallback):
         losses = record.get("train_loss"), record.get("valid_loss")
         return tuple(None if loss is None else float(loss) for loss in losses)
 
+    def _path(self):
+        return Path(self.learn.path) / self.fname
+
     def _write_file(self):
         "Write all samples. Readers find a complete file at any time."
-        path = Path(self.learn.path) / self.fname
+        path = self._path()
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as part, part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as f:
             csv.writer(f).writerows([Sample._fields, *self.samples])

@@ -10,10 +10,8 @@ Epochs are validated only for callbacks that need it: `learn.fit_minutes(5, 7e-3
 best epoch, the last and shorter one included. The time of validations counts.
 """
 
-import math
 import time
 from contextlib import nullcontext
-from numbers import Real
 
 from fastai.basics import Callback, CancelFitException, CancelTrainException, CancelValidException, L, Recorder
 from fastai.callback.fp16 import AMPMode, MixedPrecision
@@ -22,10 +20,11 @@ from fastai.callback.schedule import ParamScheduler
 from fastai.callback.tracker import ReduceLROnPlateau
 from fastai.callback.training import GradientClip
 
-from .._checks import check_hyper
+from .._checks import check_hyper, check_number
 from .._utils import renamed, warn_caller
 from ..data.protocol import n_targets
 from ..errors import CharRnnWarning, DataError
+from .arguments import check_callbacks
 from .checkpoint import CheckpointCallback
 from .core import TrainEpochCallback
 from .dispatch import may_handle
@@ -54,12 +53,9 @@ class TimeBudget(Callback):
         warmup_pct: float = 0.05,  # part of the time in which the rate rises
         validate_epochs: bool = False,  # whether to validate after every epoch
     ):
-        if not 0 <= warmup_pct <= 1:
-            raise DataError(f"warmup_pct is a part of the time, from 0 to 1, got {warmup_pct!r}")
-        check_hyper("lr_max", lr_max)
-        self.minutes = minutes
-        self.lr_max = lr_max
-        self.warmup_pct = warmup_pct
+        self.minutes = check_number("minutes", minutes, inside=True, hint="for five minutes pass 5")
+        self.lr_max = check_hyper("lr_max", lr_max, "1e-3 is usual")
+        self.warmup_pct = check_number("warmup_pct", warmup_pct, 0, 1, hint="it is a part of the time")
         self.validate_epochs = validate_epochs
         self.n_targets = 0
 
@@ -150,8 +146,8 @@ def fit_minutes(
     `bf16`. Raises `DataError` if `minutes` is not a positive number, for rates that are negative, NaN or infinite, and
     for callbacks that set the learning rate or draw on fastai's bar. Ctrl-C ends it after the batch: the weights stay,
     and the row has the minutes that passed."""
-    if not (isinstance(minutes, Real) and 0 < minutes < math.inf):
-        raise DataError(f"minutes must be positive, got {minutes!r}; for five minutes pass 5")
+    check_number("clip", clip, inside=True, hint="1 is usual")
+    check_callbacks(cbs)
     if bf16 is None:
         bf16 = self.dls.device.type == "cpu" and fast_bf16()
     cbs = L(cbs)
@@ -164,7 +160,7 @@ def fit_minutes(
     stopping = [] if any(isinstance(cb, StopOnSignal) for cb in self.cbs + cbs) else [StopOnSignal()]
     try:
         with self.no_bar(), no_table:
-            self.fit(10**6, lr_max, cbs=[budget, GradientClip(clip), *mixed, *bars, *stopping, *cbs])
+            self.fit(10**6, budget.lr_max, cbs=[budget, GradientClip(clip), *mixed, *bars, *stopping, *cbs])
     except (KeyboardInterrupt, SystemExit):
         if budget.n_targets:
             _add_row(self, budget, bf16, budget.elapsed / 60, {})
@@ -172,7 +168,7 @@ def fit_minutes(
     if self.saved_fit is not None:
         # finished before the checkpoint, and followed by other fits
         return self.saved_fit.row_after(len(self.fits) - 1)
-    row = _add_row(self, budget, bf16, float(minutes), _validate(self))
+    row = _add_row(self, budget, bf16, budget.minutes, _validate(self))
     for bar in bars:
         bar.write_row(row)
     return row

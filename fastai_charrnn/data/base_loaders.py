@@ -182,7 +182,6 @@ def _usable_device(device):
     except (RuntimeError, AssertionError, TypeError) as e:
         is_unknown = isinstance(e, TypeError) or "Expected one of" in str(e)
         reason = "no such device" if is_unknown else str(e).splitlines()[0]
-        given = shown(device if isinstance(device, (int, float)) else str(device))
-        raise DataError(
-            f'device={given} cannot be used here ({reason}); pass device="cpu", or None for the best available'
-        ) from None
+        name = shown(str(device) if isinstance(device, torch.device) else device)
+        way_out = 'pass device="cpu", or None for the best available'
+        raise DataError(f"device={name} cannot be used here ({reason}); {way_out}") from None

@@ -16,6 +16,7 @@ from fastai.basics import DataLoaders, default_device
 from fastai.text.data import LMDataLoader
 from torch import Tensor
 
+from .._checks import shown
 from .._utils import is_count
 from ..errors import DataError, VocabError
 from .reading import mode_of
@@ -36,6 +37,8 @@ def as_char_dls(
 
     The first training batch of other loaders than `WindowDL` is read once. Raises `DataError` for missing attributes
     and other batches, `VocabError` for no vocabulary, words, and indices outside it."""
+    if not hasattr(dls, "train"):
+        raise DataError(f"dls={shown(dls)} are not DataLoaders; make them with CharDataLoaders.from_text(text)")
     if isinstance(dls.train, WindowDL):
         if not hasattr(dls, "mode"):
             dls.mode = mode_of(dls.target, dls.stateful)

@@ -9,6 +9,7 @@ A loss depends on the mode: windows see seq_len characters, chunks between one a
 
 import torch
 
+from .._checks import shown
 from ..errors import DataError
 from .chunks import CharChunks
 from .ids import CharIds, MappedIds
@@ -37,8 +38,8 @@ def check_mode(
     mode: str,  # what a user passed as `by`
 ):
     "Raise `DataError` for an unknown mode."
-    if mode not in MODES:
-        raise DataError(f'by must be "windows", "chunks" or "streams", got {mode!r}')
+    if not isinstance(mode, str) or mode not in MODES:
+        raise DataError(f'by must be "windows", "chunks" or "streams", got {shown(mode)}')
 
 
 def model_args(

@@ -22,7 +22,7 @@ from .ids import CharIds, MappedIds
 from .permutation import SpanStarts
 from .stream_items import StreamItems
 from .vocab import CharVocab
-from .windows import CharPrompts, CharWindows
+from .windows import CharPrompts, CharWindows, as_items
 
 __all__ = ["CharStreams"]
 
@@ -229,7 +229,8 @@ class CharStreams:
             items = StreamItems.joined(items)
         if isinstance(items, StreamItems):
             return items.streams.picking(items.positions)
-        if self.stateful and len(items) and not isinstance(next(iter(items)), str):
+        items = as_items(items)
+        if self.stateful and len(items) and not isinstance(next(iter(items)), (str, bytes)):
             raise DataError(
                 "streams that continue have no windows; pass texts, or items such as dls.valid.items[[0, 5]]"
             )

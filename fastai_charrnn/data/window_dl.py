@@ -12,6 +12,7 @@ import torch
 from fastai.basics import TfmdDL, chunked, to_cpu
 from torch import Tensor
 
+from .._checks import MAX_COUNT, check_count
 from .chunks import CharChunks
 from .permutation import MANY, Shuffle
 from .sharding import gather_batch, shard_indices, sync_indices
@@ -187,5 +188,6 @@ class WindowDL(TfmdDL):
         return to_cpu(self.after_batch.decode(b))
 
     def _pre_show_batch(self, b, max_n=9):
+        max_n = check_count("max_n", max_n, 1, MAX_COUNT)
         x, y, its = super()._pre_show_batch(b, max_n=max_n)
         return TensorChars(x), y, its

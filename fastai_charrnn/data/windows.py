@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from .._checks import shown
 from ..errors import DataError
 from ..metrics import CharNLLLoss
 from .ids import CharIds, MappedIds
@@ -98,10 +99,10 @@ class CharWindows:
         items: Sequence,  # texts, or starts of windows
     ) -> "CharWindows|CharPrompts":
         "Return the dataset of other items, for `test_dl` and `predict`. Raises `DataError` for a start out of range."
-        items = [items] if isinstance(items, str) else items
-        if len(items) and isinstance(next(iter(items)), str):
+        items = as_items(items)
+        if len(items) and isinstance(next(iter(items)), (str, bytes)):
             return CharPrompts.from_texts(items, self.vocab, self.seq_len, stateful=self.stateful)
-        starts = torch.tensor(np.asarray(items), dtype=torch.int64)
+        starts = torch.from_numpy(_as_starts(items))
         end = len(self.ids) - self.seq_len
         if len(starts) and not 0 <= starts.min() <= starts.max() < end:
             raise DataError(f"no window starts at {int(starts.max())}; starts must be from 0 to {end - 1:,}")
@@ -130,6 +131,24 @@ class CharWindows:
     def __getitem__(self, i):
         batch = self.batch(torch.tensor([i], device=self.index_device))
         return tuple(rows[0] for rows in batch)
+
+
+def as_items(
+    items: object,  # what a user passed
+) -> Sequence:
+    "Return several items. A single text becomes a list. Raises `DataError` for what has no items."
+    if isinstance(items, (str, bytes)):
+        return [items]
+    if not hasattr(items, "__len__") or not hasattr(items, "__iter__"):
+        raise DataError(f"items={shown(items)} must be texts, or starts of windows")
+    return items
+
+
+def _as_starts(items):
+    starts = np.asarray(items)
+    if starts.size and (starts.dtype.kind not in "iu" or starts.ndim != 1):
+        raise DataError(f"items={shown(items)} must be texts, or starts of windows, which are integers")
+    return starts.reshape(-1).astype(np.int64)
 
 
 class CharPrompts:

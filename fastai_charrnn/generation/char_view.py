@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from .._checks import shown
 from .._utils import unwrap_model
 from ..data.token_vocab import TokenVocab
 from ..errors import ArchError
@@ -26,7 +27,9 @@ def char_view(
     learn: "Learner",  # a learner of characters
 ) -> "Learner | SimpleNamespace":  # itself with a `CharVocab`, else an object with `model` and `dls`
     "Return what the functions of this package generate with."
-    vocab = learn.dls.vocab
+    vocab = getattr(getattr(learn, "dls", None), "vocab", None)
+    if vocab is None:
+        raise ArchError(f"learn={shown(learn)} is not a learner of characters; make one with char_learner")
     if not isinstance(vocab, TokenVocab):
         return learn
     model = unwrap_model(learn.model)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .._utils import is_count, is_whole
+from .._checks import check_count, check_length, check_memory, shown
 from ..errors import DataError, GenerationError
 from .options import MAX_CHARS, GenerationConfig
 
@@ -24,6 +24,10 @@ def checked_options(
     "Return the options with a seed. Raises `GenerationError` for an impossible length, vocabulary or `stop` string."
     if not stream:
         _check_memory(options.n, n_prompts * (options.beam or options.num))
+    if options.beam:
+        # scores of all characters in float64, sorted, with their positions
+        what = f"a search with beam={options.beam:,} and {len(vocab):,} characters"
+        check_memory(32 * options.beam * len(vocab), what, "pass a smaller beam", GenerationError)
     if len(vocab) < 2:
         raise GenerationError("the vocabulary has no character except padding; train on a text")
     for text in options.stops:
@@ -48,7 +52,7 @@ def _check_stop(text, vocab):
     for char in text:
         if char not in vocab or char == "\0":
             raise GenerationError(
-                f"stop={text!r} never occurs in generated text: {char!r} is not in the vocabulary; leave it out"
+                f"stop={shown(text)} never occurs in generated text: {char!r} is not in the vocabulary; leave it out"
             )
 
 
@@ -59,10 +63,7 @@ def check_predict_length(
     "Raise `DataError` unless `n` is None or a number of characters that fits into memory."
     if n is None:
         return
-    if not is_whole(n):
-        raise DataError(
-            f"n={n} is not a number of characters; pass a whole number, at least 0, or None for only the next character"
-        )
+    n = check_length("n", n, hint="or None for only the next character")
     if n_prompts * n > MAX_CHARS:
         raise DataError(
             f"n={n:,} is more than the {MAX_CHARS:,} characters kept in memory; "
@@ -74,10 +75,8 @@ def check_top(
     top: int | None,  # characters to return; None: all
 ):
     "Raise `GenerationError` unless `top` is None or a number of characters."
-    if not (top is None or is_count(top)):
-        raise GenerationError(
-            f"top={top!r} is not a number of characters; pass a whole number, at least 1, or None for all"
-        )
+    if top is not None:
+        check_count("top", top, error=GenerationError, hint="or None for all")
 
 
 def check_log_probs(

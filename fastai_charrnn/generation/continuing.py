@@ -10,7 +10,7 @@ from .beam import beam_ids
 from .char_view import char_view
 from .checks import checked_options
 from .options import GenerationConfig, StopMatcher
-from .prompts import TextModel, encode_prompts, max_rows, prompt_rows, seen_chars
+from .prompts import TextModel, encode_prompts, max_rows, prompt_list, prompt_rows, seen_chars
 from .sampling import sample_ids
 from .scored import ScoredText
 
@@ -42,8 +42,10 @@ def continue_texts(
 ]:  # `ScoredText`s, prompt by prompt; the period of a greedy text that repeats itself
     "Do what `generate` does, without streams and without a warning."
     learn = char_view(learn)
-    encoded = encode_prompts(learn, prompt, unk)
-    options = checked_options(options, learn.dls.vocab, len(encoded))
+    prompts = prompt_list(prompt)
+    # before all of them are encoded
+    options = checked_options(options, learn.dls.vocab, len(prompts))
+    encoded = encode_prompts(learn, prompts, unk)
     if options.beam is None:
         found, period = _sample(learn, encoded, options)
     else:

@@ -10,7 +10,7 @@ probabilities instead. For these, `next_probs` has the probability of each next 
 
 from typing import Any
 
-from .._utils import is_whole
+from .._checks import check_length
 from ..errors import GenerationError
 from .continuing import continue_texts
 from .generate import generate
@@ -60,8 +60,7 @@ class TextMethods:
         space, or if the model generates 100 characters for each word without finding their ends."""
         _check_fastai_options(decoder, only_last_word)
         if n is None:
-            n_words = 1 if n_words is None else n_words
-            _check_words(n_words, self.dls.vocab)
+            n_words = _check_words(1 if n_words is None else n_words, self.dls.vocab)
         elif n_words is not None:
             raise GenerationError(f"n={n!r} is characters and n_words={n_words!r} is words; pass one of them")
         options = GenerationConfig(
@@ -89,10 +88,10 @@ def _check_fastai_options(decoder, only_last_word):
 
 
 def _check_words(n_words, vocab):
-    if not is_whole(n_words):
-        raise GenerationError(f"n_words={n_words!r} is not a number of words; pass a whole number, at least 0")
+    n_words = check_length("n_words", n_words, GenerationError)
     if n_words and not any(char.isspace() for char in vocab):
         raise GenerationError("the vocabulary has no white space, which ends a word; pass n=… for characters")
+    return n_words
 
 
 class _WordCounter:

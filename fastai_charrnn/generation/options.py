@@ -3,13 +3,11 @@
 Hugging Face's names for the options are accepted too, see `names`. This module does not import torch.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
-from .._utils import is_count, is_whole
+from .._checks import check_count, check_length, check_number, check_seed, shown
 from ..errors import GenerationError
 from .names import ConfigOptions, Stop, both_spellings
 
@@ -49,44 +47,38 @@ class GenerationConfig:
     def __post_init__(self):
         self._check_numbers()
         self._check_counts()
-        self._check_seed()
         if self.stop is not None and not callable(self.stop):
-            object.__setattr__(self, "stop", _stop_strings(self.stop))
+            self._set("stop", _stop_strings(self.stop))
         if self.beam is not None:
             self._check_beam()
-        self._convert(float, "temperature", "top_p", "min_p", "repetition_penalty")
         if self.num is None:
-            object.__setattr__(self, "num", self.beam or 1)
-        self._convert(int, "top_k", "seed", "num", "beam", "n")
+            self._set("num", self.beam or 1)
 
     def _check_numbers(self):
-        if not _in_range(self.temperature, 0):
-            raise GenerationError(
-                f"temperature={self.temperature!r} is not a number of at least 0; "
-                "0 takes the most likely character each time, .8 is usual"
-            )
+        self._check_number("temperature", hint="0 takes the most likely character each time, .8 is usual")
         for name in ("top_p", "min_p"):
-            v = getattr(self, name)
-            if v is not None and not _in_range(v, 0, 1):
-                raise GenerationError(f"{name}={v!r} is not a number from 0 to 1; or None to leave it out")
-        v = self.repetition_penalty
-        if v is not None and not (_in_range(v, 0) and v != 0):
-            raise GenerationError(f"repetition_penalty={v!r} is not a number above 0; 1 changes nothing, 1.2 is usual")
+            self._check_number(name, 0, 1, hint="or None to leave it out")
+        self._check_number("repetition_penalty", inside=True, hint="1 changes nothing, 1.2 is usual")
+
+    def _check_number(self, name, *limits, **kwargs):
+        "Check a number and convert it, as of other types such as NumPy scalars, to Python's."
+        value = getattr(self, name)
+        if value is not None or name == "temperature":
+            self._set(name, check_number(name, value, *limits, error=GenerationError, **kwargs))
 
     def _check_counts(self):
-        if not (self.n is None or is_whole(self.n)):
-            raise GenerationError(f"n={self.n!r} is not a number of characters; pass a whole number, at least 0")
+        if self.n is not None:
+            self._set("n", check_length("n", self.n, GenerationError))
         for name in ("num", "top_k", "beam"):
-            v = getattr(self, name)
-            if v is not None and not is_count(v):
-                raise GenerationError(f"{name}={v!r} is not a whole number, at least 1, or None")
+            value = getattr(self, name)
+            if value is not None:
+                self._set(name, check_count(name, value, error=GenerationError, hint="or None"))
+        if self.seed is not None:
+            self._set("seed", check_seed("seed", self.seed, 64, GenerationError))
 
-    def _check_seed(self):
-        v = self.seed
-        if v is None:
-            return
-        if not (isinstance(v, Integral) and is_whole(v) and v < 2**64):
-            raise GenerationError(f"seed={v!r} is not a whole number from 0 to 2**64-1; None draws one")
+    def _set(self, name, value):
+        # a dataclass that is frozen has no other way to set a field
+        object.__setattr__(self, name, value)
 
     def _check_beam(self):
         "Options that change a draw have no effect on a search."
@@ -102,12 +94,6 @@ class GenerationConfig:
             )
         if self.num is not None and self.num > self.beam:
             raise GenerationError(f"num={self.num} is more than the {self.beam} texts that beam={self.beam} finds")
-
-    def _convert(self, number_type, *names):
-        "Turn numbers of other types, such as NumPy scalars, into Python numbers."
-        for name in names:
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, number_type(getattr(self, name)))
 
     @property
     def greedy(self) -> bool:
@@ -131,18 +117,9 @@ def _stop_strings(stop):
         strings = None
     if strings is None or not all(isinstance(s, str) and s for s in strings):
         raise GenerationError(
-            f"stop={stop!r} is not a string of one character or more, a list of such strings, or a function"
+            f"stop={shown(stop)} is not a string of one character or more, a list of such strings, or a function"
         )
     return strings or None
-
-
-def _in_range(v, low, high=sys.float_info.max):
-    "Whether `v` is a number from `low` to `high`, by default any finite one."
-    if not isinstance(v, Real) or isinstance(v, bool):
-        return False
-    # a NumPy scalar compares in its own precision
-    v = v.item() if hasattr(v, "item") else v
-    return low <= v <= high
 
 
 class StopMatcher:

@@ -35,11 +35,17 @@ def encode_prompts(
 ) -> list[np.ndarray]:  # for each text its indices
     "Encode one or several prompts. Raises `UnknownCharError`, and `GenerationError` for other types."
     learn.dls.vocab.check_unk(unk)
+    return [learn.dls.vocab.encode(p, unk=unk) for p in prompt_list(prompt)]
+
+
+def prompt_list(
+    prompt: str | Sequence[str],  # one text, or several
+) -> list[str]:
+    "Return the prompts as a list. Raises `GenerationError` for what has no items."
     try:
-        prompts = [prompt] if isinstance(prompt, (str, bytes)) else list(prompt)
+        return [prompt] if isinstance(prompt, (str, bytes)) else list(prompt)
     except TypeError:
         raise GenerationError(f"a prompt is a str, or a list of several; got {type(prompt).__name__}") from None
-    return [learn.dls.vocab.encode(p, unk=unk) for p in prompts]
 
 
 def window_len(

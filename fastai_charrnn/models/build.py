@@ -2,14 +2,14 @@
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from .._checks import check_count, check_memory
+from .._checks import check_count, check_memory, shown
 from .._utils import is_count
 from ..errors import ArchError
 from . import ensemble, mullstm, rnn  # noqa: F401 (importing them registers the architectures)
@@ -81,7 +81,9 @@ def make_model(
         return Arch(type(arch).__name__, type(arch)), {}, prepare_model(arch, seq_len, dls.target)
     record = get_arch(arch)
     _check_seq_len(record, dls.seq_len)
-    config = dict(record.config) | sizes | (config or {})
+    if not isinstance(config or {}, Mapping):
+        raise ArchError(f"config={shown(config)} is not a dict of arguments of the architecture")
+    config = dict(record.config) | sizes | dict(config or {})
     _check_sizes(config)
     _check_memory(record, len(dls.vocab), config)
     return record, config, build_model(record.cls, len(dls.vocab), config, seq_len, seed, dls.target)

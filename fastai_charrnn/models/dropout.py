@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from .._checks import is_number, shown
 from ..errors import ArchError
 
 __all__ = ["RNNDropout", "same_mask_dropout", "rate_of", "check_dropout"]
@@ -43,5 +44,5 @@ def check_dropout(
 ):
     "Raise `ArchError` for a dropout outside [0, 1)."
     for name, p in parts.items():
-        if not 0 <= p < 1:
-            raise ArchError(f"{name}={p} is not from 0 to below 1; 0.5 is a usual value for large layers")
+        if not is_number(p) or not 0 <= p < 1:
+            raise ArchError(f"{name}={shown(p)} is not from 0 to below 1; 0.5 is a usual value for large layers")
