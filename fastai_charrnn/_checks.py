@@ -50,10 +50,11 @@ def check_count(
     hint: str = "",  # what to do
 ) -> int:
     "Return a whole number as an int. NumPy integers are whole numbers, 3.0 and `True` are not."
-    if isinstance(value, Integral) and not isinstance(value, bool) and low <= value and (high is None or value <= high):
-        return int(value)
-    allowed = f", at least {low:,}" if high is None else f" from {low:,} to {high:,}"
-    raise error(f"{name}={shown(value)} is not a whole number{allowed}{_hint(hint)}")
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
+        raise error(f"{name}={shown(value)} is not a whole number, at least {low:,}{_hint(hint)}")
+    if high is not None and value > high:
+        raise error(f"{name}={shown(value)} is more than {high:,}{_hint(hint or 'pass a smaller one')}")
+    return int(value)
 
 
 def check_length(

@@ -110,7 +110,7 @@ def test_the_record_of_the_last_fit_is_kept(learn, small):
 def test_the_record_is_kept_when_a_validation_fails(learn):
     learn.fit(1, 1e-4)
     before = learn.recorder.losses
-    with pytest.raises(TypeError):
+    with pytest.raises(DataError):
         learn.get_preds(dl=5)
     with pytest.raises(ZeroDivisionError):
         learn.validate(cbs=_Fails())

@@ -7,9 +7,10 @@ import numpy as np
 from torch import Tensor
 
 from .._checks import check_number, shown
+from ..data.char_checks import check_str
 from ..errors import DataError
 
-__all__ = ["check_axes", "check_colours", "as_array"]
+__all__ = ["check_axes", "check_colours", "as_rows"]
 
 
 def check_axes(
@@ -35,10 +36,26 @@ def check_colours(
             check_number(name, value, -sys.float_info.max)
 
 
-def as_array(
-    values: np.ndarray | Tensor | Sequence,  # numbers
-) -> np.ndarray:  # of floats
-    "Return numbers as an array. Raises `DataError` for anything else."
+def as_rows(
+    values: np.ndarray | Tensor | Sequence,  # (n_rows, len(text)), or (len(text),) for one row
+    text: str,  # the characters of the columns
+    labels: Sequence[str] | None,  # names of the rows
+) -> np.ndarray:  # (n_rows, len(text)) of floats
+    "Return what `plot_over_text` draws. Raises `DataError` for what is no number, and if the shape does not fit."
+    check_str(text)
+    values = np.atleast_2d(_as_array(values))
+    if values.ndim != 2 or values.shape[1] != len(text):
+        raise DataError(f"values of shape {values.shape} do not fit {len(text)} characters; pass (rows, {len(text)})")
+    if labels is None:
+        return values
+    if not isinstance(labels, Sequence):
+        raise DataError(f"labels={shown(labels)} are not a list of names; pass one label per row")
+    if len(labels) != len(values):
+        raise DataError(f"{len(labels)} labels for {len(values)} rows; pass one label per row")
+    return values
+
+
+def _as_array(values):
     if isinstance(values, Tensor):
         return values.detach().float().cpu().numpy()
     try:

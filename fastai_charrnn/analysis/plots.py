@@ -21,7 +21,7 @@ from ..data.char_checks import check_str
 from ..errors import ArchError, DataError
 from ..generation.char_view import char_view
 from ..generation.text import next_probs
-from .plot_checks import as_array, check_axes, check_colours
+from .plot_checks import as_rows, check_axes, check_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,7 +80,6 @@ def plot_arch(
     if not isinstance(arch, str) or arch not in _drawings:
         raise ArchError(f"{shown(arch)} has no drawing; plot_arch draws {', '.join(DRAWN)}")
     n = check_count("n", n, 1, _max_drawn)
-    check_axes(ax)
     drawing = _drawings[arch]
     n = 1 if rolled else n
     ax = _axes(ax, (1.1 * (_width * n + 2), 3.6))
@@ -158,9 +157,6 @@ def _arrow(ax, begin, end, name, colour):
     ax.text(x, y, name, color=colour, ha="left", va="center" if vertical else "bottom", fontsize=9)
 
 
-# a trained model
-
-
 def plot_embeddings(
     learn: Learner,  # a learner whose model has an embedding `emb`
     chars: str | None = None,  # characters to show; None: all except padding and line end
@@ -170,7 +166,6 @@ def plot_embeddings(
 
     Characters that are close have similar embeddings for the model. Raises `UnknownCharError` for characters outside
     the vocabulary, `DataError` for fewer than three."""
-    check_axes(ax)
     char_view(learn)
     vocab = learn.dls.vocab
     chars = "".join(c for c in vocab if len(c) == 1 and c not in "\0\n") if chars is None else chars
@@ -208,7 +203,6 @@ def plot_next(
     """Draw the probabilities of the `top` most likely characters after `prompt` as bars, the most likely at the top.
 
     Raises `UnknownCharError` for characters outside the vocabulary, `GenerationError` for an invalid `top`."""
-    check_axes(ax)
     probs = next_probs(learn, prompt, top)
     ax = _axes(ax, (4, 0.28 * len(probs) + 0.9))
     ax.barh(range(len(probs)), list(probs.values()), color=_blue)
@@ -231,15 +225,7 @@ def plot_over_text(
     """Draw numbers as colours: a row for each row of `values`, a column for each character of `text`.
 
     Raises `DataError` if the shape does not fit the text or the labels."""
-    check_str(text)
-    check_axes(ax)
-    values = np.atleast_2d(as_array(values))
-    if values.ndim != 2 or values.shape[1] != len(text):
-        raise DataError(f"values of shape {values.shape} do not fit {len(text)} characters; pass (rows, {len(text)})")
-    if labels is not None and not isinstance(labels, Sequence):
-        raise DataError(f"labels={shown(labels)} are not a list of names; pass one label per row")
-    if labels is not None and len(labels) != len(values):
-        raise DataError(f"{len(labels)} labels for {len(values)} rows; pass one label per row")
+    values = as_rows(values, text, labels)
     check_colours(cmap, vmin, vmax)
     ax = _axes(ax, (max(0.28 * len(text), 3) + 1.2, 0.3 * len(values) + 0.7))
     ax.imshow(values, aspect="auto", cmap=cmap, vmin=vmin, vmax=vmax)
@@ -257,6 +243,7 @@ def _visible(c):
 def _axes(ax, size):
     import matplotlib.pyplot as plt
 
+    check_axes(ax)
     if ax is not None:
         return ax
     return plt.subplots(figsize=size, layout="constrained")[1]

@@ -82,7 +82,8 @@ def sample_report(
 
 def _checked(texts):
     "The texts as a list."
-    texts = list(texts) if isinstance(texts, Iterable) and not isinstance(texts, (str, ScoredText)) else [texts]
+    is_one = isinstance(texts, (str, ScoredText)) or not isinstance(texts, Iterable)
+    texts = [texts] if is_one else list(texts)
     for text in texts:
         if not isinstance(text, (str, ScoredText)):
             raise GenerationError(f"texts must be str or results of generate, not {type(text).__name__}")
@@ -235,12 +236,10 @@ def _find_copy(texts, k, corpus):
 
 def _hashes(text, k):
     "A hash of every passage of k characters: a polynomial of its code points modulo 2**64."
-    utf32 = text.encode("utf-32-le", "surrogatepass")
-    codes = np.frombuffer(utf32, np.uint32).astype(np.uint64)
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
     with np.errstate(over="ignore"):
         powers = np.cumprod(np.full(len(codes), _base, np.uint64))
-        sums = np.cumsum(codes * powers)
-        sums = np.concatenate([np.zeros(1, np.uint64), sums])
+        sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(codes * powers)])
         n_passages = len(codes) - k + 1
         inverse_powers = np.cumprod(np.full(n_passages, _inverse, np.uint64))
         return (sums[k:] - sums[:-k]) * inverse_powers

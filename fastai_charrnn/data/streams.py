@@ -59,7 +59,7 @@ class CharStreams:
         shift: bool = False,  # whether each epoch starts at another offset; then there is no remainder
     ):
         "Raises `DataError` for more rows than fit into memory."
-        check_memory(16 * bs, f"a batch of {bs:,} streams", "pass a smaller bs")
+        check_memory(16 * bs, f"a batch of {bs:,} rows", "pass a smaller bs")
         self.ids = ids
         self.vocab = vocab
         self.bs = bs

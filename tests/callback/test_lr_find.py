@@ -192,12 +192,6 @@ def test_a_loaded_model_has_no_text_to_try_rates_on(small, tmp_path):
         again.lr_find()
 
 
-@pytest.mark.parametrize("num_it", [0, -5, 2.5, "many"])
-def test_num_it_must_be_a_whole_number(small, num_it):
-    with pytest.raises(DataError, match=f"num_it must be a whole number, at least 1, got {num_it!r}"):
-        _found(_learner(small), num_it=num_it)
-
-
 def test_training_that_diverges_at_once_is_a_typed_error(small):
     with pytest.raises(DataError, match="pass a smaller start_lr"):
         _found(_learner(small, arch="rnn"), start_lr=1e6, end_lr=1e8)

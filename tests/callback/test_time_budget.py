@@ -43,18 +43,6 @@ def test_the_fit_ends_in_time_with_a_low_learning_rate():
     assert row["valid_loss"] < 2.5
 
 
-@pytest.mark.parametrize("minutes", [0, -1, float("nan"), float("inf"), "5"])
-def test_minutes_must_be_positive(learn, minutes):
-    with pytest.raises(DataError, match=f"minutes must be positive, got {minutes!r}"):
-        learn.fit_minutes(minutes, 1e-2)
-
-
-@pytest.mark.parametrize("warmup_pct", [-0.1, 1.1, float("nan")])
-def test_warmup_is_a_part_of_the_time(learn, warmup_pct):
-    with pytest.raises(DataError, match="warmup_pct is a part of the time, from 0 to 1"):
-        learn.fit_minutes(0.01, 1e-2, warmup_pct)
-
-
 def test_without_warmup_the_first_rate_is_the_highest():
     learn = _learner()
     with learn.no_bar():

@@ -11,7 +11,7 @@ from oracles import get_next as plain_next
 from oracles import get_next_n as plain_next_n
 
 from fastai_charrnn.all import CharModel, CharRnn, char_learner, get_arch, get_next, get_next_n, list_archs
-from fastai_charrnn.errors import DataError, UnknownCharError
+from fastai_charrnn.errors import UnknownCharError
 from fastai_charrnn.generation.sampling import greedy_ids
 
 
@@ -167,12 +167,6 @@ def test_unknown_characters_are_named_with_code_point_position_and_nearest(train
     assert e.value.positions == (3, 9)
     assert trained.predict_next("valé", n=5, unk="skip") == trained.predict_next("val", n=5)
     assert trained.predict_next("valé", n=5, unk="e") == trained.predict_next("vale", n=5)
-
-
-@pytest.mark.parametrize("n", [-1, 2.5])
-def test_impossible_lengths_raise(trained, n):
-    with pytest.raises(DataError, match=f"n={n} is not a number of characters"):
-        trained.predict_next("the", n=n)
 
 
 def test_the_modes_of_modules_and_gradients_are_left_unchanged(trained):
