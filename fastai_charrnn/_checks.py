@@ -125,11 +125,12 @@ def check_seed(
     value: object,  # what a user passed
     bits: int,  # of the generator's seed
     error: type[CharRnnError] = DataError,  # the class of the error
+    hint: str = "",  # what to do
 ) -> int:
     "Return a whole number from 0 to 2**bits - 1."
     if isinstance(value, Integral) and not isinstance(value, bool) and 0 <= value < 2**bits:
         return int(value)
-    raise error(f"{name}={shown(value)} is not a whole number from 0 to 2**{bits}-1")
+    raise error(f"{name}={shown(value)} is not a whole number from 0 to 2**{bits}-1{_hint(hint)}")
 
 
 def check_path(

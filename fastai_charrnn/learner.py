@@ -28,10 +28,10 @@ from fastai.basics import (
     noop,
 )
 
-from ._checks import check_hyper, check_seed
+from ._checks import check_hyper
 from ._utils import typed_delegates, unwrap_model
 from .assign import learner_dls
-from .callback.arguments import check_learner_args, check_what_to_predict, checked_fit_args
+from .callback.arguments import check_what_to_predict, checked_fit_args, checked_learner_args
 from .callback.core import FirstOutput, StateResetter
 from .callback.dispatch import may_handle, remove_cb
 from .callback.distributed import detach_distributed, distrib_ctx, to_distributed
@@ -136,9 +136,8 @@ class CharLearner(TextMethods, ResumableFit, Learner):
     ):
         """Train, as fastai does. After an error or Ctrl-C the learner is usable, with the weights that it has then.
 
-        Raises `TrainingError` at the first loss that is NaN or infinite, before that step, and for weights and
-        validation losses that are (`FiniteLoss`), and if another thread trains. Raises `DataError` for rates that are
-        negative, NaN or infinite, and other arguments that cannot be used."""
+        Raises `TrainingError` at the first loss that is NaN or infinite, before that step, for weights and validation
+        losses that are (`FiniteLoss`), and if another thread trains; `DataError` for arguments that cannot be used."""
         n_epoch, lr, wd = checked_fit_args(self, n_epoch, lr, wd, cbs, start_epoch)
         with recorded_fit(self, n_epoch, lr, wd, cbs) as is_skipped:
             if is_skipped:
@@ -155,10 +154,9 @@ class CharLearner(TextMethods, ResumableFit, Learner):
         lr: float | slice,  # the learning rate; a slice spreads it over parameter groups, as in `fit`
     ) -> "CharLearner":  # itself
         "Set the learning rate the next fit starts from. The optimizer's moments are kept."
-        lr = check_hyper("lr", lr, "1e-3 is usual")
-        self.lr = lr
+        self.lr = check_hyper("lr", lr, "1e-3 is usual")
         if self.opt is not None:
-            self.opt.set_hypers(lr=lr)
+            self.opt.set_hypers(lr=self.lr)
         return self
 
     def validate(
@@ -171,7 +169,7 @@ class CharLearner(TextMethods, ResumableFit, Learner):
 
         fastai's own resets counters, records and the model's mode; in a fit they are restored. The record of the last
         fit is kept: `learn.recorder.plot_loss()` draws it after a validation too."""
-        ds_idx = check_what_to_predict(self, ds_idx, dl, cbs)
+        check_what_to_predict(self, ds_idx, dl, cbs)
         with validating_in_fit(self) if self.training_now else record_kept(self), autocast_restored():
             return super().validate(ds_idx, dl, cbs)
 
@@ -220,19 +218,14 @@ def char_learner(
     Raises `ArchError` for an unknown architecture or one made for another `seq_len`, `UnknownCharError` for prompts
     with characters outside the vocabulary, `DataError` and `VocabError` for `dls` that are not of characters."""
     dls = as_char_dls(dls)
-    functions = dict(loss_func=loss_func, opt_func=opt_func, splitter=splitter)
-    check_learner_args(metrics, functions, kwargs)
-    lr = check_hyper("lr", lr, "1e-3 is usual")
-    seed = None if seed is None else check_seed("seed", seed, 64)
+    lr, seed = checked_learner_args(lr, seed, metrics, loss_func, opt_func, splitter, kwargs)
     sample_options = {name: kwargs.pop(name) for name in _sample_options & kwargs.keys()}
-    sizes = dict(emb_sz=emb_sz, n_hid=n_hid)
-    record, config, model = make_model(arch, dls, sizes, config, seed)
+    record, config, model = make_model(arch, dls, dict(emb_sz=emb_sz, n_hid=n_hid), config, seed)
     metrics = [CharAccuracy(), BitsPerChar()] if metrics is None else metrics
     learn = CharLearner(
         dls, model, loss_func or _default_loss(model), opt_func, lr, splitter, metrics=metrics, **kwargs
     )
-    learn.arch = record
-    learn.arch_config = config
+    learn.arch, learn.arch_config = record, config
     learn.seed = seed
     _use_char_losses(learn)
     learn.add_cbs([] if isinstance(model, CharModel) else [FirstOutput()])

@@ -10,21 +10,25 @@ from fastai.basics import Callback, L, Learner, Metric
 from fastai.callback.mixup import MixHandler
 from fastai.callback.schedule import ParamScheduler
 
-from .._checks import MAX_COUNT, check_count, check_hyper, check_number, check_path, shown
+from .._checks import MAX_COUNT, check_count, check_hyper, check_number, check_path, check_seed, shown
 from ..errors import DataError
 
-__all__ = ["check_learner_args", "checked_fit_args", "checked_lr_max", "check_callbacks", "check_what_to_predict"]
+__all__ = ["checked_learner_args", "checked_fit_args", "checked_lr_max", "check_callbacks", "check_what_to_predict"]
 
 _usual_lr = "1e-3 is usual"
 
 
-def check_learner_args(
-    metrics: object,  # as in `char_learner`
-    functions: dict,  # name and value of those that must be functions, or None
+def checked_learner_args(
+    lr: object,  # as in `char_learner`
+    seed: object,
+    metrics: object,
+    loss_func: object,
+    opt_func: object,
+    splitter: object,
     rest: dict,  # further arguments of fastai's `Learner`
-):
-    "Check the arguments of `char_learner` that fastai uses in a fit."
-    for name, function in functions.items():
+) -> tuple:  # lr, seed
+    "Check the arguments of `char_learner` that fastai uses in a fit, and return its numbers."
+    for name, function in dict(loss_func=loss_func, opt_func=opt_func, splitter=splitter).items():
         if function is not None and not callable(function):
             raise DataError(f"{name}={shown(function)} is not a function")
     for metric in L(metrics):
@@ -37,6 +41,7 @@ def check_learner_args(
     if rest.get("moms") is not None:
         _check_moms(rest["moms"])
     check_callbacks(rest.get("cbs"))
+    return check_hyper("lr", lr, _usual_lr), None if seed is None else check_seed("seed", seed, 64)
 
 
 def checked_fit_args(

@@ -74,7 +74,7 @@ class GenerationConfig:
             if value is not None:
                 self._set(name, check_count(name, value, error=GenerationError, hint="or None"))
         if self.seed is not None:
-            self._set("seed", check_seed("seed", self.seed, 64, GenerationError))
+            self._set("seed", check_seed("seed", self.seed, 64, GenerationError, "None draws one"))
 
     def _set(self, name, value):
         # a dataclass that is frozen has no other way to set a field

@@ -92,7 +92,7 @@ ERRORS = {
     "generate my.txt --prompt a": "my.txt is damaged or not a model file",
     "generate m --prompt 漢": "is not in the vocabulary (nearest: 'z'). Pass --unk skip to leave such characters out",
     "generate m --prompt a --unk ?!": "--unk '?!' is neither 'error', 'skip' nor a character of this vocabulary",
-    "generate m --prompt a -n -1": "--n -1 is not a number of characters",
+    "generate m --prompt a -n -1": "--n -1 is not a whole number, at least 0",
     "generate m --prompt a -n 99999999999": "pass --stream, or ask for less",
     "generate m --prompt a --temperature nan": "--temperature nan is not a number of at least 0",
     "generate m --prompt a --top-p 2": "--top-p 2.0 is not a number from 0 to 1",
