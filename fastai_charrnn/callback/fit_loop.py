@@ -21,6 +21,9 @@ class ResumableFit:
         if self.resuming is None:
             super()._do_fit()
             return
+        if mbar := getattr(getattr(self, "progress", None), "mbar", None):
+            # fastprogress starts its clock at 0
+            mbar.update(0)
         # the table and the files of loggers get the rows of the epochs before
         for row in self.resuming.progress()["rows"]:
             self.logger(L(row))

@@ -4,10 +4,12 @@ import pytest
 import torch
 from fastai.basics import Callback
 from fastai.callback.all import CSVLogger, GradientAccumulation, GradientClip
+from fastai.callback.progress import ProgressCallback
 from fastai.optimizer import ranger
 from resume_cases import Interrupt, KeepAll, differences, make_dls, make_learner, outcome
 
 from fastai_charrnn.all import CharRnnWarning, CheckpointCallback, DataError, ModelFileError, ResumeError
+from fastai_charrnn.callback.progress import RunProgress
 from fastai_charrnn.callback.saved_fit import SavedFit
 
 
@@ -32,6 +34,19 @@ def test_the_table_and_the_log_file_have_the_epochs_before_the_checkpoint(tmp_pa
     printed = capsys.readouterr().out
     assert printed.startswith("fit 1 continues in epoch 1\n")
     assert [printed.count(f"[{epoch}, ") for epoch in (0, 1)] == [1, 1]
+
+
+@pytest.mark.parametrize("bars", [ProgressCallback, RunProgress])
+def test_progress_bars_continue_in_a_later_epoch(bars, tmp_path, capsys):
+    keeper = KeepAll(tmp_path, every="epoch")
+    make_learner(cbs=keeper).fit(3)
+    learn = make_learner().resume(keeper.written[1])
+    learn.logger = print
+    learn.add_cb(bars())
+    learn.fit(3)
+    printed = capsys.readouterr().out
+    assert "fit 1 continues in epoch 1" in printed
+    assert "100.00%" in printed
 
 
 def test_lr_find_suggests_what_it_has_suggested_before(tmp_path):
