@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from fastai.basics import Callback, DataLoaders, Learner, event
+from fastai.basics import Callback, DataLoader, DataLoaders, Learner, event
 from torch import Tensor
 
 from ..errors import CharRnnWarning
@@ -31,10 +31,12 @@ _SHOWING = {
     "tensor_board",
     "wandb",
 }
+# has its state from `attach`, and none between batches
+_STATELESS = {"distributed_trainer"}
 # a clock that starts again: the time of an epoch is that since the training was resumed
 _CLOCKS = {"start_epoch"}
 # values that belong to the program, not to its state
-_CONSTANTS = (Callback, Learner, DataLoaders, type, types.FunctionType, types.MethodType, types.ModuleType)
+_CONSTANTS = (Callback, Learner, DataLoaders, DataLoader, type, types.FunctionType, types.MethodType, types.ModuleType)
 
 
 def only_shows(
@@ -50,7 +52,7 @@ def named_callbacks(
     "Name the callbacks that have a state. Further ones of the same name get a number."
     counts: dict[str, int] = {}
     for cb in learn.cbs:
-        if only_shows(cb):
+        if only_shows(cb) or cb.name in _STATELESS:
             continue
         n = counts[cb.name] = counts.get(cb.name, 0) + 1
         yield (cb.name if n == 1 else f"{cb.name} {n}"), cb

@@ -9,6 +9,7 @@ After a crash make the same `dls` and the same learner, and call `learn.resume("
 import time
 from numbers import Real
 from pathlib import Path
+from types import SimpleNamespace
 
 from fastai.basics import Callback, num_distrib, rank_distrib
 
@@ -31,7 +32,8 @@ class CheckpointCallback(Callback):
     """Write a checkpoint after every epoch or every so many batches, every so many minutes, and at the end of each fit.
 
     A checkpoint is written after a batch, before a validation or between epochs, when all other callbacks are done.
-    `save` writes one at once. Only the first of several processes writes. Nothing is written under `lr_find`."""
+    `save` writes one at once, and so does Ctrl-C. Only the first of several processes writes. Nothing is written under
+    `lr_find`."""
 
     # after all callbacks, so that their state is complete
     order = 10**6
@@ -49,18 +51,17 @@ class CheckpointCallback(Callback):
             raise DataError(f"minutes must be positive or None, got {minutes!r}")
         self.path = checkpoint_path(path)
         self.every = every
+        self.n_batches = every if is_count(every) else None
         self.minutes = minutes
         self.last_saved_path: Path | None = None
         self.warned: set[str] = set()
         self._begin()
 
     def _begin(self):
-        self.last = time.monotonic()
         self.rows = []
-        self.position = None
         self.epoch_start = {}
         self.before_validation = None
-        self.is_due = False
+        self.now = SimpleNamespace(stage=None, batch=0, is_due=False, last=time.monotonic())
 
     def before_fit(self):
         # `validate` and `get_preds` send this event too
@@ -68,27 +69,34 @@ class CheckpointCallback(Callback):
         if self.run:
             self._begin()
 
+    def before_epoch(self):
+        # what came before is between epochs, and written already
+        self.now.stage = None
+
     def before_train(self):
         "Note the random states at the start of a pass over the training part. Its order follows from them."
         self.epoch_start = {"random": random_states(), "loader": loader_state(self.learn.dl)}
         self.before_validation = None
 
     def after_batch(self):
-        if self.training:
-            self.position = self._at("in training", batch=self.iter + 1)
-        self.is_due = self._is_due()
+        learn = self.learn
+        if learn.training:
+            self.now.stage = "in training"
+            self.now.batch = learn.iter + 1
+        self.now.is_due = self._is_due(learn)
         # after the last batch, metrics of several processes are not yet complete
-        if self.is_due and not (self.training and self.iter + 1 == self.n_iter):
-            check_finite(self.learn)
+        if self.now.is_due and not (learn.training and learn.iter + 1 == learn.n_iter):
+            check_finite(learn)
             self.save()
 
-    def _is_due(self):
-        if is_count(self.every) and self.training and self.train_iter % self.every == 0:
+    def _is_due(self, learn):
+        # `learn.training` and not `self.training`, which fastai looks up more slowly
+        if self.n_batches is not None and learn.training and learn.train_iter % self.n_batches == 0:
             return True
         return self.minutes is not None and self._time_has_passed()
 
     def _time_has_passed(self):
-        has_passed = time.monotonic() - self.last >= 60 * self.minutes
+        has_passed = time.monotonic() - self.now.last >= 60 * self.minutes
         if num_distrib() <= 1:
             return has_passed
         # the first process decides for all, now and then, because asking it takes time
@@ -96,13 +104,13 @@ class CheckpointCallback(Callback):
 
     def after_train(self):
         "Keep the state at the start of a validation, which leaves weights and optimizer as they are."
-        self.position = self._at("before validation")
+        self.now.stage = "before validation"
         self.before_validation = self._collected()
-        if self.is_due:
+        if self.now.is_due:
             self.save()
 
     def after_epoch(self):
-        self.position = Position(self._fit, "between epochs", self.epoch + 1)
+        self.now.stage = "between epochs"
         self.before_validation = None
         if hasattr(self.learn, "recorder"):
             self.rows.append(list(self.learn.recorder.log))
@@ -112,14 +120,19 @@ class CheckpointCallback(Callback):
     def after_fit(self):
         error = getattr(getattr(self.learn, "finite_loss", None), "error", None)
         if error is None:
-            self.position = self._at("finished")
+            self.now.stage = "finished"
+            self.save()
+
+    def on_stop(self):
+        "Write a checkpoint before the fit ends on a signal."
+        if self.run:
             self.save()
 
     def save(self) -> Path | None:  # the file written; None where nothing was trained yet
         "Write a checkpoint now: of this batch, or within a validation of its start."
-        self.last = time.monotonic()
-        self.is_due = False
-        if self.position is None:
+        self.now.last = time.monotonic()
+        self.now.is_due = False
+        if self.now.stage is None:
             return None
         tensors, state = self.before_validation or self._collected()
         if rank_distrib():
@@ -128,14 +141,11 @@ class CheckpointCallback(Callback):
         return self.last_saved_path
 
     def _collected(self):
-        return collect(self.learn, self.position, self.state_dict(), self.warned)
-
-    @property
-    def _fit(self):
-        return len(self.learn.fits) - 1
-
-    def _at(self, stage, batch=0):
-        return Position(self._fit, stage, self.epoch, batch)
+        stage = self.now.stage
+        epoch = self.epoch + (stage == "between epochs")
+        batch = self.now.batch if stage == "in training" else 0
+        position = Position(len(self.learn.fits) - 1, stage, epoch, batch)
+        return collect(self.learn, position, self.state_dict(), self.warned)
 
     def state_dict(self) -> dict:
         "What the checkpoint needs besides the state of the learner: the rows printed and the start of the epoch."

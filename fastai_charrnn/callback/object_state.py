@@ -8,12 +8,16 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from fastai.basics import Metric
+from fastai.basics import DataLoader, Metric
 from torch import Tensor
 
 from .plain_state import READERS, WRITERS, CannotKeep, decode, encode, keep_tensor
 
 __all__ = ["encode_attributes", "decode_attributes"]
+
+
+class NoObjectError(LookupError):
+    "There is no object to set a state in."
 
 
 def encode_attributes(
@@ -38,12 +42,17 @@ def decode_attributes(
     saved: dict,  # what `encode_attributes` returned
     tensors: dict[str, Tensor],  # the tensors of it
 ):
-    "Set the attributes of an object. Dictionaries of a special class are kept and get the saved items."
+    """Set the attributes of an object. Dictionaries of a special class are kept and get the saved items.
+
+    An attribute stays as it is if it has a state and there is no object to set it in."""
     # `setattr` on a callback warns about names that the learner has too
     fields = vars(o)
     for key, item in saved.items():
         current = fields.get(key)
-        value = decode(item, tensors, current)
+        try:
+            value = decode(item, tensors, current)
+        except NoObjectError:
+            continue
         if isinstance(current, dict) and type(current) is not dict and isinstance(value, dict):
             current.clear()
             current.update(value)
@@ -76,8 +85,8 @@ def _keep_numpy_generator(generator, tensors, name):
 
 
 def _read_numpy_generator(saved, tensors, current):
-    if isinstance(current, np.random.Generator):
-        current.bit_generator.state = decode(saved["$numpy"], tensors)
+    _check_object(isinstance(current, np.random.Generator))
+    current.bit_generator.state = decode(saved["$numpy"], tensors)
     return current
 
 
@@ -86,15 +95,20 @@ def _keep_metric(metric, tensors, name):
 
 
 def _read_metric(saved, tensors, current):
-    if isinstance(current, Metric):
-        decode_attributes(current, saved["$metric"], tensors)
+    _check_object(isinstance(current, Metric))
+    decode_attributes(current, saved["$metric"], tensors)
     return current
 
 
 def _read_state_dict(saved, tensors, current):
-    if callable(getattr(current, "load_state_dict", None)):
-        current.load_state_dict(decode(saved["$state_dict"], tensors))
+    _check_object(isinstance(current, _Stateful))
+    current.load_state_dict(decode(saved["$state_dict"], tensors))
     return current
+
+
+def _check_object(is_there):
+    if not is_there:
+        raise NoObjectError
 
 
 class _HasStateDict(type):
@@ -109,6 +123,8 @@ class _Stateful(metaclass=_HasStateDict):
 
 
 def _keep_state_dict(o, tensors, name):
+    if isinstance(o, (DataLoader, torch.utils.data.DataLoader)):
+        raise CannotKeep(f"{name} is a loader, and the places of the learner's loaders are kept elsewhere")
     return {"$state_dict": encode(o.state_dict(), tensors, name)}
 
 

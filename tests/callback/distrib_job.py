@@ -15,6 +15,7 @@ from fastai.basics import Callback
 from fastai.callback.all import CSVLogger, GradientAccumulation, SaveModelCallback
 from fastai.callback.data import WeightedDL
 from fastai.metrics import F1Score
+from resume_cases import KeepAll, differences, outcome
 
 from fastai_charrnn.all import (
     CharDataLoaders,
@@ -183,10 +184,29 @@ def lost(path, event, signal_name, timeout):
         learn.fit(100 if event == "batch" else 1, 5e-3, cbs=LoseRank1(event, getattr(signal, signal_name)))
 
 
+def resumed(path):
+    "The places at which a training that was resumed within an epoch differs from a whole one."
+    # `mullstm` has dropout
+    streams = dict(arch="mullstm", target="every", stateful=True, shift=True)
+    return {name: _resumed(path, **options) for name, options in {"windows": {}, "streams": streams}.items()}
+
+
+def _resumed(path, **options):
+    keeper = KeepAll(path, every=3)
+    whole = make_learner(path, **options)
+    whole.add_cb(keeper)
+    again = make_learner(path, **options)
+    train(whole, cbs=GradientAccumulation(512 // WORLD))
+    expected = outcome(whole)
+    again.resume(keeper.written[-3])
+    train(again, cbs=GradientAccumulation(512 // WORLD))
+    return differences(outcome(again), expected)
+
+
 def equal_jobs(path):
     "All jobs whose results one process and two must agree on, so that the processes start only once."
     out = {}
-    for job in (curves, predictions, seeds_and_files):
+    for job in (curves, predictions, seeds_and_files, resumed):
         folder = path / job.__name__
         folder.mkdir(exist_ok=True)
         out[job.__name__] = job(folder)

@@ -32,6 +32,16 @@ def try_one(
     Raises `AssertionError` unless weights, optimizer, recorder, training log and random states are bit by bit those
     of an uninterrupted training."""
     plan = _plan(rng)
+    # a forked process hangs if it computes in several threads
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _tried(plan, rng, folder)
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+def _tried(plan, rng, folder):
     expected = _finished(plan, folder / "whole")
     limit = 1.2 * expected["seconds"]
     n_kills = 0

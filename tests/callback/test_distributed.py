@@ -89,6 +89,8 @@ def test_two_ranks_compute_what_one_process_with_twice_the_batch_size_does(tmp_p
     printed = torchrun(JOB, "equal_jobs", both)
     ranks = results("equal_jobs", both, 2)
     one = distrib_job.equal_jobs(alone)
+    for o in (*ranks, one):
+        assert o["resumed"] == {"windows": [], "streams": []}
     _curves_are_equal(*(o["curves"] for o in (*ranks, one)))
     _predictions_are_equal(*(o["predictions"] for o in (*ranks, one)))
     _seeds_and_misfits(*(o["seeds_and_files"] for o in (*ranks, one)))

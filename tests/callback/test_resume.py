@@ -1,5 +1,6 @@
 """A training that is resumed from a checkpoint gives exactly what an uninterrupted one gives."""
 
+import random
 import warnings
 from functools import partial
 
@@ -14,6 +15,7 @@ from fastai.callback.all import (
     SaveModelCallback,
 )
 from fastai.optimizer import OptimWrapper, ranger
+from kill_and_resume import try_one
 from resume_cases import Interrupt, KeepAll, differences, kept, make_dls, make_learner, outcome, resumed
 from torch.optim import AdamW
 
@@ -176,3 +178,9 @@ def test_a_fit_by_the_clock_continues_with_the_time_that_is_left(tmp_path):
         assert train(make_learner().resume(finished)) == row
         # the row is in the checkpoint
         assert train(make_learner().resume(keeper.written[-1])) == row
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_training_that_is_killed_at_random_moments_ends_with_equal_weights(seed, tmp_path):
+    "`make soak` tries many more."
+    assert "killed" in try_one(random.Random(seed), tmp_path)
