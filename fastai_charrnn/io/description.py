@@ -45,7 +45,7 @@ def _check_format(description):
     writer = versions.get("fastai_charrnn") if isinstance(versions, dict) else None
     is_version = isinstance(writer, str) and re.fullmatch(r"[\w.+-]{1,20}", writer)
     package = f"fastai_charrnn {writer}" if is_version else "the version of fastai_charrnn that wrote it"
-    raise ModelFileError(f"it has format {shown(found)}, this package reads {FORMAT} and below; use {package}")
+    raise ModelFileError(f"has format {shown(found)}, this package reads {FORMAT} and below; use {package}")
 
 
 def _upgrade(description):

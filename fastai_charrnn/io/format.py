@@ -55,7 +55,7 @@ class ModelFile:
         try:
             description = parse_description(tensors.metadata["charrnn"])
         except ModelFileError as e:
-            raise ModelFileError(f"{self.path}: {e}") from None
+            raise ModelFileError(f"{self.path} {e}") from None
         except ValueError as e:
             reason = printable(e, max_len=_max_message)
             raise ModelFileError(
