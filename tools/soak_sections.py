@@ -81,6 +81,19 @@ SECTIONS = dict(
         prepare="two_models",
         **_sharing,
     ),
+    files=Section(
+        "Changed model files",
+        "A model file of any architecture and format is changed at random: fields of its description, its JSON, what "
+        "its header says about tensors, or its bytes. `describe_model`, `charrnn info`, `load_generator` and "
+        "`load_model` read it, and what loads generates, predicts and scores. It must be refused with a short "
+        "`ModelFileError`, or load and work; no message and nothing printed may hold a control character.",
+        module="tests/io/mutations.py",
+        prepare="good_files",
+        tries=10_000,
+        n_short=150,
+        max_seconds=1,
+        max_mb=300,
+    ),
     replace=Section(
         "A model file is loaded while it is replaced",
         "A process calls `load_model` 25 times while another process replaces the file as fast as it can, by turns "

@@ -9,6 +9,7 @@ from raw_files import read_raw, to_bytes
 
 from fastai_charrnn.all import (
     CharDataLoaders,
+    CharRnnWarning,
     CharVocab,
     ModelFileError,
     char_learner,
@@ -113,7 +114,8 @@ def test_headers_that_lie_are_refused(tmp_path, raw, message):
 
 def test_a_vocabulary_of_100_000_characters_is_saved_and_loaded(tmp_path):
     chars = [chr(i) for i in range(0x20, 0x20000) if not 0xD800 <= i < 0xE000][:100_000]
-    dls = CharDataLoaders.from_text("".join(chars), bs=64, device="cpu", vocab=CharVocab(["\0", *chars]))
+    with pytest.warns(CharRnnWarning, match="100,000 distinct characters"):
+        dls = CharDataLoaders.from_text("".join(chars), bs=64, device="cpu", vocab=CharVocab(["\0", *chars]))
     learn = char_learner(dls, "rnn", n_hid=2, emb_sz=2)
     generator = load_generator(save_model(learn, tmp_path / "m"), device="cpu")
     assert generator.dls.vocab == learn.dls.vocab
