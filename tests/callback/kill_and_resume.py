@@ -67,6 +67,7 @@ def _plan(rng):
         schedule=rng.choice(["fit", "one cycle", "phases", "accumulated"]),
         every=rng.choice(["epoch", 1, 2, 3, 5]),
         dropout=rng.choice([0.0, 0.3]),
+        bf16=rng.random() < 0.25,
     )
 
 
@@ -74,6 +75,8 @@ def _trained(plan, folder):
     "Train as a script does that may be started again."
     checkpoints = CheckpointCallback(folder / "run", every=plan["every"])
     learn = make_learner(plan["reading"], plan["arch"], checkpoints, config=dict(output_p=plan["dropout"]))
+    if plan["bf16"]:
+        learn.to_bf16()
     learn.resume(folder / "run", missing_ok=True)
     if plan["schedule"] == "fit":
         learn.fit(2, 1e-2)
