@@ -14,6 +14,7 @@ class ResumableFit:
     fits: list[dict] = []  # a record of each fit; `lr_find` does not count
     saved_fit: SavedFit | None = None  # what `resume` has read, until its training continues
     resuming: SavedFit | None = None  # the checkpoint of a fit that is about to continue
+    in_saved_epoch: bool = False  # from the start of a resumed fit until its first epoch ends
     found_rates: list[dict] = []  # what `lr_find` has suggested
     random_before: dict = {}  # PyTorch's random states before the fit
 
@@ -33,6 +34,7 @@ class ResumableFit:
         for epoch in range(position.epoch, self.n_epoch):
             self.epoch = epoch
             self._with_events(self._do_epoch, "epoch", CancelEpochException)
+            self.in_saved_epoch = False
 
     def _do_epoch_train(self):
         if self.resuming is not None and self.resuming.position.stage == "before validation":

@@ -7,10 +7,11 @@
 "between epochs" before an epoch begins, "finished" after the fit.
 """
 
+from numbers import Real
 from typing import NamedTuple
 
 import torch
-from fastai.basics import Learner, num_distrib, rank_distrib, to_device
+from fastai.basics import Learner, Optimizer, num_distrib, rank_distrib, to_device
 from torch import Tensor
 
 from ..data.collectives import all_gather_object
@@ -34,6 +35,7 @@ from .random_states import random_states, set_random_states
 __all__ = ["Position", "collect", "restore"]
 
 FORMAT = 1
+STAGES = ("in training", "before validation", "between epochs", "finished")
 
 # attributes of the learner that a fit changes
 _LEARNER_FIELDS = (
@@ -57,7 +59,7 @@ class Position(NamedTuple):
     "Where training is: in which fit of a learner, and where in it."
 
     fit: int  # from 0; `lr_find` does not count
-    stage: str  # "in training", "before validation", "between epochs" or "finished"
+    stage: str  # one of `STAGES`
     epoch: int  # from 0: the epoch that continues or begins
     batch: int = 0  # batches of the epoch that were trained
 
@@ -127,7 +129,7 @@ def restore(
     if learn.opt is None:
         learn.create_opt()
     opt_state = decode(state["optimizer"], tensors)
-    learn.opt.load_state_dict(to_device(opt_state, next(learn.model.parameters()).device))
+    _load_optimizer(learn.opt, to_device(opt_state, next(learn.model.parameters()).device))
     restore_frozen(learn, state["frozen"])
     restore_gradients(learn, state["gradients"], tensors)
     scaler_state = decode(state["scaler"], tensors)
@@ -142,6 +144,22 @@ def restore(
     for dl, saved in zip(learn.dls, decode(own["loaders"], own_tensors)):
         set_loader_state(dl, saved)
     set_random_states(decode(own["random"], own_tensors))
+
+
+def _load_optimizer(opt, saved):
+    "Set the state of an optimizer. Raises `ValueError` if a number or an average of fastai's does not fit."
+    before = getattr(opt, "hypers", [])
+    opt.load_state_dict(saved)
+    if not isinstance(opt, Optimizer):
+        return
+    for own, loaded in zip(before, opt.hypers):
+        if any(isinstance(value, Real) and not isinstance(loaded.get(name), Real) for name, value in own.items()):
+            raise ValueError("the optimizer has a hyper-parameter that is no number")
+    for p, *_ in opt.all_params():
+        for name, value in opt.state[p].items():
+            is_average = isinstance(value, Tensor) and value.dim()
+            if is_average and (value.shape != p.shape or not value.is_floating_point()):
+                raise ValueError(f"{name} of the optimizer does not fit its weight")
 
 
 def own_state(

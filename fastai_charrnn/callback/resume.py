@@ -14,12 +14,13 @@ from pathlib import Path
 
 from fastai.basics import Callback, Learner, noop, rank_distrib
 
+from ..errors import CharRnnError
 from .checkpoint_file import checkpoint_path, previous_path
 from .fit_context import check_thread
 from .fit_records import check_same_fit, finds_rate, fit_record
 from .model_state import load_weights
 from .random_states import set_random_states, torch_random_states
-from .saved_fit import SavedFit
+from .saved_fit import CONTENT_ERRORS, SavedFit, unusable
 
 __all__ = ["resume", "recorded_fit"]
 
@@ -56,7 +57,8 @@ def recorded_fit(
 ) -> Iterator[bool]:  # whether the fit is skipped, because the checkpoint has its result
     """Add a fit to `learn.fits`, and prepare to continue or skip it if a checkpoint was read.
 
-    A fit that fails before its first batch does not count. Raises `ResumeError` if it is another fit than before."""
+    A fit that fails before its first batch does not count. Raises `ResumeError` if it is another fit than before, and
+    `ModelFileError` if the content of the checkpoint fails in the first epoch."""
     if finds_rate(cbs):
         yield False
         return
@@ -65,23 +67,44 @@ def recorded_fit(
     saved = learn.saved_fit
     record = fit_record(learn, n_epoch, lr, wd, cbs)
     if saved is not None:
-        check_same_fit(number + 1, saved.fits[number], record)
+        with _content_checked():
+            check_same_fit(number + 1, saved.fits[number], record)
     learn.fits = [*learn.fits, record]
     learn.train_iter = 0
     learn.random_before = torch_random_states()
+    learn.in_saved_epoch = saved is not None
     try:
         yield saved is not None and _continue_or_skip(learn, saved, number, cbs)
         if learn.saved_fit is not None:
             record |= saved.fits[number]
         elif hasattr(learn, "training_log"):
             record["rows"] = len(learn.training_log.rows)
-    except BaseException:
+    except BaseException as error:
         if not learn.train_iter:
             learn.fits = learn.fits[:-1]
             learn.saved_fit = saved
+        if learn.in_saved_epoch and _is_of_content(error):
+            raise unusable(error) from error
         raise
     finally:
         learn.resuming = None
+        learn.in_saved_epoch = False
+
+
+def _is_of_content(error):
+    "Whether an error may come from a wrong content of a checkpoint."
+    return isinstance(error, CONTENT_ERRORS) and not isinstance(error, CharRnnError)
+
+
+@contextmanager
+def _content_checked():
+    "Turn the errors of a wrong content into `ModelFileError`."
+    try:
+        yield
+    except CONTENT_ERRORS as error:
+        if not _is_of_content(error):
+            raise
+        raise unusable(error) from error
 
 
 def _continue_or_skip(learn, saved, number, cbs):

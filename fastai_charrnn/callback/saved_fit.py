@@ -1,6 +1,5 @@
 """`SavedFit`: the content of a checkpoint, and what it says about a fit."""
 
-from contextlib import contextmanager
 from pathlib import Path
 
 from fastai.basics import Learner
@@ -10,10 +9,15 @@ from .._printable import printable
 from ..errors import CharRnnError, ModelFileError
 from .checkpoint import CheckpointCallback
 from .checkpoint_file import checkpoint_path, read_checkpoint
-from .fit_state import FORMAT, Position, own_state, rank_tensors, restore
+from .fit_state import FORMAT, STAGES, Position, own_state, rank_tensors, restore
 from .plain_state import decode
 
-__all__ = ["SavedFit"]
+__all__ = ["SavedFit", "CONTENT_ERRORS", "unusable"]
+
+# what a wrong content raises
+CONTENT_ERRORS = (
+    *(KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError, AssertionError),
+)
 
 
 class SavedFit:
@@ -25,13 +29,16 @@ class SavedFit:
         state: dict,  # of the types of JSON
     ):
         if state.get("format") != FORMAT:
+            found = printable(repr(state.get("format")), max_len=50)
             raise ModelFileError(
-                f"the checkpoint has format {state.get('format')!r} and this version reads {FORMAT}; "
+                f"the checkpoint has format {found} and this version reads {FORMAT}; "
                 "resume with the version of fastai_charrnn that wrote it"
             )
         self.tensors = tensors
         self.state = state
-        self.position = Position(**state["position"])
+        self.position = _position(state["position"])
+        if len(self.fits) <= self.position.fit or not all(isinstance(fit, dict) for fit in self.fits):
+            raise ValueError("its position is in a fit that it does not have")
 
     @classmethod
     def read(
@@ -39,8 +46,12 @@ class SavedFit:
         path: str | Path,  # a checkpoint
     ) -> "SavedFit":
         "Read a checkpoint. Raises `ModelFileError`."
-        with _only_file_errors():
+        try:
             return cls(*read_checkpoint(checkpoint_path(path)))
+        except CharRnnError:
+            raise
+        except CONTENT_ERRORS as e:
+            raise unusable(e) from e
 
     @property
     def fits(self) -> list[dict]:
@@ -75,21 +86,25 @@ class SavedFit:
         learn: Learner,  # in a fit, with its callbacks
     ):
         "Set the whole state of the learner."
-        with _only_file_errors():
-            restore(learn, self.tensors, self.state)
-            for cb in learn._grab_cbs(CheckpointCallback):
-                cb.load_state_dict(self.progress())
+        restore(learn, self.tensors, self.state)
+        for cb in learn._grab_cbs(CheckpointCallback):
+            cb.load_state_dict(self.progress())
 
 
-@contextmanager
-def _only_file_errors():
-    "Turn the errors of a checkpoint with a wrong content into `ModelFileError`."
-    try:
-        yield
-    except CharRnnError:
-        raise
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as e:
-        raise ModelFileError(
-            f"the checkpoint cannot be used ({type(e).__name__}: {printable(str(e), 200)}); "
-            "resume with the versions of fastai_charrnn and PyTorch that wrote it"
-        ) from e
+def _position(saved):
+    "The position in a checkpoint. Raises `ValueError` if it is none."
+    position = Position(**saved)
+    numbers = (position.fit, position.epoch, position.batch)
+    if position.stage not in STAGES or not all(type(n) is int and n >= 0 for n in numbers):
+        raise ValueError("its position is not one of a training")
+    return position
+
+
+def unusable(
+    error: Exception,  # one of `CONTENT_ERRORS`
+) -> ModelFileError:  # what to raise instead
+    "The error for a checkpoint whose content is wrong, although its checksum is right."
+    return ModelFileError(
+        f"the checkpoint cannot be used ({type(error).__name__}: {printable(str(error), max_len=200)}); "
+        "resume with the versions of fastai_charrnn and PyTorch that wrote it"
+    )
