@@ -144,12 +144,12 @@ def check_path(
     path = Path(value)
     try:
         path.stat()
-    except ValueError as e:
-        # a null character, or a lone surrogate, which no file system has
-        raise error(f"{name}={shown(str(path))} is not a path ({e}); pass the name of a file or folder") from None
+    except ValueError:
+        # a null character, or a lone surrogate
+        raise error(f"{name}={shown(str(path))} is not a path: no file can have this name; pass another one") from None
     except OSError as e:
         if e.errno in (errno.ENAMETOOLONG, errno.ELOOP):
-            raise error(f"{name}={shown(str(path))} is not a path ({e.strerror}); pass another one") from None
+            raise error(f"{name}={shown(str(path))} is not a path: {e.strerror}; pass another one") from None
     return path
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ._files import atomic_path
 from ._utils import unwrap_model
 from .callback.sharded_trainer import ShardedTrainer
+from .callback.weight_files import check_file, write_errors
 from .data.collectives import barrier
 from .errors import ArchError, ModelFileError
 from .models.base import CharModel
@@ -25,10 +26,11 @@ def save_encoder(
     file: str | Path,  # name of the file in `learn.path/learn.model_dir`, without .pth
 ) -> Path:  # the file written
     "Save the weights without those of the output layer, and the vocabulary. Raises `ArchError` unless a `CharModel`."
+    check_file(file)
     weights = _encoder(self)
     path = join_path_file(file, self.path / self.model_dir, ext=".pth")
     if not rank_distrib():
-        with atomic_path(path) as part:
+        with write_errors(path), atomic_path(path) as part:
             torch.save(dict(encoder=weights, vocab=list(self.dls.vocab)), part)
     return path
 
@@ -45,6 +47,7 @@ def load_encoder(
     if hasattr(self, ShardedTrainer.name):
         # rank 0 may still write
         barrier()
+    check_file(file)
     path = join_path_file(file, self.path / self.model_dir, ext=".pth")
     weights, vocab = _read(path, self.dls.device if device is None else device)
     expected = _encoder(self)

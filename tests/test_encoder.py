@@ -108,7 +108,7 @@ def test_a_failed_write_leaves_the_old_encoder(tmp_path, monkeypatch):
         raise OSError("no space left")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError):
+    with pytest.raises(ModelFileError, match="no space left"):
         learn.save_encoder("enc")
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == ["enc.pth"]

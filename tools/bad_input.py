@@ -43,23 +43,32 @@ def page(
     for group, calls in groupby(outcomes, lambda call: call.group):
         rows: dict[tuple, list[str]] = {}
         for call in calls:
-            rows.setdefault((call.template, _without_value(call, outcomes[call])), []).append(call.value)
-        lines = [_line(template, values, given) for (template, given), values in rows.items()]
+            rows.setdefault((call.template, _without_value(outcomes[call])), []).append(call.value)
+        lines = []
+        before = ""
+        for (template, given), values in rows.items():
+            lines.append(_line("" if template == before else template, values, given))
+            before = template
         parts.append("\n".join([f"## {group}\n", "| call | with | gives |\n| --- | --- | --- |", *lines]) + "\n")
     return "\n".join(parts)
 
 
-def _without_value(call, outcome):
-    "The message with … for the value, so that messages of several values are equal."
-    name = call.value.rpartition("=")[0].rpartition(", ")[2] or call.template.rpartition("=")[0].rpartition(", ")[2]
-    return re.sub(rf"(\b{name}=)(.*?)( (?:is|are) (?:not|more)\b)", r"\1…\3", outcome, count=1) if name else outcome
+def _without_value(outcome):
+    "The message with … for the value, so that the messages of several values are equal."
+    return re.sub(
+        r"^(\w+: \w[\w.]*=).*?( (?:is|are) (?:not|more|neither)\b| must\b| cannot\b|: \w+ numbers)",
+        r"\1…\2",
+        outcome,
+        flags=re.S,
+    )
 
 
 def _line(template, values, given):
     values = ", ".join(_code(value) for value in values if value)
     kind, _, rest = given.partition(": ")
     rest = _code(rest) if kind == "works" else _escaped(rest)
-    return f"| {_code(template)} | {values} | {kind}: {rest} |"
+    template = _code(template) if template else ""
+    return f"| {template} | {values} | {kind}: {rest} |"
 
 
 def _code(text):

@@ -46,6 +46,7 @@ pages = [
     "docs/results",
     "docs/reference",
     "docs/verbs",
+    "docs/bad-input",
     "docs/citing",
 ]
 # folders of reference pages, in the order of the sidebar

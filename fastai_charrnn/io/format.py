@@ -17,6 +17,7 @@ from pathlib import Path
 
 from torch import nn
 
+from .._checks import check_path
 from .._printable import printable
 from .._utils import plain_names
 from ..errors import CharRnnError, ModelFileError
@@ -32,7 +33,7 @@ def with_suffix(
     path: str | Path,  # as given
 ) -> Path:  # with ".safetensors" if it had no suffix
     'Complete the path of a model file. Raises `ModelFileError` for a path without a name, such as ".".'
-    path = Path(path)
+    path = check_path("path", path, ModelFileError)
     if not path.name:
         raise ModelFileError(f"{str(path)!r} is a folder, not a model file; give a file name, such as my.safetensors")
     return path if path.suffix else path.with_suffix(".safetensors")

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save
 
 from .. import __version__
+from .._checks import shown
 from .._files import atomic_path
 from .._printable import printable
 from .._utils import unwrap_model
@@ -42,6 +43,8 @@ def save_model(
     `ModelFileError` for an architecture that is not registered, for weights that are NaN or infinite, for a model
     beyond the limits of a file (`io.limits`), and if the file cannot be written."""
     path = with_suffix(path)
+    if not isinstance(learn, CharLearner):
+        raise ModelFileError(f"learn={shown(learn)} is not a CharLearner; make one with char_learner")
     model = unwrap_model(learn.model)
     if learn.arch is None or not learn.arch.registered:
         raise ModelFileError(
