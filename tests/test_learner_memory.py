@@ -83,8 +83,7 @@ def test_learners_that_are_dropped_leave_nothing(tmp_path):
     _use("fit", "rnn", tmp_path)
     gc.collect()
     before = threading.active_count(), _n_handles()
-    for use, arch in cases:
-        references = _use(use, arch, tmp_path)
-        gc.collect()
-        assert [o() for o in references] == [None] * len(references), f"{use} {arch}"
+    references = {case: _use(*case, tmp_path) for case in cases}
+    gc.collect()
+    assert [case for case, refs in references.items() if any(o() is not None for o in refs)] == []
     assert (threading.active_count(), _n_handles()) == before

@@ -8,7 +8,7 @@ import pytest
 import torch
 from fastai.basics import Callback
 from learner_helpers import quiet_fit, weights
-from threads import KINDS, AskAt, ask, in_thread, make, race, try_one
+from threads import KINDS, MODES, AskAt, ask, in_thread, make, race, try_one
 
 from fastai_charrnn._utils import unwrap_model
 from fastai_charrnn.all import dynamic_evaluation
@@ -17,9 +17,11 @@ from fastai_charrnn.errors import TrainingError
 EVENTS = ("before_batch", "after_pred", "after_backward", "after_step")
 
 
-@pytest.mark.parametrize(
-    "kind,mode", [*((k, "windows") for k in KINDS), *((k, "streams") for k in KINDS), ("gru", "chunks")]
-)
+_quick = [("gru", "windows"), ("regularized", "windows"), ("module", "streams")]
+_all = [(kind, mode) for kind in KINDS for mode in MODES]
+
+
+@pytest.mark.parametrize("kind,mode", [pytest.param(*o, marks=[] if o in _quick else pytest.mark.slow) for o in _all])
 def test_generating_within_a_batch_changes_neither_training_nor_texts(kind, mode):
     learn = make(kind, mode, lr=0.0)
     alone = copy.deepcopy(learn)
@@ -120,6 +122,7 @@ def test_two_threads_generate_while_one_trains():
     assert torch.equal(weights(learn), weights(alone))
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
 def test_random_cases_of_threads(seed, tmp_path):
     assert "equal" in try_one(random.Random(seed), tmp_path)

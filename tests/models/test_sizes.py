@@ -14,7 +14,7 @@ SEVERAL = [("n_layers", arch) for arch in list_archs() if arch != "char3"] + [("
 @pytest.mark.parametrize("value", [0, -1, 1.5, 10**9, 10**30, True, "2", None])
 @pytest.mark.parametrize("name,arch", SEVERAL)
 def test_wrong_numbers_of_layers_and_networks_are_refused(name, arch, value):
-    with pytest.raises(ArchError, match=rf"^{name}=.* is not a whole number from 1 to 100"):
+    with pytest.raises(ArchError, match=rf"^{name}=.* is (not a whole number|more than 100)"):
         make_model(arch, seq_len=8, **{name: value})
 
 
