@@ -49,6 +49,32 @@ SECTIONS = dict(
         n_short=3,
         crossed=True,
     ),
+    files=Section(
+        "Changed model files",
+        "A model file of any architecture and format is changed at random: fields of its description, its JSON, what "
+        "its header says about tensors, or its bytes. `describe_model`, `charrnn info`, `load_generator` and "
+        "`load_model` read it, and what loads generates, predicts and scores. It must be refused with a short "
+        "`ModelFileError`, or load and work; no message and nothing printed may hold a control character.",
+        module="tests/io/mutations.py",
+        prepare="good_files",
+        tries=10_000,
+        n_short=100,
+        max_seconds=1,
+        max_mb=300,
+    ),
+    checkpoints=Section(
+        "Changed checkpoints",
+        "A checkpoint is changed at random and a training resumes from it. Changed bytes must be found: the checkpoint "
+        "is refused with `ModelFileError`, or the one before it is used. The state and the tensors are changed too, "
+        "with a right checksum. Then `learn.resume` or the fit raises a typed error, or the fit ends as fits do.",
+        module="tests/callback/changed_checkpoints.py",
+        prepare="good_files",
+        tries=10_000,
+        n_short=40,
+        max_seconds=1,
+        max_mb=300,
+        crossed=True,
+    ),
     memory=Section(
         "Long runs",
         "Each run has a process of its own. Memory is what the process has in RAM. Growth is the median of the last "
@@ -80,19 +106,6 @@ SECTIONS = dict(
         function="try_save",
         prepare="two_models",
         **_sharing,
-    ),
-    files=Section(
-        "Changed model files",
-        "A model file of any architecture and format is changed at random: fields of its description, its JSON, what "
-        "its header says about tensors, or its bytes. `describe_model`, `charrnn info`, `load_generator` and "
-        "`load_model` read it, and what loads generates, predicts and scores. It must be refused with a short "
-        "`ModelFileError`, or load and work; no message and nothing printed may hold a control character.",
-        module="tests/io/mutations.py",
-        prepare="good_files",
-        tries=10_000,
-        n_short=150,
-        max_seconds=1,
-        max_mb=300,
     ),
     replace=Section(
         "A model file is loaded while it is replaced",

@@ -15,9 +15,7 @@ from .plain_state import decode
 __all__ = ["SavedFit", "CONTENT_ERRORS", "unusable"]
 
 # what a wrong content raises
-CONTENT_ERRORS = (
-    *(KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError, AssertionError),
-)
+CONTENT_ERRORS = (*(LookupError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError, AssertionError),)
 
 
 class SavedFit:

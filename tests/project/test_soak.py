@@ -1,11 +1,17 @@
 """The frame of `make soak` counts right, wrong, crashed and hanging tries, and its report has all sections."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
+from notebooks import root
 from soak_curves import check, growth, slope
+from soak_page import page
+from soak_sections import SECTIONS
 from soak_workers import Task, run_tries, summary
 
 
@@ -59,3 +65,23 @@ def test_a_curve_that_grows_is_wrong():
         check(growing, short=False)
     with pytest.raises(AssertionError, match="there are 10 file handles, and 9 after a fifth"):
         check([*flat, [100, 300, 1, 10]], short=True)
+
+
+@pytest.mark.slow
+def test_a_short_run_has_all_sections_and_no_wrong_outcome(tmp_path):
+    command = [sys.executable, str(root / "tools/soak.py"), "--short", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"CHARRNN_OFFLINE": "1"})
+    figures = json.loads((tmp_path / "reliability.json").read_text(encoding="utf-8"))
+    wrong = {name: found["wrong"] for name, found in figures.items() if found["wrong"]}
+    assert (done.returncode, wrong) == (0, {}), done.stderr
+    assert {name: found["tries"] for name, found in figures.items()} == {k: s.n_short for k, s in SECTIONS.items()}
+    assert (tmp_path / "RELIABILITY.md").read_text(encoding="utf-8") == page(figures)
+    assert (tmp_path / "pictures/memory.png").stat().st_size > 20_000
+
+
+def test_the_report_is_that_of_the_saved_figures_of_all_sections():
+    figures = json.loads((root / "results/reliability.json").read_text(encoding="utf-8"))
+    assert set(figures) == set(SECTIONS)
+    assert (root / "results/RELIABILITY.md").read_text(encoding="utf-8") == page(figures)
+    assert [name for name, found in figures.items() if found["wrong"]] == []
+    assert (root / "results/pictures/memory.png").stat().st_size > 20_000
