@@ -43,8 +43,6 @@ _LEARNER_FIELDS = (
     "pct_train",
     "epoch",
     "iter",
-    "n_iter",
-    "n_epoch",
     "training",
     "lr",
     "wd",

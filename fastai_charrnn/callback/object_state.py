@@ -5,10 +5,12 @@ Generators, metrics and whatever has `state_dict` and `load_state_dict` are chan
 
 import random
 from collections.abc import Callable
+from numbers import Number
+from pathlib import Path
 
 import numpy as np
 import torch
-from fastai.basics import DataLoader, Metric
+from fastai.basics import DataLoader, L, Metric
 from torch import Tensor
 
 from .plain_state import READERS, WRITERS, CannotKeep, decode, encode, keep_tensor
@@ -53,11 +55,25 @@ def decode_attributes(
             value = decode(item, tensors, current)
         except NoObjectError:
             continue
+        _check_kind(key, value, current)
         if isinstance(current, dict) and type(current) is not dict and isinstance(value, dict):
             current.clear()
             current.update(value)
         else:
             fields[key] = value
+
+
+def _check_kind(key, value, current):
+    "Raise `TypeError` if a number or tensor would replace a container, a text or an object, or the other way round."
+    if value is not None and current is not None and _kind(value) != _kind(current):
+        raise TypeError(f"{key} is a {type(value).__name__} in it")
+
+
+def _kind(value):
+    for kinds in ((Number, np.ndarray, np.generic, Tensor), (str, Path), (list, tuple, set, L), (dict,)):
+        if isinstance(value, kinds):
+            return kinds
+    return type(value)
 
 
 def _keep_random(rng, tensors, name):

@@ -9,6 +9,7 @@ from fastai.optimizer import ranger
 from resume_cases import Interrupt, KeepAll, differences, make_dls, make_learner, outcome
 
 from fastai_charrnn.all import CharRnnWarning, CheckpointCallback, DataError, ModelFileError, ResumeError
+from fastai_charrnn.callback.checkpoint_file import read_checkpoint, write_checkpoint
 from fastai_charrnn.callback.progress import RunProgress
 from fastai_charrnn.callback.saved_fit import SavedFit
 
@@ -137,3 +138,31 @@ def test_checkpoints_by_time_are_written_in_a_validation_too(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         learn.fit(2)
     assert SavedFit.read(tmp_path / "run").position.stage == "before validation"
+
+
+@pytest.mark.parametrize(
+    "place,value",
+    [
+        (["position", "stage"], "somewhere"),
+        (["position", "batch"], -1),
+        (["fits"], []),
+        (["optimizer", "hypers"], {"$L": "abc"}),
+        (["ranks", 0, "random", "torch"], None),
+        (["ranks", 0, "progress", "rows"], 5),
+        (["ranks", 0, "callbacks", "recorder", "attributes", "smooth_loss"], 3),
+        (["ranks", 0, "loaders", 1, "rng"], {"$tuple": [1]}),
+    ],
+)
+def test_a_checkpoint_with_a_wrong_content_is_refused(place, value, tmp_path):
+    "Its checksum is right: another program may have written it."
+    make_learner(cbs=KeepAll(tmp_path)).fit(1)
+    tensors, state = read_checkpoint(tmp_path / "2.safetensors")
+    *parents, last = place
+    part = state
+    for key in parents:
+        part = part[key]
+    part[last] = value
+    write_checkpoint(tmp_path / "changed.safetensors", tensors, state)
+    learn = make_learner()
+    with pytest.raises(ModelFileError, match="the checkpoint cannot be used"):
+        learn.resume(tmp_path / "changed").fit(1)
