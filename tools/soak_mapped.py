@@ -18,7 +18,7 @@ import torch
 from fastai_charrnn.all import CharDataLoaders, char_learner, encode_file
 from fastai_charrnn.errors import CorpusError
 
-_n_chars = 40_000
+_n_chars = 15_000
 _modes = dict(windows=dict(stride=7), chunks=dict(target="every"), streams=dict(target="every", stateful=True))
 
 
@@ -32,8 +32,14 @@ def _train(path, mode):
         encode_file(path, cache=path.parent), seq_len=16, bs=16, device="cpu", path=path.parent, **_modes[mode]
     )
     learn = char_learner(dls, "rnn", n_hid=8, emb_sz=4, seed=0)
-    with learn.no_bar(), learn.no_logging():
-        learn.fit(2, 1e-2)
+    n_threads = torch.get_num_threads()
+    # the threads of OpenMP do not outlive a fork
+    torch.set_num_threads(1)
+    try:
+        with learn.no_bar(), learn.no_logging():
+            learn.fit(2, 1e-2)
+    finally:
+        torch.set_num_threads(n_threads)
     return torch.cat([p.detach().flatten() for p in learn.model.parameters()])
 
 
@@ -76,11 +82,11 @@ def try_one(
 ) -> str:  # what happened, and how the training ended
     "Train in a forked process, and change the encoded text or its description at a random moment."
     mode = rng.choice(list(_modes))
+    how = rng.choice(["cut short", "emptied", "overwritten", "removed", "replaced"])
     expected, seconds = undisturbed()[mode]
     path = folder / "text.txt"
     path.write_text(_text())
     encoded = encode_file(path, cache=folder)
-    how = rng.choice(["cut short", "emptied", "overwritten", "removed", "replaced"])
     target = encoded.path if rng.random() < 0.8 else encoded.path.with_suffix(".json")
     pid = os.fork()
     if not pid:

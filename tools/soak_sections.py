@@ -99,6 +99,17 @@ SECTIONS = dict(
         function="try_encode",
         **_sharing,
     ),
+    mapped=Section(
+        "The encoded text of a training changes",
+        "A process encodes a text of 15,000 characters and trains on it for two epochs, with windows, chunks or "
+        "streams. At a random moment another process cuts the encoded text or its description short, empties, "
+        "overwrites, replaces or removes it. The training must end with the weights of an undisturbed one, or with "
+        "`CorpusError`.",
+        module="tools/soak_mapped.py",
+        tries=300,
+        n_short=3,
+        prepare="undisturbed",
+    ),
     save=Section(
         "Two processes save models to one file",
         "Two processes call `save_model` for different models and the same path, ten times each. The file that is left "

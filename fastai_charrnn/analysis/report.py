@@ -173,14 +173,15 @@ def _known_words(words, corpus):
     known = set()
     cut_off = ""
     for _, piece in corpus.pieces(0, [(0, corpus.n_chars)]):
-        piece = (cut_off + piece).casefold()
+        piece = cut_off + piece
         found = list(_word.finditer(piece))
         cut_off = ""
         # the last word may continue in the next piece
         if found and found[-1].end() == len(piece):
             cut_off = found.pop()[0]
-        known |= words & {match[0] for match in found}
-    return known | words & {cut_off}
+        # words are found before they are case-folded, which may add a combining mark that ends a word
+        known |= words & {match[0].casefold() for match in found}
+    return known | words & {cut_off.casefold()}
 
 
 def longest_copy(

@@ -3,16 +3,20 @@
 The file appears under its name only when it is complete and correct. Errors are `DownloadError`s.
 """
 
+import configparser
 import hashlib
 import math
 import os
 import re
+import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from .._checks import check_number, check_path, shown
 from .._files import atomic_path
+from .._printable import printable
 from ..errors import DownloadError
 
 __all__ = ["fetch_url", "fetch", "verify", "data_folder"]
@@ -25,12 +29,19 @@ class _OutOfTime(Exception):
 
 
 def data_folder() -> Path:
-    "fastai's data folder. Reads the same file with the same defaults as `fastai_cfg`, without importing torch."
+    """Return fastai's data folder. Reads the same file with the same defaults as `fastai_cfg`, without importing torch.
+
+    Raises `DownloadError` if the folder of settings cannot be made or read, as in a home that cannot be written."""
     from fastcore.xtras import Config
 
-    folder = Path(os.getenv("FASTAI_HOME", "~/.fastai")).expanduser()
+    folder = os.getenv("FASTAI_HOME", "~/.fastai")
     defaults = dict(data="data", archive="archive", storage="tmp", model="models")
-    return Config(folder, "config.ini", create=defaults).path("data")
+    try:
+        return Config(Path(folder).expanduser(), "config.ini", create=defaults).path("data")
+    except (OSError, RuntimeError, configparser.Error, KeyError, UnicodeDecodeError) as e:
+        reason = getattr(e, "strerror", None) or str(e) or type(e).__name__
+        way_out = "set FASTAI_HOME to a folder that can be written, or CHARRNN_DATA to a folder with the text"
+        raise DownloadError(f"fastai's settings in {folder} cannot be used: {printable(reason)}; {way_out}") from None
 
 
 def fetch_url(
@@ -98,15 +109,13 @@ def fetch(
     try:
         dest.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(dest) as part:
-            _download(url, part, timeout)
+            with open(part, "wb") as f:
+                _within(timeout, lambda: _download(url, f, timeout))
             verify(part, size, sha256, source=f"the file from {url}", way_out=way_out)
     except DownloadError:
         raise
     except _OutOfTime:
         raise DownloadError(f"{url} took longer than {timeout:g} s; try again, or {way_out}") from None
-    except NameError:
-        # fastcore 2.2 fails to import the ContentTooShortError that it raises
-        raise _failed(url, way_out, "the connection was lost before the end") from None
     except (urllib.error.URLError, http.client.HTTPException, OSError) as e:
         raise _failed(url, way_out, _reason(e)) from None
     return dest
@@ -160,21 +169,51 @@ def _failed(url, way_out, reason):
     return DownloadError(f"cannot download {url}: {reason}; check the network, or {way_out}")
 
 
-def _download(url, part, timeout):
-    "Download with fastai's progress bar in at most `timeout` seconds."
-    from fastdownload import core
+def _within(timeout, download):
+    """Call a function, in a thread of its own if it has a time limit. Raises `_OutOfTime`.
+
+    A limit for each answer of a server does not bound a server that sends a byte now and then."""
+    if timeout is None:
+        return download()
+    errors = []
+
+    def run():
+        try:
+            download()
+        except BaseException as e:
+            errors.append(e)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    if thread.is_alive():
+        raise _OutOfTime
+    if errors:
+        raise errors[0]
+
+
+def _download(url, f, timeout):
+    "Download to an open file with fastai's progress bar. Ends if the file is closed."
+    from fastcore.net import urlopen
+    from fastdownload.core import progress_bar
 
     deadline = math.inf if timeout is None else time.monotonic() + timeout
-    bar = core.progress_bar([])
-
-    def show_progress(count=1, bsize=1, tsize=None):
-        if time.monotonic() > deadline:
-            raise _OutOfTime
-        bar.total = tsize
-        bar.update(count * bsize)
-
-    # not `download_url`, which leaves its own .part file after a failure
-    core.urlsave(url, part, reporthook=show_progress, timeout=timeout or _stall_timeout)
+    bar = progress_bar([])
+    n_read = 0
+    with closing(urlopen(url, timeout=timeout or _stall_timeout)) as response:
+        if f.closed:
+            return
+        bar.total = int(response.headers.get("Content-Length") or -1)
+        bar.update(0)
+        # what has arrived, and not a full block, for which a slow server takes long
+        while raw := response.read1(2**16):
+            if time.monotonic() > deadline:
+                raise _OutOfTime
+            f.write(raw)
+            n_read += len(raw)
+            bar.update(n_read)
+    if n_read < bar.total:
+        raise ConnectionError("the connection was lost before the end")
 
 
 def _reason(error):

@@ -88,6 +88,13 @@ def test_case_is_ignored_and_only_whole_words_count(monkeypatch):
     assert math.isnan(sample_report(["..."], corpus=corpus).known_words)
 
 
+@pytest.mark.parametrize("word", ["İstanbul", "ΐστρος", "straße", "Ǆep", "ŉa", "ẖa"])
+def test_words_whose_lower_case_has_a_combining_mark_are_known(monkeypatch, word):
+    for size in (2**22, 3):
+        monkeypatch.setattr("fastai_charrnn.analysis.report._piece_size", size)
+        assert sample_report([f"{word} x"], corpus=f"in {word} or").known_words == 1
+
+
 def test_the_corpus_is_the_learners_text_and_copies_are_of_its_training_part(small, tmp_path):
     (tmp_path / "t.txt").write_text(small, encoding="utf-8")
     learn = char_learner(CharDataLoaders.from_text(small, bs=256, valid="tail", device="cpu"), n_hid=8)

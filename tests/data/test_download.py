@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -121,20 +122,34 @@ def test_a_refused_connection_raises_a_download_error(home):
     assert not _files(home)
 
 
-def test_a_slow_download_fails_after_its_time_limit(home):
+@pytest.mark.parametrize("headers", [False, True])
+def test_a_server_that_drips_is_bounded_by_the_time_limit(home, headers):
     stop = threading.Event()
 
-    def answer_slowly(handler):
-        _send_headers(handler, len(CONTENT))
-        for i in range(0, len(CONTENT), 2000):
-            if stop.wait(0.05):
-                return
-            handler.wfile.write(CONTENT[i : i + 2000])
+    def drip(handler):
+        if headers:
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+        else:
+            _send_headers(handler, len(CONTENT))
+        while not stop.wait(0.02):
+            handler.wfile.write(b"x")
 
-    with server(answer_slowly) as url, pytest.raises(DownloadError, match="longer than 0.5 s"):
-        nietzsche(url, timeout=0.5)
-    stop.set()
-    assert not _files(home)
+    start = time.monotonic()
+    try:
+        with server(drip) as url, pytest.raises(DownloadError, match="longer than 0.2 s"):
+            nietzsche(url, timeout=0.2)
+        assert time.monotonic() - start < 10
+        assert not _files(home)
+    finally:
+        stop.set()
+
+
+def test_a_home_that_cannot_be_written_is_a_download_error(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FASTAI_HOME", str(tmp_path / "file" / "home"))
+    monkeypatch.delenv("CHARRNN_DATA", raising=False)
+    with pytest.raises(DownloadError, match="cannot be used: Not a directory; set FASTAI_HOME"):
+        nietzsche()
 
 
 def test_an_interrupted_download_leaves_nothing(home):
