@@ -9,13 +9,15 @@ After a crash make the same `dls` and the same learner, and call `learn.resume("
 import time
 from numbers import Real
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import SimpleNamespace
 
 from fastai.basics import Callback, num_distrib, rank_distrib
 
-from .._utils import is_count
+from .._files import write_errors
+from .._utils import is_count, warn_caller
 from ..data.collectives import broadcast_object
-from ..errors import DataError
+from ..errors import CharRnnWarning, DataError, ModelFileError
 from .checkpoint_file import checkpoint_path, write_checkpoint
 from .finite import check_finite
 from .fit_state import Position, collect
@@ -44,6 +46,7 @@ class CheckpointCallback(Callback):
         path: str | Path,  # the file; `.safetensors` is added if it has no suffix
         every: str | int | None = "epoch",  # "epoch", a number of batches, or None: only by `minutes`
         minutes: float | None = None,  # write one also when so many minutes have passed since the last; None: never
+        stop_on_error: bool = True,  # whether training stops if a file cannot be written; False: it warns and goes on
     ):
         if every != "epoch" and every is not None and not is_count(every):
             raise DataError(f'every must be "epoch", None or a number of batches, at least 1, got {every!r}')
@@ -53,6 +56,7 @@ class CheckpointCallback(Callback):
         self.every = every
         self.n_batches = every if is_count(every) else None
         self.minutes = minutes
+        self.stop_on_error = stop_on_error
         self.last_saved_path: Path | None = None
         self.warned: set[str] = set()
         self._begin()
@@ -68,6 +72,16 @@ class CheckpointCallback(Callback):
         self.run = self.learn.training_now and not hasattr(self.learn, "lr_finder")
         if self.run:
             self._begin()
+            self._check_place()
+
+    def _check_place(self):
+        "Raise `ModelFileError` before an epoch is spent if no file can be written to the folder."
+        if rank_distrib():
+            return
+        with write_errors(self.path, ModelFileError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=self.path.parent) as f:
+                f.write(b"0")
 
     def before_epoch(self):
         # what came before is between epochs, and written already
@@ -137,7 +151,13 @@ class CheckpointCallback(Callback):
         tensors, state = self.before_validation or self._collected()
         if rank_distrib():
             return None
-        self.last_saved_path = write_checkpoint(self.path, tensors, state)
+        try:
+            self.last_saved_path = write_checkpoint(self.path, tensors, state)
+        except ModelFileError as e:
+            if self.stop_on_error:
+                raise
+            warn_caller(f"{e}; training goes on without this checkpoint", CharRnnWarning)
+            return None
         return self.last_saved_path
 
     def _collected(self):

@@ -1,5 +1,7 @@
 """Checkpoints of a training: when they are written, what they keep, and what may not differ when it is resumed."""
 
+import shutil
+
 import pytest
 import torch
 from fastai.basics import Callback
@@ -166,3 +168,32 @@ def test_a_checkpoint_with_a_wrong_content_is_refused(place, value, tmp_path):
     learn = make_learner()
     with pytest.raises(ModelFileError, match="the checkpoint cannot be used"):
         learn.resume(tmp_path / "changed").fit(1)
+
+
+class LoseFolder(Callback):
+    "Replace the folder of the checkpoints by a file in the second epoch."
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def before_train(self):
+        if self.epoch == 1:
+            shutil.rmtree(self.folder)
+            self.folder.write_text("")
+
+
+@pytest.mark.parametrize("stops", [True, False])
+def test_training_stops_or_goes_on_if_a_checkpoint_cannot_be_written(stops, tmp_path):
+    checkpoints = CheckpointCallback(tmp_path / "folder" / "run", stop_on_error=stops)
+    learn = make_learner(cbs=[checkpoints, LoseFolder(tmp_path / "folder")])
+    if stops:
+        with pytest.raises(ModelFileError, match="cannot write"):
+            learn.fit(2)
+        # before an epoch is spent
+        with pytest.raises(ModelFileError, match="cannot write"):
+            learn.fit(1)
+        assert len(learn.fits) == 1
+    else:
+        with pytest.warns(CharRnnWarning, match="training goes on without this checkpoint"):
+            learn.fit(2)
+        assert len(learn.training_log.rows) == 2
