@@ -11,7 +11,7 @@ import torch
 from fastai.basics import DataLoaders, default_device
 from torch import Tensor
 
-from .._checks import check_path, shown
+from .._checks import check_count, check_path, shown
 from .._printable import printable
 from .._utils import renamed
 from ..errors import DataError
@@ -116,6 +116,7 @@ class BaseLoaders(DataLoaders):
     ) -> T:  # the loaders, a `CharDataLoaders`
         "Make loaders over two datasets. Training windows are shuffled. Raises `DataError` for an unusable device."
         path = check_path("path", path)
+        bs = check_count("bs", bs)
         device = _usable_device(default_device() if device is None else device)
         if val_bs is None:
             val_bs = bs if valid.stateful else default_val_bs(bs, valid.targets_per_row, valid.c)

@@ -37,6 +37,7 @@ class WindowDL(TfmdDL):
     pass_rng = None  # state of the generator at the start of the current pass; None before and after it
 
     def __init__(self, dataset=None, bs: int = 64, shuffle: bool = False, num_workers: int = 0, **kwargs):
+        bs = check_count("bs", bs)
         if isinstance(dataset, CharStreams):
             shuffle = False  # streams keep the order of the text
             if dataset.bs != bs:

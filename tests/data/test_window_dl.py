@@ -155,3 +155,11 @@ def test_show_batch_prints_windows_as_python_spells_them(dls, capsys):
     assert len(lines) == 4
     dls.show_batch(max_n=4, unique=True)
     assert len(set(capsys.readouterr().out.splitlines()[1:])) == 1
+
+
+@pytest.mark.parametrize("bs", [0, -1, 1.5, None, "8"])
+def test_a_loader_with_an_invalid_batch_size_is_an_error(dls, bs):
+    with pytest.raises(DataError, match="bs=.* is not a whole number, at least 1"):
+        dls.valid.new(bs=bs)
+    with pytest.raises(DataError, match="bs=.* is not a whole number, at least 1"):
+        CharDataLoaders.from_datasets(dls.train_ds, dls.valid_ds, bs=bs)
