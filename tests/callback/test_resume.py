@@ -59,7 +59,7 @@ def trackers():
 CASES = {
     "windows": (dict(), three_fits),
     "shifted streams and a carried state": (dict(reading="shifted", arch="mullstm"), partial(one_fit)),
-    "streams with dropout": (dict(reading="streams", arch="lstm", config=dict(output_p=0.3)), three_fits),
+    "streams with dropout": (dict(reading="streams", arch="lstm", config=dict(output_p=0.3)), partial(one_fit)),
     "chunks and samples": (dict(reading="chunks", arch="mullstm", prompts="the "), partial(one_fit)),
     "frozen layers": (dict(), fine_tune),
     "gradients of several batches": (dict(), partial(one_fit, cbs=accumulated)),
@@ -70,7 +70,11 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+# the first step of an optimizer of PyTorch imports its compiler, which takes two seconds
+SLOW = {"an optimizer of PyTorch": [pytest.mark.slow]}
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, marks=SLOW.get(case, ())) for case in CASES])
 def test_a_resumed_training_equals_an_uninterrupted_one(case, tmp_path):
     options, train = CASES[case]
     options = dict(path=tmp_path, **options)
@@ -79,7 +83,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(case, tmp_path):
     train(plain)
     assert differences(outcome(plain), expected) == []
     # first and last batches, a validation, a border of epochs and fits
-    numbers = range(len(files)) if case == "windows" else (0, len(files) // 2, len(files) - 2)
+    numbers = range(0, len(files), 3) if case == "windows" else (0, len(files) // 2, len(files) - 2)
     for k in numbers:
         found = outcome(resumed(files[k], train, **options))
         assert differences(found, expected) == [], SavedFit.read(files[k]).position
@@ -180,7 +184,7 @@ def test_a_fit_by_the_clock_continues_with_the_time_that_is_left(tmp_path):
         assert train(make_learner().resume(keeper.written[-1])) == row
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_training_that_is_killed_at_random_moments_ends_with_equal_weights(seed, tmp_path):
     "`make soak` tries many more."
     assert "killed" in try_one(random.Random(seed), tmp_path)
