@@ -79,7 +79,8 @@ def _text(dls):
     "How the training data was made, with a checksum of the text or of a sample of it."
     info = {key: _numbers(value) for key, value in data_info(dls).items()}
     ids = getattr(getattr(dls.train, "dataset", None), "ids", None)
-    if "digest" not in info and hasattr(ids, "gather"):
+    # datasets of other libraries may call tensors so
+    if "digest" not in info and hasattr(ids, "index_device"):
         info["sample"] = _sample(ids)
     return info | {"seq_len": dls.seq_len, "mode": dls.mode}
 
