@@ -17,7 +17,7 @@ from .ids_file import IdsCheck, IdsFile
 
 __all__ = ["CharIds", "MappedIds"]
 
-_piece_bytes = 2**20  # bytes of a text on disk to read at a time
+_piece_bytes = 2**22  # bytes of a text on disk to read at a time
 _max_scan_gap = 2**13  # mean gap in bytes between stretches above which separate reads beat a scan
 
 

@@ -161,7 +161,12 @@ class IdsFile:
         "Return a few stretches, each read separately."
         size = k * self.dtype.itemsize
         offsets = (self._offset + starts * self.dtype.itemsize).tolist()
-        raw = bytearray().join([self._pread(size, offset) for offset in offsets])
+        pread = os.pread
+        handle = self._handle
+        try:
+            raw = bytearray(b"".join([pread(handle, size, offset) for offset in offsets]))
+        except OSError as e:
+            raise damaged(self.path, f"cannot be read ({e.strerror})") from None
         self.check_unchanged()
         if len(raw) != size * len(offsets):
             raise damaged(self.path, "was cut short while it was in use")
