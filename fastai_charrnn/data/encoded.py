@@ -127,7 +127,13 @@ def _write_all(source, stamp, vocab, unk, data_path, meta_path):
         changes=source.changes,
         vocab=vocab.itos,
     )
-    write_meta(meta_path, meta)
+    try:
+        write_meta(meta_path, meta)
+    except CorpusError:
+        # data without a description only fills the disk
+        for path in (data_path, edges_path(data_path)):
+            path.unlink(missing_ok=True)
+        raise
     if is_large(vocab):
         warn_large(vocab, counts)
     return meta

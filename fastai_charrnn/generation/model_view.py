@@ -50,9 +50,10 @@ def _view(module, seen: dict, fast: bool) -> Any:
     view = object.__new__(type(module))
     seen[id(module)] = view
     fields = vars(view)
-    fields.update({name: _own(name, value, module, view) for name, value in vars(module).items()})
+    # copied at once, because another thread may train the model and set attributes
+    fields.update({name: _own(name, value, module, view) for name, value in vars(module).copy().items()})
     # a part may be None, and an empty one counts as false
-    parts = {name: part if part is None else _view(part, seen, fast) for name, part in module._modules.items()}
+    parts = {name: part if part is None else _view(part, seen, fast) for name, part in module._modules.copy().items()}
     fields.update(_modules=parts, training=False)
     if isinstance(module, CharModel):
         # what training keeps between batches, and between the events of a batch
