@@ -13,6 +13,7 @@ from threads import KINDS, MODES, AskAt, ask, in_thread, make, race, try_one
 from fastai_charrnn._utils import unwrap_model
 from fastai_charrnn.all import dynamic_evaluation
 from fastai_charrnn.errors import TrainingError
+from fastai_charrnn.generation.model_view import eval_view
 
 EVENTS = ("before_batch", "after_pred", "after_backward", "after_step")
 
@@ -126,3 +127,14 @@ def test_two_threads_generate_while_one_trains():
 @pytest.mark.parametrize("seed", range(3))
 def test_random_cases_of_threads(seed, tmp_path):
     assert "equal" in try_one(random.Random(seed), tmp_path)
+
+
+def test_a_view_is_complete_while_another_thread_moves_the_model():
+    "PyTorch empties the lists of an RNN's weights while a model is moved."
+    model = make("rnn", "chunks").model
+    expected = model.rnn._flat_weights
+    model.rnn._flat_weights = []
+    model.rnn._flat_weight_refs = []
+    view = eval_view(model)
+    assert all(a is b for a, b in zip(view.rnn._flat_weights, expected, strict=True))
+    assert not view.rnn._weights_have_changed()

@@ -32,6 +32,7 @@ def measure(
     name: str,  # of a section
     seed: int,
     short: bool,  # whether to make few tries
+    n_tries: int | None = None,  # tries, if neither few nor all
 ) -> dict:  # figures, as in results/reliability.json
     "Make the tries of a section."
     start = time.perf_counter()
@@ -39,15 +40,15 @@ def measure(
     if name == "memory":
         outcomes, more["curves"] = measure_curves(short)
     else:
-        outcomes = _make_tries(name, seed, short)
+        section = SECTIONS[name]
+        outcomes = _make_tries(name, seed, n_tries or (section.n_short if short else section.tries))
     more["total_seconds"] = round(time.perf_counter() - start, 1)
     return summary(outcomes) | more | dict(seed=seed, where=where())
 
 
-def _make_tries(name, seed, short):
+def _make_tries(name, seed, n):
     "The outcomes of a section, with a line of progress."
     section = SECTIONS[name]
-    n = section.n_short if short else section.tries
     outcomes = []
     for outcome in run_tries(section.task(f"{name} {seed}"), range(n)):
         outcomes.append(outcome)
@@ -110,6 +111,7 @@ def arguments() -> argparse.Namespace:
     p.add_argument("names", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)} (default: all)")
     p.add_argument("--try", dest="number", type=int, metavar="N", help="repeat only this try of one section")
     p.add_argument("--seed", type=int, default=0, help="other random numbers for all tries")
+    p.add_argument("--tries", type=int, metavar="N", help="make N tries of each section, of long runs all")
     p.add_argument("--short", action="store_true", help="make few tries")
     p.add_argument("--page", action="store_true", help="make no tries, only write the report")
     p.add_argument("--out", type=Path, help="folder for the report (default: results, or none with --short)")
@@ -131,7 +133,7 @@ def main():
     out = args.out or (None if args.short else root / "results")
     figures = saved_figures(out) if out else {}
     for name in [] if args.page else args.names or list(SECTIONS):
-        figures[name] = measure(name, args.seed, args.short)
+        figures[name] = measure(name, args.seed, args.short, args.tries)
         if out:
             save_figures(figures, out)
     if out:

@@ -7,6 +7,7 @@
 `learn.model` may be trained at the same time: another thread can generate with a view, and neither changes the other.
 """
 
+import weakref
 from copy import deepcopy
 from types import MethodType
 from typing import Any
@@ -58,9 +59,21 @@ def _view(module, seen: dict, fast: bool) -> Any:
     if isinstance(module, CharModel):
         # what training keeps between batches, and between the events of a batch
         fields.update(state=None, kept=None)
+    if isinstance(module, nn.RNNBase):
+        _complete_weight_lists(module, fields)
     if fast:
         fields.update(module._parameters | module._buffers | parts)
     return view
+
+
+def _complete_weight_lists(module, fields):
+    "Make PyTorch's lists of weights anew if another thread was moving the model, which empties them for a moment."
+    n_weights = len(module._flat_weights_names)
+    if all(len(fields.get(name, ())) == n_weights for name in ("_flat_weights", "_flat_weight_refs")):
+        return
+    weights = [getattr(module, name, None) for name in module._flat_weights_names]
+    refs = [None if weight is None else weakref.ref(weight) for weight in weights]
+    fields.update(_flat_weights=weights, _flat_weight_refs=refs)
 
 
 def _own(name, value, module, view):
