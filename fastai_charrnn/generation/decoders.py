@@ -2,19 +2,18 @@
 
     SlidingWindowDecoder      for any model: reads the whole window again for each character
     StaggeredWindowDecoder    for models with steps and a window: equal results with one step a character
+    LongWindowDecoder         the same for windows of more than 256 characters, with memory for 256 states
     StatefulDecoder           for models with steps and `seq_len=None`: carries the state
 
 The rows of a batch are prompts, padded on the left with index 0. A model with a window reads the padding, as in
 `predict_next`. A stateful model does not: its state starts at the first character.
 """
 
-from copy import deepcopy
-
 import torch
 from torch import Tensor, nn
 
 from ..models.base import check_state
-from .model_view import eval_view, fast_view
+from .model_view import eval_view, fast_view, float64_copy, has_steps
 from .outputs import last_log_probs, read_windows
 
 __all__ = [
@@ -23,8 +22,11 @@ __all__ = [
     "is_stateful",
     "SlidingWindowDecoder",
     "StaggeredWindowDecoder",
+    "LongWindowDecoder",
     "StatefulDecoder",
 ]
+
+MAX_STATES = 256  # states that are kept for each row
 
 
 def next_log_probs(
@@ -55,14 +57,20 @@ def decoder(
     The last bits of a product depend on the batch size. In float64 they are too small to change what is drawn."""
     if not has_steps(model):
         return SlidingWindowDecoder(model, ids)
-    kind = StatefulDecoder if is_stateful(model) else StaggeredWindowDecoder
+    kind = _decoder_with_steps(model, ids.shape[1])
     if exact:
         try:
-            return kind(_float64_copy(model), ids)
+            return kind(float64_copy(model), ids)
         except RuntimeError:
             # Some operation of the model, such as a state that a user's class makes, is in float32.
             pass
     return kind(model, ids)
+
+
+def _decoder_with_steps(model, seq_len):
+    if is_stateful(model):
+        return StatefulDecoder
+    return StaggeredWindowDecoder if seq_len <= MAX_STATES else LongWindowDecoder
 
 
 class SlidingWindowDecoder:
@@ -190,23 +198,49 @@ class StaggeredWindowDecoder(StatefulDecoder):
         return by_prompt[:, rows].flatten(0, 1)
 
 
-def has_steps(
-    model: nn.Module,  # any
-) -> bool:
-    "Whether the model has the step protocol of `CharModel`."
-    return all(hasattr(model, name) for name in ("table", "step", "init_hidden", "log_probs"))
+class LongWindowDecoder(StatefulDecoder):
+    """Reads long windows: with as many states as a `StaggeredWindowDecoder`, reading a prompt would take n² steps.
+
+    The window is read once for the next 256 characters. State k starts at its character k, and each character that is
+    fed leaves one state less. After the last one the window is read again."""
+
+    def __init__(self, model: nn.Module, ids: Tensor):
+        self.model = fast_view(model)
+        self.ids = ids
+        with self.running():
+            self.table = self.model.table()
+            self._read_window()
+
+    def _read_window(self):
+        self.state = tuple(o[:0] for o in self._init_hidden(1))
+        for t, c in enumerate(self.ids.t()):
+            if t < MAX_STATES:
+                new = self._init_hidden(len(c))
+                self.state = tuple(map(torch.cat, zip(self.state, new)))
+            self._step(c)
+
+    def _step(self, c):
+        "Feed a character to all states that are left."
+        n_states = len(self.state[0]) // len(c)
+        inp = self.table.index_select(0, c.repeat(n_states))
+        self.state = check_state(self.model, self.model.step(inp, self.state))
+
+    def log_probs(self):
+        return self.model.log_probs(tuple(o[: len(self.ids)] for o in self.state))
+
+    def feed(self, c):
+        self.ids = torch.cat([self.ids[:, 1:], c[:, None]], 1)
+        self.state = tuple(o[len(c) :] for o in self.state)
+        if len(self.state[0]):
+            self._step(c)
+        else:
+            self._read_window()
+
+    def select(self, rows):
+        self.state = tuple(o.unflatten(0, (-1, len(self.ids)))[:, rows].flatten(0, 1) for o in self.state)
+        self.ids = self.ids[rows]
 
 
 def _where_rows(mask, new, old):
     "The rows of `new` where `mask` (rows,) is true, else those of `old`."
     return torch.where(mask.view(-1, *[1] * (new.dim() - 1)), new, old)
-
-
-def _float64_copy(model):
-    """A deep copy of a model in float64 and in evaluation mode.
-
-    The copy shares the hooks: copying a hook would copy all that it refers to, such as a learner."""
-    model = eval_view(model)
-    shared = [hooks for m in model.modules() for name, hooks in vars(m).items() if name.endswith("hooks")]
-    memo = {id(hooks): hooks for hooks in shared}
-    return deepcopy(model, memo).to(torch.float64)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..models.base import CharModel
 
-__all__ = ["eval_view", "fast_view"]
+__all__ = ["eval_view", "fast_view", "float64_copy", "has_steps"]
 
 
 def eval_view(
@@ -86,3 +86,22 @@ def _own(name, value, module, view):
         # part of the graph of a batch that is trained on
         return value.detach()
     return value
+
+
+def float64_copy(
+    model: nn.Module,  # any
+) -> nn.Module:
+    """Return a deep copy in float64 and in evaluation mode.
+
+    The copy shares the hooks: copying a hook would copy all that it refers to, such as a learner."""
+    model = eval_view(model)
+    shared = [hooks for m in model.modules() for name, hooks in vars(m).items() if name.endswith("hooks")]
+    memo = {id(hooks): hooks for hooks in shared}
+    return deepcopy(model, memo).to(torch.float64)
+
+
+def has_steps(
+    model: nn.Module,  # any
+) -> bool:
+    "Whether the model has the step protocol of `CharModel`."
+    return all(hasattr(model, name) for name in ("table", "step", "init_hidden", "log_probs"))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .._utils import unwrap_model
 from ..errors import GenerationError
-from .decoders import is_stateful
+from .decoders import MAX_STATES, is_stateful
 
 _max_state_numbers = 2**25  # numbers in the hidden states of a batch: 256 MB in float64
 
@@ -96,7 +96,7 @@ def max_rows(
 ) -> int:
     """Return how many rows are generated at once.
 
-    A model with a window keeps one hidden state for each of its characters."""
+    A model with a window keeps one hidden state for each of its characters, at most `MAX_STATES`."""
     model = unwrap_model(learn.model)
-    states_per_row = 1 if is_stateful(model) else window_len(learn)
+    states_per_row = 1 if is_stateful(model) else min(window_len(learn), MAX_STATES)
     return max(_max_state_numbers // (states_per_row * getattr(model, "n_hid", 256)), 1)

@@ -37,7 +37,7 @@ def score_ids(
 
 
 def _window_scores(model, ids, seq_len, device):
-    n_windows = max(_max_state_numbers // (seq_len * getattr(model, "n_hid", 256)), 16)
+    n_windows = max(_max_state_numbers // (seq_len * getattr(model, "n_hid", 256)), 1)
     padded = np.concatenate([np.zeros(seq_len, ids.dtype), ids])
     windows = sliding_window_view(padded, seq_len)
     view = eval_view(model)
