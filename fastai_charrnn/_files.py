@@ -10,9 +10,12 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from errno import ELOOP
 from pathlib import Path
 from secrets import token_hex
+from socket import gethostname
+from typing import BinaryIO
 
 try:
     import fcntl
@@ -20,9 +23,10 @@ except ImportError:
     # Windows has no such locks; left-over files then stay
     fcntl = None  # type: ignore[assignment]
 
+from ._printable import printable
 from .errors import CharRnnError
 
-__all__ = ["atomic_path", "atomic_write", "write_errors", "remove_leftovers", "lock_file"]
+__all__ = ["atomic_path", "atomic_write", "write_errors", "remove_leftovers", "lock_file", "only_writer"]
 
 
 @contextmanager
@@ -39,16 +43,16 @@ def atomic_path(
         yield path
         return
     remove_leftovers(path)
-    part, handle = _locked_part(path)
-    try:
-        yield part
-        if path.exists():
-            part.chmod(stat.S_IMODE(path.stat().st_mode))
-        _flush(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-        os.close(handle)
+    part, lock = _locked_part(path)
+    with lock:
+        try:
+            yield part
+            if path.exists():
+                part.chmod(stat.S_IMODE(path.stat().st_mode))
+            _flush(part)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
     with suppress(OSError):
         # the name in the folder; some file systems cannot flush a folder
         _flush(path.parent)
@@ -89,13 +93,13 @@ def remove_leftovers(
 
 
 def lock_file(
-    handle: int,  # an open file
+    file: BinaryIO,  # an open file
     wait: bool = False,  # whether to wait for another process
 ):
     "Lock an open file until it is closed. Raises `BlockingIOError` if another has it, `OSError` if that is impossible."
     if fcntl is None:
         raise OSError("this system has no file locks")
-    fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
 def _real_path(path):
@@ -112,28 +116,24 @@ def _prefix(path):
 
 
 def _locked_part(path):
-    "A new temporary file, and a handle that keeps it locked."
+    "A new temporary file, and an open file that keeps it locked."
     while True:
         part = path.with_name(f"{_prefix(path)}{token_hex(4)}.part")
         # the permissions of a new file follow the umask
-        handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+        lock = part.open("xb", buffering=0)
         with suppress(OSError):
-            lock_file(handle, wait=True)
+            lock_file(lock, wait=True)
         # another process may have removed it before it was locked
-        if os.fstat(handle).st_nlink:
-            return part, handle
-        os.close(handle)
+        if os.fstat(lock.fileno()).st_nlink:
+            return part, lock
+        lock.close()
 
 
 def _remove_unlocked(part):
     "Remove a temporary file unless a process still writes it."
-    with suppress(OSError):
-        handle = os.open(part, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
-        try:
-            lock_file(handle)
-            part.unlink()
-        finally:
-            os.close(handle)
+    with suppress(OSError), part.open("rb") as lock:
+        lock_file(lock)
+        part.unlink()
 
 
 def _flush(path):
@@ -143,3 +143,60 @@ def _flush(path):
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def only_writer(
+    path: str | Path,  # a file that is written again and again, by one process at a time
+    error: type[CharRnnError],  # what to raise
+) -> Iterator[None]:
+    """Keep other processes, and other threads, from entering such a block with the same file.
+
+    The lock is a file beside `path`. It ends with the process that holds it, so a killed one never blocks. Raises
+    `error`, which names the other process, if the file is in use, or if the folder cannot be written."""
+    path = _real_path(path)
+    lock = path.with_name(f"{_prefix(path)}lock")
+    with write_errors(path, error):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = _lock_or_none(lock)
+    if file is None:
+        raise error(
+            f"{path} is written by another training{_holder(lock)}; wait until it has ended, stop it, "
+            "or choose another file"
+        )
+    with file:
+        try:
+            yield
+        finally:
+            # removed while it is locked: another process that has opened it meanwhile sees that it is gone
+            with suppress(OSError):
+                lock.unlink()
+
+
+def _lock_or_none(lock):
+    "An open lock file that is locked, and says who has it; None if another has locked it."
+    while True:
+        file = lock.open("ab", buffering=0)
+        try:
+            lock_file(file)
+        except BlockingIOError:
+            file.close()
+            return None
+        except OSError:
+            # a file system without locks: nothing can be known of others
+            return file
+        if os.fstat(file.fileno()).st_nlink:
+            break
+        # the one that had it has removed it
+        file.close()
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {gethostname()} since {datetime.now():%Y-%m-%d %H:%M}".encode())
+    return file
+
+
+def _holder(lock):
+    "Who has a lock, in brackets, if that is known."
+    try:
+        return f" ({printable(lock.read_text(errors='replace'), max_len=100)})"
+    except OSError:
+        return ""

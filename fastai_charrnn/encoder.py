@@ -10,10 +10,9 @@ import torch
 from fastai.basics import Learner, join_path_file, rank_distrib
 from torch import Tensor, nn
 
-from ._files import atomic_path
 from ._utils import unwrap_model
 from .callback.sharded_trainer import ShardedTrainer
-from .callback.weight_files import check_file, write_errors
+from .callback.weight_files import check_file, weight_file
 from .data.collectives import barrier
 from .errors import ArchError, ModelFileError
 from .models.base import CharModel
@@ -25,13 +24,15 @@ def save_encoder(
     self: Learner,  # a `CharLearner`
     file: str | Path,  # name of the file in `learn.path/learn.model_dir`, without .pth
 ) -> Path:  # the file written
-    "Save the weights without those of the output layer, and the vocabulary. Raises `ArchError` unless a `CharModel`."
+    """Save the weights without those of the output layer, and the vocabulary.
+
+    Raises `ArchError` unless the model is a `CharModel`, and `ModelFileError` if the file cannot be written."""
     check_file(file)
     weights = _encoder(self)
-    path = join_path_file(file, self.path / self.model_dir, ext=".pth")
+    path = self.path / self.model_dir / f"{file}.pth"
     if not rank_distrib():
-        with write_errors(path), atomic_path(path) as part:
-            torch.save(dict(encoder=weights, vocab=list(self.dls.vocab)), part)
+        with weight_file(path) as f:
+            torch.save(dict(encoder=weights, vocab=list(self.dls.vocab)), f)
     return path
 
 

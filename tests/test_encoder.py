@@ -97,18 +97,3 @@ class Own(nn.Module):
 def test_a_model_of_another_class_has_no_encoder(tmp_path):
     with pytest.raises(ArchError, match="Own has no encoder, .* or use learn.save and learn.load"):
         _learn(tmp_path, Own).save_encoder("enc")
-
-
-def test_a_failed_write_leaves_the_old_encoder(tmp_path, monkeypatch):
-    learn = _learn(tmp_path)
-    path = learn.save_encoder("enc")
-    before = path.read_bytes()
-
-    def full(*_):
-        raise OSError("no space left")
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(ModelFileError, match="no space left"):
-        learn.save_encoder("enc")
-    assert path.read_bytes() == before
-    assert [p.name for p in path.parent.iterdir()] == ["enc.pth"]

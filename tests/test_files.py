@@ -153,6 +153,26 @@ def test_only_temporary_files_of_the_same_file_are_removed(tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == set(others)
 
 
+def test_a_file_is_whole_whenever_an_interrupt_comes(tmp_path):
+    path = tmp_path / "a.txt"
+    atomic_write(path, "0" * 1000)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    for k in range(30):
+        signal.setitimer(signal.ITIMER_REAL, 0.0003 * (k + 1))
+        try:
+            for n in range(1, 1000):
+                atomic_write(path, str(n % 10) * 1000)
+        except KeyboardInterrupt:
+            pass
+        content = path.read_text()
+        assert content == content[0] * 1000
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+    # an interrupt may have kept it from removing its temporary file
+    atomic_write(path, "")
+    assert list(tmp_path.iterdir()) == [path]
+
+
 # what cannot be written
 
 

@@ -7,22 +7,24 @@ After a crash make the same `dls` and the same learner, and call `learn.resume("
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from numbers import Real
 from pathlib import Path
-from tempfile import TemporaryFile
 from types import SimpleNamespace
 
 from fastai.basics import Callback, num_distrib, rank_distrib
 
-from .._files import write_errors
-from .._utils import is_count, warn_caller
+from .._files import only_writer
+from .._utils import is_count
 from ..data.collectives import broadcast_object
-from ..errors import CharRnnWarning, DataError, ModelFileError
+from ..errors import DataError, ModelFileError
 from .checkpoint_file import checkpoint_path, write_checkpoint
 from .finite import check_finite
 from .fit_state import Position, collect
 from .loader_state import loader_state
 from .random_states import random_states
+from .write_policy import check_on_error, errors_as_chosen
 
 __all__ = ["CheckpointCallback"]
 
@@ -34,8 +36,13 @@ class CheckpointCallback(Callback):
     """Write a checkpoint after every epoch or every so many batches, every so many minutes, and at the end of each fit.
 
     A checkpoint is written after a batch, before a validation or between epochs, when all other callbacks are done.
-    `save` writes one at once, and so does Ctrl-C. Only the first of several processes writes. Nothing is written under
-    `lr_find`."""
+    `save` writes one at once. Only the first of several processes writes. Nothing is written under `lr_find`. Ctrl-C,
+    SIGTERM and SIGHUP write one at the end of the batch, and then end the fit (`StopOnSignal`).
+
+    If a checkpoint cannot be written, for example on a full disk, the ones before stay. By default a `CharRnnWarning`
+    says so and training goes on: the next checkpoint may succeed, and to stop would lose what was trained since the
+    last one. Raises `ModelFileError` before training if the folder cannot be written, or if another training has the
+    same path; with `on_error="stop"` also when a checkpoint cannot be written."""
 
     # after all callbacks, so that their state is complete
     order = 10**6
@@ -46,8 +53,9 @@ class CheckpointCallback(Callback):
         path: str | Path,  # the file; `.safetensors` is added if it has no suffix
         every: str | int | None = "epoch",  # "epoch", a number of batches, or None: only by `minutes`
         minutes: float | None = None,  # write one also when so many minutes have passed since the last; None: never
-        stop_on_error: bool = True,  # whether training stops if a file cannot be written; False: it warns and goes on
+        on_error: str = "warn",  # what to do if one cannot be written: "warn" and go on, or "stop"
     ):
+        check_on_error(on_error)
         if every != "epoch" and every is not None and not is_count(every):
             raise DataError(f'every must be "epoch", None or a number of batches, at least 1, got {every!r}')
         if minutes is not None and not (isinstance(minutes, Real) and minutes > 0):
@@ -56,7 +64,7 @@ class CheckpointCallback(Callback):
         self.every = every
         self.n_batches = every if is_count(every) else None
         self.minutes = minutes
-        self.stop_on_error = stop_on_error
+        self.on_error = on_error
         self.last_saved_path: Path | None = None
         self.warned: set[str] = set()
         self._begin()
@@ -67,21 +75,17 @@ class CheckpointCallback(Callback):
         self.before_validation = None
         self.now = SimpleNamespace(stage=None, batch=0, is_due=False, last=time.monotonic())
 
+    @contextmanager
+    def during_fit(self) -> Iterator[None]:
+        "Keep other trainings from writing the same checkpoint."
+        with nullcontext() if rank_distrib() else only_writer(self.path, ModelFileError):
+            yield
+
     def before_fit(self):
         # `validate` and `get_preds` send this event too
         self.run = self.learn.training_now and not hasattr(self.learn, "lr_finder")
         if self.run:
             self._begin()
-            self._check_place()
-
-    def _check_place(self):
-        "Raise `ModelFileError` before an epoch is spent if no file can be written to the folder."
-        if rank_distrib():
-            return
-        with write_errors(self.path, ModelFileError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with TemporaryFile(dir=self.path.parent) as f:
-                f.write(b"0")
 
     def before_epoch(self):
         # what came before is between epochs, and written already
@@ -142,7 +146,7 @@ class CheckpointCallback(Callback):
         if self.run:
             self.save()
 
-    def save(self) -> Path | None:  # the file written; None where nothing was trained yet
+    def save(self) -> Path | None:  # the file written; None where nothing was trained yet, or if that failed
         "Write a checkpoint now: of this batch, or within a validation of its start."
         self.now.last = time.monotonic()
         self.now.is_due = False
@@ -151,14 +155,10 @@ class CheckpointCallback(Callback):
         tensors, state = self.before_validation or self._collected()
         if rank_distrib():
             return None
-        try:
+        with errors_as_chosen(self.on_error):
             self.last_saved_path = write_checkpoint(self.path, tensors, state)
-        except ModelFileError as e:
-            if self.stop_on_error:
-                raise
-            warn_caller(f"{e}; training goes on without this checkpoint", CharRnnWarning)
-            return None
-        return self.last_saved_path
+            return self.last_saved_path
+        return None
 
     def _collected(self):
         stage = self.now.stage

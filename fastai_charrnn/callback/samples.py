@@ -17,12 +17,13 @@ from fastai.callback.progress import ProgressCallback
 from fastai.torch_core import rank_distrib
 
 from .._checks import check_count, check_path
-from .._files import atomic_path
-from ..errors import DataError, GenerationError
+from .._files import atomic_path, write_errors
+from ..errors import DataError, GenerationError, TrainingError
 from ..generation.continuing import check_request, continue_texts
 from ..generation.options import GenerationConfig
 from ..generation.prompts import single_text
 from .core import TrainEpochCallback
+from .write_policy import check_on_error, errors_as_chosen
 
 __all__ = ["PredictNextCallback"]
 
@@ -45,7 +46,8 @@ class PredictNextCallback(TrainEpochCallback):
     It is `learn.predict_next_cb`, because fastai's name for it would hide the method `learn.predict_next`. Only the
     first of several processes samples, and nothing is sampled under `lr_find`, `validate` and `get_preds`. Training is
     the same with and without it. Raises `GenerationError` for invalid options at once, `UnknownCharError` before
-    training."""
+    training. If the file cannot be written, for example on a full disk, the old file stays, and a `CharRnnWarning`
+    says so. With `on_error="stop"` that is a `TrainingError`."""
 
     order = ProgressCallback.order + 2
     run_valid = False
@@ -68,7 +70,9 @@ class PredictNextCallback(TrainEpochCallback):
         stop: str | Sequence[str] | Callable[[str], bool] | None = None,
         num: int | None = None,  # texts for each prompt
         beam: int | None = None,
+        on_error: str = "warn",  # if `fname` cannot be written: "warn" and train on, as all samples are kept, or "stop"
     ):
+        check_on_error(on_error)
         every = check_count("every", every, hint="1 samples after each epoch")
         if n is None:
             raise GenerationError("n=None never ends; pass a number of characters")
@@ -93,6 +97,7 @@ class PredictNextCallback(TrainEpochCallback):
         self.n = n
         self.every = every
         self.fname = fname
+        self.on_error = on_error
         self.return_prompt = return_prompt
         self.unk = unk
         self.samples: list[Sample] = []
@@ -146,6 +151,10 @@ class PredictNextCallback(TrainEpochCallback):
     def _write_file(self):
         "Write all samples. Readers find a complete file at any time."
         path = self._path()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as part, part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as f:
-            csv.writer(f).writerows([Sample._fields, *self.samples])
+        with errors_as_chosen(self.on_error), write_errors(path, TrainingError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with (
+                atomic_path(path) as part,
+                part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as f,
+            ):
+                csv.writer(f).writerows([Sample._fields, *self.samples])

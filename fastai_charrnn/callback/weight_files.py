@@ -9,21 +9,23 @@ Files hold the names of the model itself, so a plain learner can load them, and 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
-from fastai.basics import Learner
+from fastai.basics import Learner, rank_distrib
 from torch import nn
 
 from .._checks import check_path, shown
+from .._files import atomic_path, write_errors
 from .._utils import plain_names, unwrap_model
 from ..data.collectives import barrier
 from ..errors import ModelFileError
 from .opt_groups import one_group_accepted
 from .sharded_trainer import ShardedTrainer
 
-__all__ = ["save", "load", "export", "check_file", "write_errors"]
+__all__ = ["save", "load", "export", "check_file", "weight_file"]
 
-_write_signs = ("inline_container", "Parent directory", "File ")  # in PyTorch's messages
+_write_signs = ("inline_container", "PytorchStreamWriter")  # in PyTorch's messages
 
 
 def save(
@@ -31,10 +33,15 @@ def save(
     file: str | Path,  # name of the file in `learn.path/learn.model_dir`, without .pth
     **kwargs,  # as fastai's `save_model`: with_opt, pickle_protocol
 ) -> Path:  # the file written
-    "Save weights, and the state of the optimizer, as fastai does. Raises `ModelFileError` if it cannot be written."
+    """Save weights, and the state of the optimizer, as fastai does.
+
+    An existing file is replaced only by a complete one. Raises `ModelFileError` if the file cannot be written."""
     check_file(file)
-    with _unwrapped(self), write_errors(file):
-        return Learner.save(self, file, **kwargs)
+    path = self.path / self.model_dir / f"{file}.pth" if isinstance(file, (str, Path)) else file
+    if not rank_distrib():
+        with weight_file(path) as f, _unwrapped(self):
+            Learner.save(self, f, **kwargs)
+    return path
 
 
 def load(
@@ -64,12 +71,15 @@ def export(
 ):
     """Write the learner without its texts to a pickle, as fastai does. `load_learner` returns it with a plain model.
 
-    Raises `ModelFileError` if it cannot be written. The learner then keeps its texts and its optimizer."""
+    An existing file is replaced only by a complete one. Raises `ModelFileError` if the file cannot be written. The
+    learner then keeps its texts and its optimizer."""
     check_file(fname, "fname")
+    if rank_distrib():
+        return
     dls, opt = self.dls, self.opt
     try:
-        with _unwrapped(self), write_errors(fname):
-            Learner.export(self, fname, **kwargs)
+        with weight_file(self.path / fname) as f, _unwrapped(self):
+            Learner.export(self, f.name, **kwargs)
     except BaseException:
         # fastai has taken them away
         self.dls, self.opt = dls, opt
@@ -88,18 +98,30 @@ def check_file(
 
 
 @contextmanager
-def write_errors(
-    file: object,  # what is written
-) -> Iterator[None]:
-    "Turn errors of writing, of which PyTorch raises `RuntimeError`s, into `ModelFileError`."
+def weight_file(
+    path: Path | BinaryIO,  # the file to write, or an open file
+) -> Iterator[BinaryIO]:  # what to write to
+    "Open a temporary file that becomes `path` at the end. Raises `ModelFileError` if it cannot be written."
+    with write_errors(path, ModelFileError), _torch_errors():
+        if not isinstance(path, Path):
+            yield path
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as part, part.open("wb") as f:
+            yield f
+
+
+@contextmanager
+def _torch_errors():
+    "Turn a `RuntimeError` of PyTorch's writer into the `OSError` behind it. PyTorch does not always say the reason."
     try:
         yield
-    except (OSError, RuntimeError) as e:
-        if isinstance(e, RuntimeError) and not any(sign in str(e) for sign in _write_signs):
-            raise
-        # without the place in PyTorch's sources
-        reason = getattr(e, "strerror", None) or str(e).splitlines()[0].rpartition("] . ")[2]
-        raise ModelFileError(f"cannot write {file}: {reason}; free disk space, or pass another name") from None
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        if any(sign in str(error) for sign in _write_signs):
+            raise OSError("the disk is full or has failed") from None
+        raise
 
 
 @contextmanager

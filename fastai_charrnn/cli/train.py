@@ -10,7 +10,6 @@ from ..callback.signals import StopOnSignal
 from ..errors import TrainingError, UnknownCharError
 from ..io.checkpoint import SaveModelFile, check_place, check_room
 from ..io.format import with_suffix
-from ..io.model_file import save_model
 from .continued import continued_plan
 from .corpus import read_corpus
 from .generate import epochs_text
@@ -105,8 +104,7 @@ def _fit(learn, plan, saving):
             raise KeyboardInterrupt(f"interrupted; {_what_was_saved(saving, plan)}") from None
         except TrainingError as error:
             raise TrainingError(f"{error}; {_what_was_saved(saving, plan)}") from None
-    if plan.minutes:
-        save_model(learn, saving.path)
+    saving.finish(learn)
 
 
 def _what_was_saved(saving, plan):
@@ -114,7 +112,7 @@ def _what_was_saved(saving, plan):
     if not saving.saved:
         return "nothing was saved"
     if plan.minutes:
-        return f"{saving.path} contains the model as trained so far"
+        return f"{saving.path} contains the model as trained {'before' if saving.failed else 'so far'}"
     more = "more " if plan.continues else ""
     return f"{saving.path} contains the model after {epochs_text(saving.saved, more)}"
 

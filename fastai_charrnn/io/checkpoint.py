@@ -6,13 +6,18 @@
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from fastai.basics import Recorder
+from fastai.basics import Recorder, rank_distrib
 
+from .._files import only_writer
 from ..callback.core import TrainEpochCallback
 from ..callback.finite import check_finite
+from ..callback.write_policy import errors_as_chosen
 from ..errors import ModelFileError
+from ..learner import CharLearner
 from .format import with_suffix
 from .model_file import save_model
 
@@ -63,7 +68,9 @@ def check_room(
 class SaveModelFile(TrainEpochCallback):
     """Save the model after every epoch of a fit, or with `seconds`, at the end of the batch in which they have passed.
 
-    `saved` counts the files written. A model with weights that are not finite is not saved: `TrainingError`."""
+    If a file cannot be written, the one before stays, a `CharRnnWarning` says so and training goes on. `finish` tries
+    again after it. Raises `ModelFileError` before training if another training writes the same file. `saved` counts the
+    files written. A model with weights that are not finite is not saved: `TrainingError`."""
 
     # after the epoch's numbers are logged
     order = Recorder.order + 2
@@ -77,6 +84,14 @@ class SaveModelFile(TrainEpochCallback):
         self.seconds = seconds
         self.saved = 0
         self.last_saved_path = None
+        # whether the last file could not be written
+        self.failed = False
+
+    @contextmanager
+    def during_fit(self) -> Iterator[None]:
+        "Keep other trainings from writing the same file."
+        with nullcontext() if rank_distrib() else only_writer(self.path, ModelFileError):
+            yield
 
     def before_fit(self):
         self.last = time.monotonic()
@@ -101,6 +116,17 @@ class SaveModelFile(TrainEpochCallback):
     def save(self):
         "Write the model, and start the clock again."
         check_finite(self.learn)
-        self.last_saved_path = save_model(self.learn, self.path)
-        self.saved += 1
+        self.failed = True
+        with errors_as_chosen("warn"):
+            self.last_saved_path = save_model(self.learn, self.path)
+            self.saved += 1
+            self.failed = False
         self.last = time.monotonic()
+
+    def finish(
+        self,
+        learn: CharLearner,  # the learner after its fits
+    ):
+        "Write the model if that failed the last time, or if files are not written by epochs. Raises `ModelFileError`."
+        if self.failed or self.seconds is not None:
+            save_model(learn, self.path)

@@ -10,10 +10,11 @@ import pytest
 import torch
 from fastai.basics import Callback
 from fastai.callback.tracker import SaveModelCallback
-from learner_helpers import weights
+from learner_helpers import quiet_fit, weights
 
-from fastai_charrnn._files import atomic_write
-from fastai_charrnn.all import char_learner
+from fastai_charrnn.all import CharDataLoaders, char_learner
+from fastai_charrnn.callback.checkpoint import CheckpointCallback
+from fastai_charrnn.callback.checkpoint_file import read_checkpoint
 from fastai_charrnn.callback.signals import StopOnSignal
 from fastai_charrnn.data.protocol import n_targets
 
@@ -48,6 +49,13 @@ class Signals(Callback):
         self.step = step
         self.in_training = training
 
+    def state_dict(self):
+        "A checkpoint does not send them again."
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
     def after_pred(self):
         if self.iter == self.step and self.training is self.in_training:
             while self.numbers:
@@ -57,7 +65,7 @@ class Signals(Callback):
 @pytest.fixture
 def handlers():
     "Handlers as in a new process, and as they were after the test."
-    before = {number: signal.getsignal(number) for number in (*HANDLED, signal.SIGALRM)}
+    before = {number: signal.getsignal(number) for number in HANDLED}
     signal.signal(signal.SIGINT, signal.default_int_handler)
     yield lambda: [signal.getsignal(number) for number in HANDLED]
     for number, handler in before.items():
@@ -211,17 +219,23 @@ def test_an_interrupted_fit_by_the_clock_keeps_weights_and_writes_its_row(learn,
     assert learn.cbs.filter(lambda cb: isinstance(cb, Signals)) == []
 
 
-def test_a_file_is_whole_whenever_an_interrupt_comes(tmp_path, handlers):
-    path = tmp_path / "a.txt"
-    atomic_write(path, "0" * 1000)
-    signal.signal(signal.SIGALRM, signal.default_int_handler)
-    for k in range(30):
-        signal.setitimer(signal.ITIMER_REAL, 0.0003 * (k + 1))
-        try:
-            for n in range(1, 1000):
-                atomic_write(path, str(n % 10) * 1000)
-        except KeyboardInterrupt:
-            pass
-        content = path.read_text()
-        assert content == content[0] * 1000
-    assert list(tmp_path.iterdir()) == [path]
+@pytest.mark.parametrize("training", [True, False])
+def test_ctrl_c_writes_a_checkpoint_from_which_the_fit_continues(small, tmp_path, handlers, training):
+    path = tmp_path / "run"
+    when = dict(step=2 if training else 0, training=training)
+
+    def learner(*cbs):
+        dls = CharDataLoaders.from_text(small, bs=256, valid="tail", seed=1, device="cpu", path=tmp_path)
+        return char_learner(dls, n_hid=16, seed=0, cbs=[CheckpointCallback(path), *cbs])
+
+    whole = learner()
+    quiet_fit(whole, 2)
+    path.with_suffix(".safetensors").unlink()
+    stopped = learner()
+    with pytest.raises(KeyboardInterrupt):
+        quiet_fit(stopped, 2, cbs=Signals(signal.SIGINT, **when))
+    position = read_checkpoint(path.with_suffix(".safetensors"))[1]["position"]
+    assert (position["stage"], position["batch"]) == (("in training", 3) if training else ("before validation", 0))
+    again = learner().resume(path)
+    quiet_fit(again, 2, cbs=Signals(**when))
+    torch.testing.assert_close(weights(again), weights(whole), rtol=0, atol=0)
