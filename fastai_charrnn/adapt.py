@@ -34,8 +34,7 @@ def extend_vocab(
     character. Known characters keep their indices and scores: their probabilities shrink by a common factor (in an
     ensemble, by one factor for each member). Raises `VocabError` if the vocabulary of `dls` does not begin with the
     learner's, `ArchError` for a model without an embedding and output layer of its size."""
-    if not isinstance(learn, CharLearner):
-        raise ArchError(f"learn={shown(learn)} is not a CharLearner; make one with char_learner")
+    _check_learner(learn)
     old_size = len(learn.dls.vocab)
     as_char_dls(dls)
     if list(dls.vocab)[:old_size] != list(learn.dls.vocab):
@@ -61,6 +60,11 @@ def extend_vocab(
     if hasattr(learn, "training_log"):
         extended.training_log.rows += learn.training_log.rows
     return extended
+
+
+def _check_learner(learn):
+    if not isinstance(learn, CharLearner):
+        raise ArchError(f"learn={shown(learn)} is not a CharLearner; make one with char_learner")
 
 
 def _with_rows(weight, shape, old_size):
@@ -90,6 +94,7 @@ def dynamic_evaluation(
     mean square, and decay towards the trained weights (Krause, Kahembwe, Murray & Renals 2018, *Dynamic Evaluation of
     Neural Sequence Models*). The loss cannot be compared with one of fixed weights. The weights are restored.
     Raises `DataError` for a short text, `UnknownCharError`, `ArchError` for a model that is no `CharModel`."""
+    _check_learner(learn)
     check_thread(learn)
     check_number("lr", lr, hint="1e-4 is usual")
     check_number("decay", decay, 0, 1)

@@ -55,12 +55,8 @@ def page(
 
 def _without_value(outcome):
     "The message with … for the value, so that the messages of several values are equal."
-    return re.sub(
-        r"^(\w+: \w[\w.]*=).*?( (?:is|are) (?:not|more|neither)\b| must\b| cannot\b|: \w+ numbers)",
-        r"\1…\2",
-        outcome,
-        flags=re.S,
-    )
+    after = r" (?:is|are) (?:not|more|neither)\b| must\b| cannot\b|: \w+ numbers"
+    return re.sub(rf"^(\w+: \w[\w.]*=).*?({after})", r"\1…\2", outcome, flags=re.S)
 
 
 def _line(template, values, given):
