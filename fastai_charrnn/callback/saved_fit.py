@@ -75,6 +75,14 @@ class SavedFit:
         log = own_state(self.state)["callbacks"]["training_log"]["attributes"]
         return decode(log["rows"], rank_tensors(self.tensors))[self.fits[fit]["rows"]]
 
+    def callback_state(
+        self,
+        name: str,  # of a callback of the learner
+    ) -> dict:
+        "What the `state_dict` of a callback returned; empty if there was no such callback."
+        state = own_state(self.state)["callbacks"].get(name, {})
+        return decode(state["state_dict"], rank_tensors(self.tensors)) if "state_dict" in state else {}
+
     def random_before(self) -> dict:
         "PyTorch's random states before the fit."
         return decode(own_state(self.state)["random_before"], rank_tensors(self.tensors))

@@ -9,7 +9,7 @@ import re
 
 from ..errors import CharRnnError
 
-__all__ = ["SPLITS", "conflict", "check_values", "in_options"]
+__all__ = ["SPLITS", "conflict", "check_values", "in_options", "option_of"]
 
 # options that `--recipe best` sets
 _set_by_recipe = (
@@ -48,6 +48,8 @@ def conflict(
 
 
 def _train_conflict(args):
+    if args.resume:
+        return "--resume continues a training and --overwrite starts anew; leave out one" if args.overwrite else None
     if args.files and args.corpus:
         return "give FILE or --corpus, not both"
     if args.encoding and not args.files:
@@ -111,11 +113,16 @@ def _generate_conflict(args):
 
 def _given_options(args, names):
     "Which of these options were given, as text."
-    return ", ".join(_option(name) for name in names if getattr(args, name) is not None)
+    return ", ".join(option_of(name) for name in names if getattr(args, name) is not None)
 
 
-def _option(name):
+def option_of(
+    name: str,  # of an argument
+) -> str:
     "The option for an argument."
+    names = {"files": "FILE", "from_model": "--from"}
+    if name in names:
+        return names[name]
     return f"--{name.replace('_', '-')}"
 
 
@@ -147,7 +154,7 @@ def _check_training_numbers(args):
 def _check_number(args, name, is_allowed, allowed):
     value = getattr(args, name)
     if value is not None and not is_allowed(value):
-        raise CharRnnError(f"{_option(name)} {value} {allowed}")
+        raise CharRnnError(f"{option_of(name)} {value} {allowed}")
 
 
 # arguments of the Python functions that are options of the command line, too
@@ -174,9 +181,9 @@ _phrases = (
     (r"\bseq_len<=(\d+)", r"--seq-len \1 or less"),
     (
         r"takes no argument (\w+); it takes .*",
-        lambda m: f"has no {_option(m[1])}; leave it out, or choose another --arch",
+        lambda m: f"has no {option_of(m[1])}; leave it out, or choose another --arch",
     ),
-    (r"(\w+)=True", lambda m: _option(m[1])),
+    (r"(\w+)=True", lambda m: option_of(m[1])),
 )
 
 
@@ -188,6 +195,6 @@ def in_options(
         message = re.sub(pattern, replacement, message)
     # the longest first: `n` is the end of other names
     names = "|".join(sorted(_arguments, key=len, reverse=True))
-    message = re.sub(rf"(?<![\w.(-])({names})=(?=\S)", lambda m: f"{_option(m[1])} ", message)
+    message = re.sub(rf"(?<![\w.(-])({names})=(?=\S)", lambda m: f"{option_of(m[1])} ", message)
     # simple values need no quotes
     return re.sub(r"(--[\w-]+) (['\"])([A-Za-z0-9_.-]+)\2", r"\1 \3", message)

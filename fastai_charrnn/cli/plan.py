@@ -21,6 +21,7 @@ class Plan:
     seed: int  # fixes the split, weights, order and dropout
     minutes: float | None = None  # time to train; None: the epochs of the recipe
     continues: bool = False  # whether a trained model is trained further
+    bf16: bool | None = None  # with `minutes`: whether to compute in bfloat16
 
     def dls(
         self,
@@ -49,7 +50,7 @@ class Plan:
     ):
         "Train for `minutes` or for the epochs of the recipe."
         if self.minutes:
-            learn.fit_minutes(self.minutes, self.recipe.lr, cbs=cbs)
+            learn.fit_minutes(self.minutes, self.recipe.lr, bf16=self.bf16, cbs=cbs)
         else:
             self.recipe.fit(learn, seed=self.seed, cbs=cbs)
 

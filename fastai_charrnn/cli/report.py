@@ -14,7 +14,7 @@ from .generate import note_long_prompts
 from .plan import Plan
 from .terminal import for_terminal
 
-__all__ = ["report", "held_out_prompts"]
+__all__ = ["report", "held_out_prompts", "file_argument", "program"]
 
 _n_samples = 3
 _sample_chars = 200
@@ -85,14 +85,23 @@ def _print_samples(learn, prompts, args):
 def _print_next_commands(prompts, out):
     "Print commands to copy, with a prompt of one line if there is one."
     prompt = next((prompt for prompt in prompts if "\n" not in prompt), prompts[0])
-    model = shlex.quote(str(out))
-    program = _program()
+    model = file_argument(out)
+    # a text that begins with - would be an option
+    option = f"--prompt={shlex.quote(prompt)}" if prompt.startswith("-") else f"--prompt {shlex.quote(prompt)}"
     print(f"saved {out}; next, type")
-    print(f"  {program} generate {model} --prompt {shlex.quote(prompt)} -n 200")
-    print(f"  {program} info {model}")
+    print(f"  {program()} generate {model} {option} -n 200")
+    print(f"  {program()} info {model}")
 
 
-def _program():
+def file_argument(
+    path: Path,  # a file
+) -> str:
+    "A file as a shell and argparse read it: quoted, and not beginning with -."
+    name = str(path)
+    return shlex.quote(f"./{name}" if name.startswith("-") else name)
+
+
+def program() -> str:
     "How to call this program again from here: by name if the shell finds it."
     path = os.path.abspath(sys.argv[0])
     if sys.argv[0].endswith("__main__.py"):

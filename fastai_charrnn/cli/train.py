@@ -2,23 +2,30 @@
 
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 
 from fastai.basics import num_distrib, rank_distrib
 
+from ..callback.checkpoint import CheckpointCallback
+from ..callback.fp16 import fast_bf16
 from ..callback.progress import RunProgress
 from ..callback.signals import StopOnSignal
-from ..errors import TrainingError, UnknownCharError
+from ..errors import ResumeError, TrainingError, UnknownCharError
 from ..io.checkpoint import SaveModelFile, check_place, check_room
 from ..io.format import with_suffix
+from ..recipes.best import BestRecipe
 from .continued import continued_plan
 from .corpus import read_corpus
 from .generate import epochs_text
-from .plan import make_plan
-from .report import report
+from .plan import Plan, make_plan
+from .report import file_argument, program, report
 from .stored_corpus import text_folder
+from .unfinished import CommandOptions, check_unfinished, checkpoint_of, read_options, remove_checkpoint, training_lock
 
 __all__ = ["train"]
 
+# minutes between two checkpoints: not by epochs, which may take a tenth of a second
+_checkpoint_minutes = 0.25
 # seconds between two saves with `--minutes`
 _save_interval = 60
 # texts up to this many characters train within two minutes
@@ -31,26 +38,48 @@ def train(
     """Train and save a model, then print its loss next to that of n-grams, samples and a verdict.
 
     Of several processes, only the first prints and writes."""
-    is_first = rank_distrib() == 0
-    out = check_place(args.out, args.overwrite) if is_first else with_suffix(args.out)
+    out = with_suffix(args.out)
+    if rank_distrib():
+        _read_and_train(args, out)
+        return
+    if not args.resume and not args.overwrite and out.parent.is_dir():
+        check_unfinished(out, False, False)
+    check_place(out, args.overwrite or args.resume)
+    with training_lock(out):
+        check_unfinished(out, args.resume, args.overwrite)
+        _read_and_train(args, out)
+
+
+def _read_and_train(args, out):
+    recorded = read_options(args, out) if args.resume else {}
     with text_folder(out) as folder:
-        _train(args, out, read_corpus(args, folder))
+        _train(args, out, read_corpus(args, folder), recorded)
 
 
-def _train(args, out, corpus):
+def _train(args, out, corpus, recorded):
     if corpus.note:
         _print_first(corpus.note)
     if args.from_model:
         plan = continued_plan(args, corpus)
         corpus = corpus.in_vocab(plan.vocab)
+    elif recorded.get("recipe"):
+        plan = Plan(BestRecipe(**recorded["recipe"]), args.seed, args.minutes or 5.0)
     else:
         plan = make_plan(args, corpus.n_chars)
     dls = plan.dls(corpus.text, device=args.device, **corpus.split())
     corpus.describe_in(dls)
+    digest = dls.train_ds.info["digest"]
+    if digest != recorded.get("digest", digest):
+        raise ResumeError("this is another text than that of the interrupted training; give the same text again")
+    if plan.minutes:
+        is_bf16 = recorded.get("bf16", dls.device.type == "cpu" and fast_bf16())
+        plan = replace(plan, bf16=is_bf16)
     _check_prompts(args, dls.vocab)
     saving = SaveModelFile(out, _save_interval if plan.minutes else None)
     stopping = StopOnSignal(send_again=False)
-    learn = plan.learner(dls, prompts=args.prompt or [], temperature=args.temperature, cbs=[saving, stopping])
+    checkpoint = CheckpointCallback(checkpoint_of(out), None, _checkpoint_minutes)
+    cbs = [saving, stopping, checkpoint, CommandOptions(args, plan, digest)]
+    learn = plan.learner(dls, prompts=args.prompt or [], temperature=args.temperature, cbs=cbs)
     n_params = sum(p.numel() for p in learn.model.parameters())
     check_room(out, n_params)
     _print_first(f"{dls}\n{plan}: {n_params:,} parameters")
@@ -58,8 +87,12 @@ def _train(args, out, corpus):
         _print_first("a text of this size takes more than two minutes; --minutes 2 limits the time")
     _print_processes(dls)
     with learn.distrib_ctx(), stopping:
+        if recorded:
+            learn.resume(checkpoint.path)
+            saving.saved = learn.saved_fit.position.epoch if out.exists() else 0
         _fit(learn, plan, saving)
     if rank_distrib() == 0:
+        remove_checkpoint(checkpoint.path)
         report(learn, args, plan, out)
 
 
@@ -101,8 +134,10 @@ def _fit(learn, plan, saving):
         try:
             plan.fit(learn, cbs=run_bar)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"interrupted; {_what_was_saved(saving, plan)}") from None
+            raise KeyboardInterrupt(f"interrupted; {_what_was_saved(saving, plan)}{_way_on(saving.path)}") from None
         except TrainingError as error:
+            # to resume would only end in the same way
+            remove_checkpoint(checkpoint_of(saving.path))
             raise TrainingError(f"{error}; {_what_was_saved(saving, plan)}") from None
     saving.finish(learn)
 
@@ -115,6 +150,11 @@ def _what_was_saved(saving, plan):
         return f"{saving.path} contains the model as trained {'before' if saving.failed else 'so far'}"
     more = "more " if plan.continues else ""
     return f"{saving.path} contains the model after {epochs_text(saving.saved, more)}"
+
+
+def _way_on(out):
+    "How to continue an interrupted training."
+    return f"; {program()} train --resume --out {file_argument(out)} continues" if checkpoint_of(out).exists() else ""
 
 
 def _print_header(learn, plan):

@@ -14,6 +14,7 @@ TRAIN_EXAMPLES = """examples:
   charrnn train one.txt two.txt books/ 'code/**/*.py' --valid three.txt
   zcat *.gz | charrnn train - --out my.safetensors
   charrnn train --from my.safetensors more.txt --out longer.safetensors
+  charrnn train --resume --out my.safetensors
   charrnn train --corpus human_numbers --prompt "one thousand "
 """
 
@@ -27,7 +28,9 @@ def add_train(
     _add_samples(parser)
     out = Path("model.safetensors")
     parser.add_argument("--out", default=out, type=Path, metavar="MODEL", help=f"file to save to ({out})")
-    parser.add_argument("--overwrite", action="store_true", help="replace MODEL if it exists")
+    parser.add_argument("--overwrite", action="store_true", help="replace MODEL if it exists, or start it anew")
+    summary = "continue the training of MODEL that was interrupted, with its options; give the same FILE if it was -"
+    parser.add_argument("--resume", action="store_true", help=summary)
     parser.add_argument("--device", help="cpu, cuda … (the GPU if there is one)")
 
 

@@ -32,9 +32,11 @@ def test_an_interrupted_fit_with_a_time_limit_saves_the_model(folder, number):
     process.send_signal(number)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert error == "charrnn: interrupted; model.safetensors contains the model as trained so far\n"
+    way_on = "train --resume --out model.safetensors continues"
+    saved = "model.safetensors contains the model as trained so far"
+    assert re.fullmatch(rf"charrnn: interrupted; {saved}; \S+ {way_on}\n", error)
     assert load_model(folder / "model.safetensors").predict_next("the ")
-    assert sorted(os.listdir(folder)) == ["model.safetensors", "my.txt"]
+    assert sorted(os.listdir(folder)) == ["model.checkpoint.safetensors", "model.safetensors", "my.txt"]
 
 
 def _printed_on_terminal(command, cwd):
