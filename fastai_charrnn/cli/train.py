@@ -44,7 +44,7 @@ def train(
         return
     if not args.resume and not args.overwrite and out.parent.is_dir():
         check_unfinished(out, False, False)
-    check_place(out, args.overwrite or args.resume)
+    check_place(args.out, args.overwrite or args.resume)
     with training_lock(out):
         check_unfinished(out, args.resume, args.overwrite)
         _read_and_train(args, out)
