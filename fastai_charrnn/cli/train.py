@@ -145,7 +145,7 @@ def _fit(learn, plan, saving):
 def _what_was_saved(saving, plan):
     "The last part of an error message."
     if not saving.saved:
-        return "nothing was saved"
+        return "no model was saved"
     if plan.minutes:
         return f"{saving.path} contains the model as trained {'before' if saving.failed else 'so far'}"
     more = "more " if plan.continues else ""

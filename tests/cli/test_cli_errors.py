@@ -171,7 +171,7 @@ def test_training_that_diverges_saves_nothing_and_names_the_step_and_the_rate(cl
     code, err = cli("train my.txt --target next --lr 1e6 --n-hid 16 --out diverged.safetensors")
     assert code == 1
     assert re.search(r"the loss is (nan|inf) at step \d+ \(epoch 0, learning rate [\d.e+]+\), so training stopped", err)
-    assert err.endswith("; nothing was saved\n")
+    assert err.endswith("; no model was saved\n")
     assert not (folder / "diverged.safetensors").exists()
 
 
