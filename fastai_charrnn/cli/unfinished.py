@@ -7,13 +7,13 @@ the whole state (`callback.checkpoint`), and with it the options of the command 
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from fastai.basics import Callback
 
-from .._files import lock_file
+from .._files import only_writer
 from ..callback.checkpoint_file import previous_path
 from ..callback.saved_fit import SavedFit
 from ..errors import ModelFileError, ResumeError
@@ -120,34 +120,6 @@ def training_lock(
     out: Path,  # the model file of a training
 ) -> Iterator[None]:
     "Let one process train a model file at a time. Raises `ModelFileError`, which names the other process."
-    path = out.with_name(f".{out.name}.lock")
-    handle = _locked(path, out)
-    try:
+    # not the lock of the file itself, which callbacks hold during a fit
+    with only_writer(out.with_name(f"training of {out.name}"), ModelFileError):
         yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(handle)
-
-
-def _locked(path, out):
-    "An open and locked file with the number of this process."
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            lock_file(handle)
-        except BlockingIOError:
-            pid = os.read(handle, 20).decode(errors="replace")
-            os.close(handle)
-            raise ModelFileError(
-                f"process {pid} is training {out} already; wait for it, stop it with kill {pid}, or pass another --out"
-            ) from None
-        except OSError:
-            # a file system without locks
-            return handle
-        # another process may have removed it before it was locked
-        with suppress(OSError):
-            if os.fstat(handle).st_nlink:
-                os.truncate(handle, 0)
-                os.write(handle, str(os.getpid()).encode())
-                return handle
-        os.close(handle)
