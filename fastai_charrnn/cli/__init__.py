@@ -11,6 +11,7 @@ Exit codes:
 """
 
 import os
+import re
 import sys
 import warnings
 
@@ -18,14 +19,30 @@ from .._printable import printable
 from ..errors import CharRnnError, CharRnnWarning
 from .checks import check_values, conflict, in_options
 from .parser import make_parser
+from .streams import LastingOutput, discard_output, open_missing
 
 __all__ = ["main"]
+
+# commands that have more to do than print: their output may end before they do
+_lasting = ("train", "reproduce")
 
 
 def main(
     argv: list[str] | None = None,  # arguments; None: those of the process
 ) -> int:  # exit code
     "Run one command. Invalid options raise `SystemExit(2)`, as in argparse."
+    open_missing()
+    output = sys.stdout
+    try:
+        return _main(argv)
+    except KeyboardInterrupt:
+        # Ctrl-C while an error or an interruption was reported
+        return 1
+    finally:
+        sys.stdout = output
+
+
+def _main(argv):
     parser = make_parser()
     args = parser.parse_args(argv)
     if problem := conflict(args):
@@ -33,6 +50,8 @@ def main(
     # a terminal may not be able to print every character
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
+    if args.command in _lasting:
+        sys.stdout = LastingOutput(sys.stdout)
     with warnings.catch_warnings():
         _show_own_warnings()
         try:
@@ -40,11 +59,23 @@ def main(
             _run(args)
             sys.stdout.flush()
         except BrokenPipeError:
-            return _close_stdout(args.command)
-        except (CharRnnError, OSError, KeyboardInterrupt) as error:
-            print(f"charrnn: {_rank()}{_message(error)}", file=sys.stderr)
+            discard_output(sys.stdout)
+            return 1 if args.command in _lasting else 0
+        except (CharRnnError, OSError, KeyboardInterrupt, MemoryError, RecursionError) as error:
+            _report(_message(error))
             return 1
+    if error := getattr(sys.stdout, "error", None):
+        _report(f"cannot write the output: {error.strerror}; {args.command} ended without it")
+        return 1
     return 0
+
+
+def _report(message):
+    "Print an error as one line, if that is possible."
+    try:
+        print(f"charrnn: {_rank()}{message}", file=sys.stderr, flush=True)
+    except OSError:
+        discard_output(sys.stderr)
 
 
 def _run(args):
@@ -83,17 +114,19 @@ def _print_once():
     return show
 
 
-def _close_stdout(command):
-    "The exit code after the reader of the output has left. Only `train` and `reproduce` had more to do than print."
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1 if command in ("train", "reproduce") else 0
-
-
 def _message(error):
     if isinstance(error, KeyboardInterrupt) and not str(error):
         return "interrupted"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for this; try less at a time"
+    if isinstance(error, RecursionError):
+        return "something is nested too deeply to be read; check the files"
+    if isinstance(error, OSError) and not error.filename:
+        return f"cannot read or write: {error.strerror or error}"
+    # fastai puts the name of a callback before its error
+    text = re.sub(r"^Exception occured in `\w+` when calling event `\w+`:\s*", "", str(error))
     # a message may quote a file, and the name of a file may hold anything
-    return printable(in_options(str(error)))
+    return printable(in_options(text))
 
 
 def _rank():

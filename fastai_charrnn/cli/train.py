@@ -38,6 +38,9 @@ def train(
     """Train and save a model, then print its loss next to that of n-grams, samples and a verdict.
 
     Of several processes, only the first prints and writes."""
+    if args.out.is_dir():
+        # raises
+        check_place(args.out)
     out = with_suffix(args.out)
     if rank_distrib():
         _read_and_train(args, out)
