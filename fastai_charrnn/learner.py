@@ -28,10 +28,9 @@ from fastai.basics import (
     noop,
 )
 
-from ._checks import check_hyper
 from ._utils import typed_delegates, unwrap_model
 from .assign import learner_dls
-from .callback.arguments import check_what_to_predict, checked_fit_args, checked_learner_args
+from .callback.arguments import check_what_to_predict, checked_fit_args, checked_learner_args, checked_rates
 from .callback.core import FirstOutput, StateResetter
 from .callback.dispatch import may_handle, remove_cb
 from .callback.distributed import detach_distributed, distrib_ctx, to_distributed
@@ -154,7 +153,7 @@ class CharLearner(TextMethods, ResumableFit, Learner):
         lr: float | slice,  # the learning rate; a slice spreads it over parameter groups, as in `fit`
     ) -> "CharLearner":  # itself
         "Set the learning rate the next fit starts from. The optimizer's moments are kept."
-        self.lr = check_hyper("lr", lr, "1e-3 is usual")
+        self.lr = checked_rates(self, "lr", lr)
         if self.opt is not None:
             self.opt.set_hypers(lr=self.lr)
         return self

@@ -60,5 +60,5 @@ def _as_array(values):
         return values.detach().float().cpu().numpy()
     try:
         return np.asarray(values, dtype=float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError(f"values={shown(values)} are not numbers; pass (rows, characters)") from None

@@ -13,7 +13,14 @@ from fastai.callback.schedule import ParamScheduler
 from .._checks import MAX_COUNT, check_count, check_hyper, check_number, check_path, check_seed, shown
 from ..errors import DataError
 
-__all__ = ["checked_learner_args", "checked_fit_args", "checked_lr_max", "check_callbacks", "check_what_to_predict"]
+__all__ = [
+    "checked_learner_args",
+    "checked_fit_args",
+    "checked_rates",
+    "checked_lr_max",
+    "check_callbacks",
+    "check_what_to_predict",
+]
 
 _usual_lr = "1e-3 is usual"
 
@@ -57,12 +64,14 @@ def checked_fit_args(
     check_count("start_epoch", start_epoch, 0, n_epoch)
     check_callbacks(cbs)
     # set on the learner since it was made
-    _checked_hyper(learn, "lr", learn.lr, _usual_lr)
-    _checked_hyper(learn, "wd", learn.wd)
+    checked_rates(learn, "lr", learn.lr)
+    if learn.wd is not None:
+        checked_rates(learn, "wd", learn.wd)
     for cb in learn.cbs + L(cbs):
         for name, value in _scheduled(cb) if isinstance(cb, ParamScheduler) else ():
             check_hyper(name, value)
-    return n_epoch, _checked_hyper(learn, "lr", lr, _usual_lr), _checked_hyper(learn, "wd", wd)
+    lr = None if lr is None else checked_rates(learn, "lr", lr)
+    return n_epoch, lr, None if wd is None else checked_rates(learn, "wd", wd)
 
 
 def _scheduled(cb):
@@ -73,10 +82,13 @@ def _scheduled(cb):
             yield from ((name, f(pos)) for pos in (0.0, 0.5, 1.0))
 
 
-def _checked_hyper(learn, name, value, hint=""):
-    if value is None:
-        return None
-    value = check_hyper(name, value, hint)
+def checked_rates(
+    learn: Learner,  # a `CharLearner`
+    name: str,  # of the argument
+    value: object,  # a number, a slice, or a list with a number for each parameter group
+) -> float | slice | list:
+    "Return a learning rate or weight decay, as the optimizer of the learner takes it."
+    value = check_hyper(name, value, "" if name == "wd" else _usual_lr)
     n_groups = _n_groups(learn)
     if isinstance(value, list) and len(value) not in (1, n_groups):
         raise DataError(f"{name} has {len(value)} numbers, and the optimizer has {n_groups} parameter groups")
@@ -104,7 +116,8 @@ def checked_lr_max(
     check_number("pct_start", pct_start, 0, 1)
     if moms is not None:
         _check_moms(moms)
-    return _checked_hyper(learn, "lr_max", lr_max, _usual_lr)
+    checked_rates(learn, "lr", learn.lr)
+    return None if lr_max is None else checked_rates(learn, "lr_max", lr_max)
 
 
 def _check_moms(moms):

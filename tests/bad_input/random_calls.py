@@ -35,12 +35,13 @@ OFTEN = (
     "learn.predict_next",
     "streams_learn.generate",
 )
+CHANGE_LEARNER = ("learn.fit", "learn.fit_one_cycle", "learn.set_lrs")
 # what fastai does with these is not checked, or they would write outside of the folder
 LEFT_OUT = {"self", "cbs", "path", "model_dir", "default_cbs", "train_bn", "wd_bn_bias", "loss_func", "opt_func"}
 LEFT_OUT |= {"splitter", "metrics", "config", "device", "fname", "cache", "inner", "ax", "act", "save_preds"}
 
 ODD = (None, True, False, 0, -1, 1, 2, 3, 7, 1.5, 0.5, float("nan"), float("inf"), 10**30, -(10**30), 2**64, 5e-324)
-ODD += ("x", "", "\0", "\ud800", "e\u0301", "the\r\n", b"x", [], [None], ["the"], {}, (), [1, 2], slice(None), object)
+ODD += ("x", "", "\0", "\ud800", "e\u0301", "the\r\n", b"x", [], [None], ["the"], {}, (), [1, 2], slice(None), object())
 ODD += (np.int64(3), np.float32(0.5), np.array([1, 2]), np.float64("nan"), Path("missing.txt"), 10**400)
 
 SENSIBLE: dict[str, tuple] = dict(
@@ -80,27 +81,35 @@ def try_one(
     folder: Path,  # where files are written
 ) -> str:  # the kind of the outcome
     "Make a random call. Raises `AssertionError` for another outcome than an error of this package or a right result."
+    name = rng.choice(OFTEN) if rng.random() < 0.5 else rng.choice(FUNCTIONS)
     with chdir(folder), quiet():
         if not Path("text.txt").exists():
             write_files()
-        names = _names()
-        name = rng.choice(OFTEN) if rng.random() < 0.5 else rng.choice(FUNCTIONS)
-        function = eval(name, names)
-        arguments = _arguments(function, names, rng)
         try:
-            result = function(**arguments)
-            if arguments.get("stream"):
-                result = "".join(next(result, "") for _ in range(60))
-        except CharRnnError:
-            return "a typed error"
-        except Exception as e:
-            raise AssertionError(f"{name}({arguments}) raises {type(e).__name__}: {e}") from e
-        owner, _, method = name.rpartition(".")
-        check = CHECKS.get("vocabulary" if owner == "CharVocab" else method)
-        if check is None:
-            return "a result"
-        check(eval(owner or "None", names), arguments, result)
-        return "a right result"
+            return _outcome(name, _names(), rng)
+        finally:
+            if name in CHANGE_LEARNER:
+                # the next try needs its own
+                _names.cache_clear()
+
+
+def _outcome(name, names, rng):
+    function = eval(name, names)
+    arguments = _arguments(function, names, rng)
+    try:
+        result = function(**arguments)
+        if arguments.get("stream"):
+            result = "".join(next(result, "") for _ in range(60))
+    except CharRnnError:
+        return "a typed error"
+    except Exception as e:
+        raise AssertionError(f"{name}({arguments}) raises {type(e).__name__}: {e}") from e
+    owner, _, method = name.rpartition(".")
+    check = CHECKS.get("vocabulary" if owner == "CharVocab" else method)
+    if check is None:
+        return "a result"
+    check(eval(owner or "None", names), arguments, result)
+    return "a right result"
 
 
 @cache
