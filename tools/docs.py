@@ -46,6 +46,7 @@ pages = [
     "docs/results",
     "docs/reference",
     "docs/verbs",
+    "docs/long-trainings",
     "docs/bad-input",
     "docs/citing",
 ]
