@@ -59,7 +59,8 @@ SECTIONS = dict(
         prepare="good_files",
         tries=10_000,
         n_short=100,
-        max_seconds=1,
+        # four loads and two generated texts
+        max_seconds=2,
         max_mb=300,
     ),
     checkpoints=Section(

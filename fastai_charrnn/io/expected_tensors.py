@@ -38,6 +38,9 @@ def check_tensors(
     dtype. Raises `ModelFileError` for a difference, an unknown architecture, or a `config` that builds no model."""
     vocab = as_vocab(description["vocab"])
     arch = _registered_arch(description["arch"])
+    only = getattr(arch.cls, "fixed_seq_len", None)
+    if only is not None and description["seq_len"] != only:
+        raise ModelFileError(f"its seq_len is {description['seq_len']}, and {arch.name} reads {only} characters")
     _check_flags(arch, description["config"])
     expected = _expected_tensors(description, arch, len(vocab))
     shapes = plain_names(description["tensors"], expected)
