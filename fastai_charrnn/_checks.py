@@ -116,6 +116,8 @@ def check_hyper(
     # an array, a tensor or a scalar of NumPy
     value = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(value, (list, tuple)):
+        if not value:
+            raise DataError(f"{name} has no numbers; pass one, or one for each parameter group")
         return [check_number(f"{name}[{i}]", number, hint=hint) for i, number in enumerate(value)]
     return check_number(name, value, hint=hint)
 

@@ -76,6 +76,14 @@ SECTIONS = dict(
         max_mb=300,
         crossed=True,
     ),
+    calls=Section(
+        "Random calls",
+        "A public function is called with random arguments, sensible and odd ones, chosen from its signature. The call "
+        "must raise a typed error or return a result. Where there is a slow version, the result must equal its result.",
+        module="tests/bad_input/random_calls.py",
+        tries=10_000,
+        n_short=60,
+    ),
     memory=Section(
         "Long runs",
         "Each run has a process of its own. Memory is what the process has in RAM. Growth is the median of the last "

@@ -52,7 +52,7 @@ class DatasetBuilder:
 
         If every character is a target and stretches of text or documents validate, they do so in chunks, which contain
         each of their characters once."""
-        if self.target not in ("next", "every"):
+        if not isinstance(self.target, str) or self.target not in ("next", "every"):
             raise DataError(
                 f'target={self.target!r} must be "next", the character after a window, or "every", '
                 "the character after each of its characters"
