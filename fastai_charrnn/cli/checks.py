@@ -144,9 +144,11 @@ _temperatures = "must be 0 or more; 0 takes the most likely character, .8 is usu
 
 def _check_training_numbers(args):
     for name in ("epochs", "bs", "seq_len", "stride", "n_hid", "emb_sz", "n_layers"):
-        _check_number(args, name, lambda v: v >= 1, "must be a whole number, at least 1")
+        _check_number(args, name, lambda v: 1 <= v < 2**31, "must be a whole number, at least 1 and below 2**31")
     for name in ("lr", "minutes"):
         _check_number(args, name, lambda v: 0 < v < math.inf, "must be a finite number above 0")
+    # a shorter time ends before the first batch
+    _check_number(args, "minutes", lambda v: v >= 1e-3, "is less than .001, a sixteenth of a second; give more time")
     _check_number(args, "valid_pct", lambda v: 0 < v < 1, "must be between 0 and 1, such as .1")
     _check_number(args, "output_p", lambda v: 0 <= v < 1, "must be from 0 to below 1, such as .2")
 
