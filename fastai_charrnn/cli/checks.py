@@ -144,7 +144,8 @@ _temperatures = "must be 0 or more; 0 takes the most likely character, .8 is usu
 
 def _check_training_numbers(args):
     for name in ("epochs", "bs", "seq_len", "stride", "n_hid", "emb_sz", "n_layers"):
-        _check_number(args, name, lambda v: 1 <= v < 2**31, "must be a whole number, at least 1 and below 2**31")
+        _check_number(args, name, lambda v: v >= 1, "must be a whole number, at least 1")
+    _check_number(args, "epochs", lambda v: v < 2**31, "must be below 2**31")
     for name in ("lr", "minutes"):
         _check_number(args, name, lambda v: 0 < v < math.inf, "must be a finite number above 0")
     # a shorter time ends before the first batch

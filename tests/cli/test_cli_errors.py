@@ -78,7 +78,7 @@ ERRORS = {
     "train my.txt --seed -1": "--seed -1 must be from 0",
     "train my.txt --minutes 0": "--minutes 0.0 must be a finite number above 0",
     "train my.txt --minutes 1e-9": "--minutes 1e-09 is less than .001",
-    "train my.txt --epochs 99999999999": "--epochs 99999999999 must be a whole number, at least 1 and below 2**31",
+    "train my.txt --epochs 99999999999": "--epochs 99999999999 must be below 2**31",
     "train my.txt --minutes inf": "--minutes inf must be",
     "train my.txt --temperature -1": "--temperature -1.0 must be 0 or more",
     "train my.txt --prompt 漢": "--prompt '漢': '漢' is not in the text",
