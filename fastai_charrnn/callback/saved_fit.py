@@ -111,6 +111,6 @@ def unusable(
 ) -> ModelFileError:  # what to raise instead
     "The error for a checkpoint whose content is wrong, although its checksum is right."
     return ModelFileError(
-        f"the checkpoint cannot be used ({type(error).__name__}: {printable(str(error), max_len=200)}); "
-        "resume with the versions of fastai_charrnn and PyTorch that wrote it"
+        f"training cannot continue from the checkpoint ({type(error).__name__}: {printable(str(error), max_len=200)}); "
+        "if the error is not one of your callbacks, resume with the versions of fastai_charrnn and PyTorch that wrote it"
     )

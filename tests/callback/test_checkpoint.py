@@ -166,7 +166,7 @@ def test_a_checkpoint_with_a_wrong_content_is_refused(place, value, tmp_path):
     part[last] = value
     write_checkpoint(tmp_path / "changed.safetensors", tensors, state)
     learn = make_learner()
-    with pytest.raises(ModelFileError, match="the checkpoint cannot be used"):
+    with pytest.raises(ModelFileError, match="training cannot continue from the checkpoint"):
         learn.resume(tmp_path / "changed").fit(1)
 
 
