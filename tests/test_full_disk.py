@@ -17,9 +17,9 @@ from fastai_charrnn.all import (
     save_model,
 )
 from fastai_charrnn.callback.checkpoint import CheckpointCallback
-from fastai_charrnn.callback.checkpoint_file import previous_path, read_checkpoint
 from fastai_charrnn.data.encoded import encode_file
 from fastai_charrnn.io.checkpoint import SaveModelFile
+from fastai_charrnn.state.checkpoint_file import previous_path, read_checkpoint
 
 
 def _learner(text, folder, n_hid, **kwargs):

@@ -14,9 +14,9 @@ from small_disk import small_disk
 from soak_sharing import serve
 
 from fastai_charrnn.all import CharDataLoaders, char_learner, encode_file, load_model, save_model
-from fastai_charrnn.callback.checkpoint_file import read_checkpoint, write_checkpoint
 from fastai_charrnn.data.download import fetch_url
 from fastai_charrnn.errors import CorpusError, DownloadError, ModelFileError
+from fastai_charrnn.state.checkpoint_file import read_checkpoint, write_checkpoint
 
 _sizes = (24, 96)
 

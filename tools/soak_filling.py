@@ -11,9 +11,9 @@ from fastai.basics import Callback
 from small_disk import small_disk
 
 from fastai_charrnn.all import CharDataLoaders, CheckpointCallback, PredictNextCallback, char_learner, load_model
-from fastai_charrnn.callback.checkpoint_file import previous_path, read_checkpoint
 from fastai_charrnn.errors import CharRnnWarning, ModelFileError, TrainingError
 from fastai_charrnn.io.checkpoint import SaveModelFile
+from fastai_charrnn.state.checkpoint_file import previous_path, read_checkpoint
 
 _text = "the quick brown fox jumps over the lazy dog. " * 12
 

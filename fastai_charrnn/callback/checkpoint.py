@@ -19,11 +19,11 @@ from .._files import only_writer
 from .._utils import is_count
 from ..data.collectives import broadcast_object
 from ..errors import DataError, ModelFileError
-from .checkpoint_file import checkpoint_path, write_checkpoint
+from ..state.checkpoint_file import checkpoint_path, write_checkpoint
+from ..state.fit import Position, collect
+from ..state.loaders import loader_state
+from ..state.random_states import random_states
 from .finite import check_finite
-from .fit_state import Position, collect
-from .loader_state import loader_state
-from .random_states import random_states
 from .write_policy import check_on_error, errors_as_chosen
 
 __all__ = ["CheckpointCallback"]

@@ -2,7 +2,7 @@
 
 from fastai.basics import CancelEpochException, L
 
-from .loader_state import batches_from
+from ..state.loaders import batches_from
 from .saved_fit import SavedFit
 
 __all__ = ["ResumableFit"]

@@ -14,8 +14,8 @@ from .._printable import printable
 from .._utils import unwrap_model
 from ..data.protocol import batch_size, data_info
 from ..errors import ResumeError
-from .callback_state import constructor_values, only_shows
-from .object_state import encode_attributes
+from ..state.callbacks import constructor_values, only_shows
+from ..state.objects import encode_attributes
 
 __all__ = ["fit_record", "check_same_fit", "finds_rate"]
 

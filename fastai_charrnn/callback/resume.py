@@ -15,11 +15,11 @@ from pathlib import Path
 from fastai.basics import Callback, Learner, noop, rank_distrib
 
 from ..errors import CharRnnError
-from .checkpoint_file import checkpoint_path, previous_path
+from ..state.checkpoint_file import checkpoint_path, previous_path
+from ..state.random_states import set_random_states, torch_random_states
+from ..state.weights import load_weights
 from .fit_context import check_thread
 from .fit_records import check_same_fit, finds_rate, fit_record
-from .model_state import load_weights
-from .random_states import set_random_states, torch_random_states
 from .saved_fit import CONTENT_ERRORS, SavedFit, unusable
 
 __all__ = ["resume", "recorded_fit"]

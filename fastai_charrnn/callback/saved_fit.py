@@ -7,10 +7,10 @@ from torch import Tensor
 
 from .._printable import printable
 from ..errors import CharRnnError, ModelFileError
+from ..state.checkpoint_file import checkpoint_path, read_checkpoint
+from ..state.fit import FORMAT, STAGES, Position, own_state, rank_tensors, restore
+from ..state.values import decode
 from .checkpoint import CheckpointCallback
-from .checkpoint_file import checkpoint_path, read_checkpoint
-from .fit_state import FORMAT, STAGES, Position, own_state, rank_tensors, restore
-from .plain_state import decode
 
 __all__ = ["SavedFit", "CONTENT_ERRORS", "unusable"]
 
@@ -112,5 +112,5 @@ def unusable(
     "The error for a checkpoint whose content is wrong, although its checksum is right."
     return ModelFileError(
         f"training cannot continue from the checkpoint ({type(error).__name__}: {printable(str(error), max_len=200)}); "
-        "if the error is not one of your callbacks, resume with the versions of fastai_charrnn and PyTorch that wrote it"
+        "if the error is not of a callback of yours, use the versions of fastai_charrnn and PyTorch that wrote it"
     )

@@ -14,10 +14,10 @@ from pathlib import Path
 from fastai.basics import Callback
 
 from .._files import only_writer
-from ..callback.checkpoint_file import previous_path
 from ..callback.saved_fit import SavedFit
 from ..errors import ModelFileError, ResumeError
 from ..io.format import with_suffix
+from ..state.checkpoint_file import previous_path
 from .checks import option_of
 from .parser import make_parser
 from .plan import Plan

@@ -14,8 +14,8 @@ import torch
 from raw_files import change_bytes, change_value
 from resume_cases import READINGS, KeepAll, make_learner
 
-from fastai_charrnn.callback.checkpoint_file import read_checkpoint, write_checkpoint
 from fastai_charrnn.errors import CharRnnError, ModelFileError
+from fastai_charrnn.state.checkpoint_file import read_checkpoint, write_checkpoint
 
 _runs = [(arch, reading) for arch in ("rnn", "mullstm") for reading in READINGS]
 _fit = (2, 1e-2)

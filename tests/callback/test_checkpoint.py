@@ -11,9 +11,9 @@ from fastai.optimizer import ranger
 from resume_cases import Interrupt, KeepAll, differences, make_dls, make_learner, outcome
 
 from fastai_charrnn.all import CharRnnWarning, CheckpointCallback, DataError, ModelFileError, ResumeError
-from fastai_charrnn.callback.checkpoint_file import read_checkpoint, write_checkpoint
 from fastai_charrnn.callback.progress import RunProgress
 from fastai_charrnn.callback.saved_fit import SavedFit
+from fastai_charrnn.state.checkpoint_file import read_checkpoint, write_checkpoint
 
 
 def test_a_script_can_be_started_again(tmp_path, capsys):

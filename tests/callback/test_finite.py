@@ -13,10 +13,10 @@ from learner_helpers import quiet_fit, weights
 
 from fastai_charrnn.all import CharDataLoaders, char_learner, load_model, save_model
 from fastai_charrnn.callback.checkpoint import CheckpointCallback
-from fastai_charrnn.callback.checkpoint_file import read_checkpoint
 from fastai_charrnn.callback.fp16 import DeviceMixedPrecision
 from fastai_charrnn.errors import DataError, ModelFileError, TrainingError
 from fastai_charrnn.io.checkpoint import SaveModelFile
+from fastai_charrnn.state.checkpoint_file import read_checkpoint
 
 TEXT = "the quick brown fox jumps over the lazy dog. " * 12
 NAN = float("nan")

@@ -14,9 +14,9 @@ from learner_helpers import quiet_fit, weights
 
 from fastai_charrnn.all import CharDataLoaders, char_learner
 from fastai_charrnn.callback.checkpoint import CheckpointCallback
-from fastai_charrnn.callback.checkpoint_file import read_checkpoint
 from fastai_charrnn.callback.signals import StopOnSignal
 from fastai_charrnn.data.protocol import n_targets
+from fastai_charrnn.state.checkpoint_file import read_checkpoint
 
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "data": [],
     "models": [],
     "generation": ["data", "models"],
-    "callback": ["data", "generation"],
+    "state": ["data"],
+    "callback": ["data", "generation", "state"],
     "evaluation": ["data", "callback"],
     "assign": ["data", "models"],
     "predictions": ["data", "generation", "callback"],
@@ -29,7 +30,7 @@ MAY_IMPORT = {
     "io": ["data", "models", "generation", "callback", "learner"],
     "analysis": ["data", "generation", "learner"],
     "recipes": ["data", "models", "callback", "learner"],
-    "cli": ["data", "models", "generation", "callback", "learner", "adapt", "io", "analysis", "recipes"],
+    "cli": ["data", "models", "generation", "callback", "learner", "adapt", "io", "analysis", "recipes", "state"],
     "all": ["data", "models", "generation", "callback", "learner", "adapt", "io", "analysis", "recipes"],
 }
 

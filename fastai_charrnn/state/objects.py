@@ -13,7 +13,7 @@ import torch
 from fastai.basics import DataLoader, L, Metric
 from torch import Tensor
 
-from .plain_state import READERS, WRITERS, CannotKeep, decode, encode, keep_tensor
+from .values import READERS, WRITERS, CannotKeep, decode, encode, keep_tensor
 
 __all__ = ["encode_attributes", "decode_attributes"]
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from .._utils import unwrap_model
 from ..errors import ResumeError
-from .object_state import decode_attributes, encode_attributes
+from .objects import decode_attributes, encode_attributes
 
 __all__ = ["weights", "load_weights", "gradients", "restore_gradients", "module_states", "restore_modules"]
 

@@ -16,9 +16,12 @@ from torch import Tensor
 
 from ..data.collectives import all_gather_object
 from ..errors import ResumeError
-from .callback_state import callback_states, restore_callbacks
-from .loader_state import loader_state, set_loader_state
-from .model_state import (
+from .callbacks import callback_states, restore_callbacks
+from .loaders import loader_state, set_loader_state
+from .objects import decode_attributes, encode_attributes
+from .random_states import random_states, set_random_states
+from .values import decode, encode
+from .weights import (
     gradients,
     load_weights,
     module_states,
@@ -28,9 +31,6 @@ from .model_state import (
     trains,
     weights,
 )
-from .object_state import decode_attributes, encode_attributes
-from .plain_state import decode, encode
-from .random_states import random_states, set_random_states
 
 __all__ = ["Position", "collect", "restore"]
 

@@ -14,8 +14,8 @@ from fastai.basics import Callback, DataLoader, DataLoaders, Learner, event
 from torch import Tensor
 
 from ..errors import CharRnnWarning
-from .object_state import decode_attributes, encode_attributes
-from .plain_state import decode, encode
+from .objects import decode_attributes, encode_attributes
+from .values import decode, encode
 
 __all__ = ["callback_states", "restore_callbacks", "only_shows", "constructor_values"]
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from fastai_charrnn.callback import checkpoint_file
-from fastai_charrnn.callback.checkpoint_file import previous_path, read_checkpoint, write_checkpoint
 from fastai_charrnn.errors import CharRnnWarning, ModelFileError
+from fastai_charrnn.state import checkpoint_file
+from fastai_charrnn.state.checkpoint_file import previous_path, read_checkpoint, write_checkpoint
 
 TENSORS = dict(
     floats=torch.arange(6.0).reshape(2, 3).T,
