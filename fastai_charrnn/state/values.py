@@ -10,6 +10,7 @@ objects that have a state.
 """
 
 import math
+from itertools import chain, groupby
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ __all__ = ["CannotKeep", "encode", "decode"]
 
 # lists of numbers from this length on become tensors
 _LONG = 16
+# lists that change their type more often are written value by value
+_MANY_RUNS = 8
 
 
 class CannotKeep(TypeError):
@@ -112,8 +115,20 @@ def _read_number(saved, tensors, current):
 
 
 def _keep_list(values, tensors, name):
-    packed = _packed(values, tensors, name) or _columns(values, tensors, name)
+    packed = _packed(values, tensors, name) or _columns(values, tensors, name) or _runs(values, tensors, name)
     return packed or [encode(v, tensors, f"{name}/{i}") for i, v in enumerate(values)]
+
+
+def _runs(values, tensors, name):
+    "A long list that changes its type a few times, such as losses of past epochs and of this one; None for others."
+    runs = [list(run) for _, run in groupby(values, type)]
+    if len(values) < _LONG or not 1 < len(runs) <= _MANY_RUNS:
+        return None
+    return {"$runs": [_keep_list(run, tensors, f"{name}/run {i}") for i, run in enumerate(runs)]}
+
+
+def _read_runs(saved, tensors, current):
+    return list(chain.from_iterable(decode(run, tensors) for run in saved["$runs"]))
 
 
 def _columns(rows, tensors, name):
@@ -224,6 +239,7 @@ READERS = {
     "$numbers": _read_numbers,
     "$scalars": _read_scalars,
     "$columns": _read_columns,
+    "$runs": _read_runs,
     "$path": lambda saved, tensors, current: Path(saved["$path"]),
     "$slice": _read_slice,
     "$ufunc": _read_ufunc,
