@@ -62,12 +62,12 @@ def checked_fit_args(
     "Check the arguments of a fit, and return its numbers."
     n_epoch = check_count("n_epoch", n_epoch, 0, MAX_COUNT)
     check_count("start_epoch", start_epoch, 0, n_epoch)
-    check_callbacks(cbs)
+    cbs = check_callbacks(cbs)
     # set on the learner since it was made
     checked_rates(learn, "lr", learn.lr)
     if learn.wd is not None:
         checked_rates(learn, "wd", learn.wd)
-    for cb in learn.cbs + L(cbs):
+    for cb in learn.cbs + cbs:
         for name, value in _scheduled(cb) if isinstance(cb, ParamScheduler) else ():
             check_hyper(name, value)
     lr = None if lr is None else checked_rates(learn, "lr", lr)
@@ -127,15 +127,17 @@ def _check_moms(moms):
 
 
 def check_callbacks(
-    cbs: Callback | list | None,  # callbacks of a learner or a fit
-):
-    "Raise `DataError` for what is no callback, and for callbacks that cannot work with characters."
+    cbs: Callback | list | None,  # callbacks of a learner or a fit, objects or classes
+) -> L:  # objects
+    "Return the callbacks. Raises `DataError` for what is none, and for callbacks that cannot work with characters."
     for cb in L(cbs):
         is_callback = isinstance(cb, Callback) or (isinstance(cb, type) and issubclass(cb, Callback))
         if not is_callback:
             raise DataError(f"cbs={shown(cbs)}: {shown(cb)} is not a Callback")
         if isinstance(cb, MixHandler):
             raise DataError(f"{cb} mixes inputs as numbers, and characters are indices; leave it out")
+    # as fastai does
+    return L(cbs).map(lambda cb: cb() if isinstance(cb, type) else cb)
 
 
 def check_what_to_predict(

@@ -16,6 +16,7 @@ from ..data.protocol import batch_size, data_info
 from ..errors import ResumeError
 from ..state.callbacks import constructor_values, only_shows
 from ..state.objects import encode_attributes
+from .arguments import check_callbacks
 
 __all__ = ["fit_record", "check_same_fit", "finds_rate"]
 
@@ -38,7 +39,8 @@ def fit_record(
     cbs: Callback | list | None,  # the callbacks that were passed to the fit
 ) -> dict:  # of the types of JSON
     "Describe a fit by everything that its result depends on, except for the weights."
-    own = [cb for cb in L(cbs) if not only_shows(cb)]
+    cbs = check_callbacks(cbs)
+    own = [cb for cb in cbs if not only_shows(cb)]
     return {
         "epochs": int(n_epoch),
         "batches in an epoch": len(learn.dls.train),
@@ -50,7 +52,7 @@ def fit_record(
         "optimizer": _optimizer(learn.opt_func),
         "learning rate": _numbers(learn.lr if lr is None else lr),
         "weight decay": _numbers(learn.wd if wd is None else wd),
-        "callbacks": sorted(cb.name for cb in learn.cbs + L(cbs) if not only_shows(cb)),
+        "callbacks": sorted(cb.name for cb in learn.cbs + cbs if not only_shows(cb)),
         "arguments of callbacks": {cb.name: _arguments(cb) for cb in own},
         "schedule": {cb.name: _schedule(cb) for cb in own if isinstance(cb, ParamScheduler)},
     }

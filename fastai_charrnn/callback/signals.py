@@ -13,6 +13,8 @@ from contextlib import ExitStack, contextmanager, nullcontext
 
 from fastai.basics import Callback, L, Learner, num_distrib
 
+from .arguments import check_callbacks
+
 __all__ = ["StopOnSignal", "during_fit"]
 
 
@@ -91,7 +93,7 @@ def during_fit(
     """Enter `during_fit()` of all callbacks that have it. They leave it after the fit, however that ends.
 
     Callbacks hold locks and handle signals there: their `after_fit` is not called after an error."""
-    cbs = L(cbs).map(lambda cb: cb() if isinstance(cb, type) else cb)
+    cbs = check_callbacks(cbs)
     if any(hasattr(type(cb), "on_stop") for cb in learn.cbs + cbs) and not _handlers(learn.cbs + cbs):
         cbs.append(StopOnSignal())
     # first in, last out: when a signal is sent again, no lock is held

@@ -1,6 +1,6 @@
 """Write and read the file of a checkpoint: `write_checkpoint`, `read_checkpoint`. Nothing is pickled.
 
-    write_checkpoint("run.safetensors", dict(weight=weight), dict(epoch=3))
+    write_checkpoint("run.safetensors", dict(weight=torch.ones(2, 3)), dict(epoch=3))
     tensors, state = read_checkpoint("run.safetensors")
 
 A checkpoint is a `.safetensors` file with a JSON object and a checksum in its metadata. The one before is kept as

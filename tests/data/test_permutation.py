@@ -108,7 +108,7 @@ def test_an_epoch_in_a_computed_order_has_every_window_once(many):
     set_seed(3)
     idxs = dls.train.get_idxs()
     assert isinstance(idxs, Shuffle)
-    seen = np.concatenate([block.numpy() for block in dls.train._blocks(idxs)])
+    seen = np.concatenate([block.numpy() for block in dls.train._blocks([idxs])])
     assert np.array_equal(np.sort(seen), np.arange(len(dls.train_ds)))
     for dl in dls:
         assert sum(len(x) for x, _ in dl) == len(dl.dataset)

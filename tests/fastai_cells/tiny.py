@@ -101,6 +101,9 @@ def whole_validation(learn):
     learn.model.reset()
     if y[0].ndim == 1:
         return torch.cat(x), torch.cat(y), torch.cat(pred)
+    if not learn.dls.stateful:
+        # chunks follow one another in the text
+        return [torch.cat([batch.flatten(0, 1) for batch in part]) for part in (x, y, pred)]
     return [_in_text_order(part) for part in (x, y, pred)]
 
 

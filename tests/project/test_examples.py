@@ -27,6 +27,8 @@ TABLES = {
     "generation.decoders",
     "errors",
     "io.format",
+    "io.tensor_file",
+    "state.fit",
     "models.rnn",
     "models.mullstm",
     "data.streams",
