@@ -87,7 +87,7 @@ class CharWindows:
 
     @property
     def block_size(self) -> int:
-        "How many windows to request from `batches` at a time: enough for a scan of a mapped text, in at most 16 MB."
+        "How many windows to request from `batches` at a time: enough for a scan of a text on disk, in at most 16 MB."
         return max(min(2**19, _max_gathered // (self.seq_len + 1)), 1)
 
     def decode(self, b, full=True) -> tuple[str, ...]:
