@@ -149,13 +149,14 @@ def _flush(path):
 def only_writer(
     path: str | Path,  # a file that is written again and again, by one process at a time
     error: type[CharRnnError],  # what to raise
+    ending: str = "lock",  # of the lock file; blocks with other endings do not count
 ) -> Iterator[None]:
     """Keep other processes, and other threads, from entering such a block with the same file.
 
     The lock is a file beside `path`. It ends with the process that holds it, so a killed one never blocks. Raises
     `error`, which names the other process, if the file is in use, or if the folder cannot be written."""
     path = _real_path(path)
-    lock = path.with_name(f"{_prefix(path)}lock")
+    lock = path.with_name(f"{_prefix(path)}{ending}")
     with write_errors(path, error):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = _lock_or_none(lock)

@@ -1,5 +1,6 @@
 """A full disk: every writer raises one typed error, leaves no temporary file, and the old file stays whole."""
 
+import numpy as np
 import pytest
 from fastai.basics import Callback
 from learner_helpers import quiet_fit
@@ -8,6 +9,7 @@ from fastai_charrnn.all import (
     CharDataLoaders,
     CharRnnWarning,
     CorpusError,
+    DataError,
     ModelFileError,
     PredictNextCallback,
     TrainingError,
@@ -143,8 +145,9 @@ def test_a_model_that_could_not_be_saved_in_an_epoch_is_saved_in_the_next(small_
 
 @pytest.mark.parametrize("callback", [CheckpointCallback, PredictNextCallback])
 def test_only_warn_and_stop_are_accepted(callback):
-    with pytest.raises(ValueError, match='on_error must be "warn" or "stop", got True'):
-        callback("a", on_error=True)
+    for on_error in (True, None, np.array([1, 2])):
+        with pytest.raises(DataError, match='on_error must be "warn" or "stop", got '):
+            callback("a", on_error=on_error)
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_before_training(learn, tmp_path):

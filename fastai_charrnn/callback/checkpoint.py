@@ -9,12 +9,12 @@ After a crash make the same `dls` and the same learner, and call `learn.resume("
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from numbers import Real
 from pathlib import Path
 from types import SimpleNamespace
 
 from fastai.basics import Callback, num_distrib, rank_distrib
 
+from .._checks import check_number, shown
 from .._files import only_writer
 from .._utils import is_count
 from ..data.collectives import broadcast_object
@@ -56,10 +56,10 @@ class CheckpointCallback(Callback):
         on_error: str = "warn",  # what to do if one cannot be written: "warn" and go on, or "stop"
     ):
         check_on_error(on_error)
-        if every != "epoch" and every is not None and not is_count(every):
-            raise DataError(f'every must be "epoch", None or a number of batches, at least 1, got {every!r}')
-        if minutes is not None and not (isinstance(minutes, Real) and minutes > 0):
-            raise DataError(f"minutes must be positive or None, got {minutes!r}")
+        if not (every is None or is_count(every) or (isinstance(every, str) and every == "epoch")):
+            raise DataError(f'every must be "epoch", None or a number of batches, at least 1, got {shown(every)}')
+        if minutes is not None:
+            minutes = check_number("minutes", minutes, inside=True)
         self.path = checkpoint_path(path)
         self.every = every
         self.n_batches = every if is_count(every) else None

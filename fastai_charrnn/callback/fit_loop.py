@@ -14,14 +14,19 @@ class ResumableFit:
     fits: list[dict] = []  # a record of each fit; `lr_find` does not count
     saved_fit: SavedFit | None = None  # what `resume` has read, until its training continues
     resuming: SavedFit | None = None  # the checkpoint of a fit that is about to continue
-    in_saved_epoch: bool = False  # from the start of a resumed fit until its first epoch ends
+    in_saved_epoch: bool = False  # from the end of `resume` until an epoch has ended
     found_rates: list[dict] = []  # what `lr_find` has suggested
     random_before: dict = {}  # PyTorch's random states before the fit
 
     def _do_fit(self):
-        if self.resuming is None:
-            super()._do_fit()
-            return
+        first = 0 if self.resuming is None else self._begin_in_the_middle()
+        for epoch in range(first, self.n_epoch):
+            self.epoch = epoch
+            self._with_events(self._do_epoch, "epoch", CancelEpochException)
+            self.in_saved_epoch = False
+
+    def _begin_in_the_middle(self):
+        "Show what was shown before the checkpoint, and return the epoch that continues."
         if mbar := getattr(getattr(self, "progress", None), "mbar", None):
             # fastprogress starts its clock at 0
             mbar.update(0)
@@ -31,10 +36,7 @@ class ResumableFit:
         position = self.resuming.position
         if position.stage == "between epochs":
             self._restore()
-        for epoch in range(position.epoch, self.n_epoch):
-            self.epoch = epoch
-            self._with_events(self._do_epoch, "epoch", CancelEpochException)
-            self.in_saved_epoch = False
+        return position.epoch
 
     def _do_epoch_train(self):
         if self.resuming is not None and self.resuming.position.stage == "before validation":

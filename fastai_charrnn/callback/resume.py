@@ -72,9 +72,11 @@ def recorded_fit(
     learn.fits = [*learn.fits, record]
     learn.train_iter = 0
     learn.random_before = torch_random_states()
-    learn.in_saved_epoch = saved is not None
+    learn.in_saved_epoch |= saved is not None
+    is_skipped = False
     try:
-        yield saved is not None and _continue_or_skip(learn, saved, number, cbs)
+        is_skipped = saved is not None and _continue_or_skip(learn, saved, number, cbs)
+        yield is_skipped
         if learn.saved_fit is not None:
             record |= saved.fits[number]
         elif hasattr(learn, "training_log"):
@@ -88,7 +90,8 @@ def recorded_fit(
         raise
     finally:
         learn.resuming = None
-        learn.in_saved_epoch = False
+        # the fit after a skipped one is the first to use what the checkpoint holds
+        learn.in_saved_epoch &= is_skipped
 
 
 def _is_of_content(error):

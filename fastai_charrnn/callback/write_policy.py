@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .._checks import shown
 from .._utils import warn_caller
 from ..errors import CharRnnWarning, DataError, ModelFileError, TrainingError
 
@@ -13,8 +14,8 @@ def check_on_error(
     on_error: str,  # as passed to a callback
 ):
     'Raise `DataError` unless it is "warn" or "stop".'
-    if on_error not in ("warn", "stop"):
-        raise DataError(f'on_error must be "warn" or "stop", got {on_error!r}')
+    if not isinstance(on_error, str) or on_error not in ("warn", "stop"):
+        raise DataError(f'on_error must be "warn" or "stop", got {shown(on_error)}')
 
 
 @contextmanager

@@ -121,5 +121,5 @@ def training_lock(
 ) -> Iterator[None]:
     "Let one process train a model file at a time. Raises `ModelFileError`, which names the other process."
     # not the lock of the file itself, which callbacks hold during a fit
-    with only_writer(out.with_name(f"training of {out.name}"), ModelFileError):
+    with only_writer(out, ModelFileError, "training.lock"):
         yield

@@ -1,7 +1,10 @@
 """Checkpoints of a training: when they are written, what they keep, and what may not differ when it is resumed."""
 
+import json
+import re
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from fastai.basics import Callback
@@ -125,12 +128,27 @@ def test_attributes_of_your_own_callback_are_kept_or_named(tmp_path):
     assert torch.equal(again.counts.layer.weight, learn.counts.layer.weight)
 
 
+def test_a_wrong_content_is_noticed_in_the_fit_after_a_finished_one(tmp_path):
+    path = tmp_path / "run.safetensors"
+    make_learner(cbs=CheckpointCallback(path)).fit(1)
+    tensors, state = read_checkpoint(path)
+    # the number of steps of each weight becomes a list
+    optimizer = json.dumps(state["optimizer"])
+    changed = re.sub(r'("step": )(\d+)', r"\1[\2]", optimizer)
+    assert changed != optimizer
+    write_checkpoint(path, tensors, state | dict(optimizer=json.loads(changed)))
+    learn = make_learner().resume(path)
+    learn.fit(1)
+    with pytest.raises(ModelFileError, match="training cannot continue from the checkpoint"):
+        learn.fit(1)
+
+
 def test_arguments_are_checked():
-    for every in (0, -1, 1.5, "batch", True):
+    for every in (0, -1, 1.5, "batch", True, np.array([1, 2])):
         with pytest.raises(DataError, match="every must be"):
             CheckpointCallback("run", every)
-    for minutes in (0, -1.0, "5"):
-        with pytest.raises(DataError, match="minutes must be"):
+    for minutes in (0, -1.0, "5", float("nan"), np.array([1, 2])):
+        with pytest.raises(DataError, match="minutes=.* is not a number above 0"):
             CheckpointCallback("run", minutes=minutes)
 
 

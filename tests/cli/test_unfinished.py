@@ -113,7 +113,7 @@ def test_two_trainings_of_one_model_are_refused(folder, capsys):
     with training_lock(folder / "m.safetensors"):
         assert main(["train", "my.txt", "--out", str(folder / "m")]) == 1
     error = capsys.readouterr().err
-    assert "training of m.safetensors is written by another training" in error
+    assert "m.safetensors is written by another training" in error
     assert str(os.getpid()) in error
     assert not any(p.name.endswith(".lock") for p in folder.iterdir())
 
