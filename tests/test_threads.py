@@ -9,10 +9,12 @@ import torch
 from fastai.basics import Callback
 from learner_helpers import quiet_fit, weights
 from threads import KINDS, MODES, AskAt, ask, in_thread, make, race, try_one
+from torch.overrides import TorchFunctionMode
 
 from fastai_charrnn._utils import unwrap_model
 from fastai_charrnn.all import dynamic_evaluation
 from fastai_charrnn.errors import TrainingError
+from fastai_charrnn.generation.checks import non_finite
 from fastai_charrnn.generation.model_view import eval_view
 
 EVENTS = ("before_batch", "after_pred", "after_backward", "after_step")
@@ -138,3 +140,20 @@ def test_a_view_is_complete_while_another_thread_moves_the_model():
     view = eval_view(model)
     assert all(a is b for a, b in zip(view.rnn._flat_weights, expected, strict=True))
     assert not view.rnn._weights_have_changed()
+
+
+class ChangesMeanwhile(TorchFunctionMode):
+    "`isfinite` of a weight gives what it gives if another thread changes the weight between its two reads."
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        is_weight = func is torch.isfinite and isinstance(args[0], torch.nn.Parameter)
+        return torch.zeros_like(out) if is_weight else out
+
+
+def test_weights_that_change_while_they_are_looked_at_are_not_taken_for_nan():
+    learn = make("rnn", "windows")
+    with ChangesMeanwhile():
+        assert non_finite(learn.model) == []
+        learn.model.out.bias.data[3] = float("nan")
+        assert non_finite(learn.model) == ["out.bias"]
