@@ -6,7 +6,8 @@ fastai accepts any value and fails later, often after an epoch. Errors are `Data
 from collections.abc import Sequence
 from numbers import Real
 
-from fastai.basics import Callback, L, Learner, Metric
+import numpy as np
+from fastai.basics import Callback, L, Learner, Metric, Tensor
 from fastai.callback.mixup import MixHandler
 from fastai.callback.schedule import ParamScheduler
 
@@ -148,7 +149,14 @@ def check_what_to_predict(
 ) -> int:  # `ds_idx`
     "Check which data is meant."
     ds_idx = check_count("ds_idx", ds_idx, 0, len(learn.dls.loaders) - 1, hint="0 is training data, 1 validation data")
-    if dl is not None and (isinstance(dl, (str, bytes)) or not hasattr(dl, "__iter__")):
+    if dl is not None and not _gives_batches(dl):
         raise DataError(f"dl={shown(dl)} is not a loader; make one with learn.dls.test_dl(texts)")
     check_callbacks(cbs)
     return ds_idx
+
+
+def _gives_batches(dl):
+    "Whether it is a loader, or a list of batches."
+    if isinstance(dl, (list, tuple)):
+        return all(isinstance(batch, (list, tuple)) for batch in dl)
+    return hasattr(dl, "__iter__") and not isinstance(dl, (str, bytes, np.ndarray, Tensor))

@@ -14,7 +14,8 @@ class ResumableFit:
     fits: list[dict] = []  # a record of each fit; `lr_find` does not count
     saved_fit: SavedFit | None = None  # what `resume` has read, until its training continues
     resuming: SavedFit | None = None  # the checkpoint of a fit that is about to continue
-    in_saved_epoch: bool = False  # from the end of `resume` until an epoch has ended
+    in_saved_epoch: bool = False  # from the end of `resume` until an epoch with batches has ended
+    restored_iter: int = 0  # batches that the fit had trained when its state was restored
     found_rates: list[dict] = []  # what `lr_find` has suggested
     random_before: dict = {}  # PyTorch's random states before the fit
 
@@ -23,7 +24,8 @@ class ResumableFit:
         for epoch in range(first, self.n_epoch):
             self.epoch = epoch
             self._with_events(self._do_epoch, "epoch", CancelEpochException)
-            self.in_saved_epoch = False
+            # an epoch that was resumed after its last batch has not used the optimizer
+            self.in_saved_epoch &= self.train_iter == self.restored_iter
 
     def _begin_in_the_middle(self):
         "Show what was shown before the checkpoint, and return the epoch that continues."
@@ -66,3 +68,4 @@ class ResumableFit:
     def _restore(self):
         saved, self.resuming = self.resuming, None
         saved.restore(self)
+        self.restored_iter = self.train_iter

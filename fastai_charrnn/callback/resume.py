@@ -70,7 +70,7 @@ def recorded_fit(
         with _content_checked():
             check_same_fit(number + 1, saved.fits[number], record)
     learn.fits = [*learn.fits, record]
-    learn.train_iter = 0
+    learn.train_iter = learn.restored_iter = 0
     learn.random_before = torch_random_states()
     learn.in_saved_epoch |= saved is not None
     is_skipped = False

@@ -14,7 +14,8 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("calls")
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+# the same calls in every run: `make soak` tries others, and one that fails by chance would stop unrelated work
+@settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(st.integers(0, 2**64))
 def test_a_random_call_gives_a_right_result_or_a_typed_error(folder, seed):
     try_one(random.Random(seed), folder)

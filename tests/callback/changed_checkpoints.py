@@ -34,7 +34,8 @@ def good_files() -> list:  # (run, bytes) of each
         for run in _runs:
             keep = KeepAll(Path(folder), every=2)
             _learner(run, keep).fit(*_fit)
-            files += [(run, path.read_bytes()) for path in {*keep.written[:2], *keep.written[-3:]}]
+            chosen = dict.fromkeys([*keep.written[:2], *keep.written[-3:]])
+            files += [(run, path.read_bytes()) for path in chosen]
     return files
 
 
