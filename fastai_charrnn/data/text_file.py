@@ -55,7 +55,7 @@ class TextFile:
     """An iterable over the pieces of a text file, for files that do not fit in memory.
 
     Pieces are decoded and normalised as in `read_text`. After a full pass, `n_chars` is the length of the text and
-    `changes` describes what was normalised. Iterating raises `CorpusError`."""
+    `changes` describes what was normalised. Iterating raises `CorpusError`, and so does an encoding that is no str."""
 
     may_be_empty = False  # whether an empty file is no error, as among several documents
 
@@ -66,6 +66,8 @@ class TextFile:
         size: int = 2**20,  # bytes to read at a time
     ):
         self.fname = check_path("fname", fname, CorpusError)
+        if not isinstance(encoding, str):
+            raise _unknown_encoding(encoding)
         self.encoding = encoding
         self.size = size
 
@@ -172,15 +174,12 @@ class TextFile:
 
     def _decoder(self):
         try:
-            if not isinstance(self.encoding, str):
-                raise LookupError
             # rejects codecs that do not decode bytes to text, such as rot13
             io.TextIOWrapper(io.BytesIO(), self.encoding)
             return codecs.getincrementaldecoder(self.encoding)()
         except (LookupError, ValueError):
             # ValueError: it contains a null character
-            message = f"unknown encoding {shown(self.encoding)}; try 'utf-8', 'latin-1' or 'cp1252'"
-            raise CorpusError(message) from None
+            raise _unknown_encoding(self.encoding) from None
 
     def _invalid_byte(self, error, position):
         return CorpusError(
@@ -209,6 +208,10 @@ def _state(f):
         # a buffer in memory
         return None
     return (st.st_size, st.st_mtime_ns) if stat.S_ISREG(st.st_mode) else None
+
+
+def _unknown_encoding(encoding):
+    return CorpusError(f"unknown encoding {shown(encoding)}; try 'utf-8', 'latin-1' or 'cp1252'")
 
 
 def _allows_null_bytes(encoding):
