@@ -70,7 +70,7 @@ leaderboard: setup ## train all architectures for the same time (3 hours), write
 	$(BIN)/python tools/leaderboard.py
 	$(BIN)/python tools/readme.py
 
-soak: .venv/dev-installed ## try to break training, files and calls (25 minutes), write results/RELIABILITY.md
+soak: .venv/dev-installed ## try to break training, files and calls (15 minutes), write results/RELIABILITY.md
 	$(BIN)/python tools/soak.py
 
 clean: ## remove what was built, including .venv
