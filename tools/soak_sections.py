@@ -157,9 +157,9 @@ SECTIONS = dict(
     ),
     filling=Section(
         "Disks that fill during a training",
-        "A training writes checkpoints, its model and samples to a disk of 60 to 400 KB, which is full, or nearly, "
-        "from one random batch to another. Training goes on with a warning, or stops with a typed error, as was "
-        "chosen. Every file on the disk must be whole, and no temporary file or lock may be left.",
+        "A training writes checkpoints, its model and samples to a disk of 60 to 400 KB. Between two random batches "
+        "the disk is full or nearly full. Training continues with a warning or stops with a typed error: the try "
+        "chooses which. Every file on the disk must be whole, and no temporary file or lock may be left.",
         module="tools/soak_filling.py",
         tries=200,
         n_short=3,

@@ -7,7 +7,7 @@ from fastai.callback.tracker import SaveModelCallback
 
 from .._utils import unwrap_model
 from ..errors import TrainingError
-from ..generation.checks import non_finite
+from ..generation.checks import non_finite, some_names
 
 __all__ = ["FiniteLoss", "check_finite"]
 
@@ -91,7 +91,7 @@ class FiniteLoss(Callback):
     def _weight_error(self):
         names = non_finite(unwrap_model(self.model))
         if names:
-            return self._error(f"weights are NaN or infinite after step {self.train_iter}, in {_some(names)}")
+            return self._error(f"weights are NaN or infinite after step {self.train_iter}, in {some_names(names)}")
         return None
 
     def _error(self, what):
@@ -111,10 +111,6 @@ def check_finite(
     "Cancel the fit with a `TrainingError` if a weight is NaN or infinite, so no good file is replaced."
     if hasattr(learn, "finite_loss"):
         learn.finite_loss.check_weights()
-
-
-def _some(names):
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _last_file(learn):

@@ -97,6 +97,13 @@ def check_weights(model: nn.Module):
         raise GenerationError(f"the weights contain NaN or infinity: {', '.join(names)}; {_advice}")
 
 
+def some_names(
+    names: list[str],  # at least one
+) -> str:
+    "The first three names, and how many more there are."
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
 def non_finite(
     model: nn.Module,  # any
 ) -> list[str]:  # names of parameters

@@ -24,7 +24,7 @@ from ..data.protocol import as_char_dls, batch_size, data_info
 from ..data.streams import CharStreams
 from ..data.windows import CharWindows
 from ..errors import ModelFileError
-from ..generation.checks import non_finite
+from ..generation.checks import non_finite, some_names
 from ..learner import CharLearner, char_learner
 from .description import FORMAT, parse_description
 from .expected_tensors import check_tensors
@@ -75,9 +75,8 @@ def _check_finite(model, path):
     "Raise `ModelFileError` for weights that are not finite: the file would predict nothing and replace one that does."
     names = non_finite(model)
     if names:
-        listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         raise ModelFileError(
-            f"{path} was not written, because the weights contain NaN or infinity: {listed}; "
+            f"{path} was not written, because the weights contain NaN or infinity: {some_names(names)}; "
             "load an earlier save, or train again with a lower learning rate"
         )
 

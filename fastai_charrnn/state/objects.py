@@ -1,4 +1,4 @@
-"""Write and read the state of objects in JSON and tensors, as `plain_state` does for plain values.
+"""Write and read the state of objects in JSON and tensors, as `values` does for plain values.
 
 Generators, metrics and whatever has `state_dict` and `load_state_dict` are changed in place when they are read.
 """

@@ -5,7 +5,7 @@
     decode(saved, tensors)
 
 Checkpoints use it for the state of optimizers, callbacks and random generators, so nothing is pickled. A value that
-JSON lacks becomes an object whose first key begins with "$". Long lists of numbers become tensors. `object_state` adds
+JSON lacks becomes an object whose first key begins with "$". Long lists of numbers become tensors. `objects` adds
 objects that have a state.
 """
 
