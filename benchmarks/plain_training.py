@@ -116,45 +116,42 @@ def _by_hand(case, dls):
     model = Plain(case.arch, len(dls.vocab), case.n_hid, case.n_layers)
     opt = torch.optim.Adam(model.parameters(), lr=1e-3)
     every = case.mode != "windows"
-    parts = [_tensors(case, dl) for dl in (dls.train, dls.valid)]
+    x, y = _joined(case, dls.train)
+    valid = list(dls.valid)
 
-    def loss_of(x, y, state):
-        with torch.autocast("cpu", torch.bfloat16, enabled=case.bf16):
-            logits, state = model(x, state, every)
-        y = y.t() if every else y
-        return F.cross_entropy(logits.float().flatten(0, -2), y.flatten()), _detached(state)
-
-    def run(x, y, train):
+    def losses(batches):
         state = None
-        for xb, yb in _batches(case, x, y, train):
-            loss, state = loss_of(xb, yb, state if case.mode == "streams" else None)
-            if train:
-                opt.zero_grad()
-                loss.backward()
-                opt.step()
+        for inputs, targets in batches:
+            if len(inputs) != case.bs or case.mode != "streams":
+                state = None
+            with torch.autocast("cpu", torch.bfloat16, enabled=case.bf16):
+                logits, state = model(inputs, state, every)
+            state = _detached(state)
+            yield F.cross_entropy(logits.float().flatten(0, -2), (targets.t() if every else targets).flatten())
 
     def epoch():
-        run(*parts[0], train=True)
+        for loss in losses(_batches(case, x, y)):
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
         with torch.no_grad():
-            run(*parts[1], train=False)
+            list(losses(valid))
 
     return epoch
 
 
-def _tensors(case, dl):
+def _joined(case, dl):
     "All inputs and targets of a loader: a row for each window, or for each stream."
-    if case.mode != "streams":
-        return dl.dataset.batch(torch.arange(len(dl.dataset)))
-    # without the last characters of a text that the rows do not divide
-    batches = [(x, y) for x, y in dl if len(x) == case.bs]
-    return tuple(torch.cat(part, 1) for part in zip(*batches))
+    batches = [(x, y) for x, y in dl if case.mode != "streams" or len(x) == case.bs]
+    dim = 1 if case.mode == "streams" else 0
+    return tuple(torch.cat(part, dim) for part in zip(*batches))
 
 
-def _batches(case, x, y, train):
+def _batches(case, x, y):
+    "The training batches, sliced by hand."
     if case.mode == "streams":
         return zip(x.split(case.seq_len, 1), y.split(case.seq_len, 1))
-    order = torch.randperm(len(x)) if train else torch.arange(len(x))
-    return ((x[i], y[i]) for i in order.split(512))
+    return ((x[i], y[i]) for i in torch.randperm(len(x)).split(512))
 
 
 def _detached(state):
