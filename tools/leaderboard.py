@@ -21,7 +21,7 @@ from machine import machine
 
 from fastai_charrnn._files import atomic_write
 from fastai_charrnn.all import nietzsche, read_text
-from fastai_charrnn.recipes.best import measured_speed
+from fastai_charrnn.recipes.speed import measured_speed
 
 results = Path(__file__).parent.parent / "results"
 _saved = results / "leaderboard.json"
@@ -38,7 +38,7 @@ def measure(
     text: str,  # Nietzsche
 ):
     "Make a run and save its row."
-    speed = round(measured_speed(), 2)
+    speed = round(measured_speed("cpu"), 2)
     row = run(text) | dict(speed=speed)
     print(name, row, file=sys.stderr, flush=True)
     rows = saved_rows() | {name: row, "machine": machine()}

@@ -17,7 +17,7 @@ _about = (
 )
 _about_speed = (
     "Such machines differ. *Speed* is the speed of the recurrent product when the row was measured "
-    "(`recipes.best.measured_speed`; 1 is two cores of an EPYC with AVX512-BF16)."
+    "(`recipes.speed.measured_speed`; 1 is two cores of an EPYC with AVX512-BF16)."
 )
 _about_texts = (
     "`best`, which was chosen on Nietzsche. Python's reference and the numbers (*one*, *two* … to 9,999) validate on "

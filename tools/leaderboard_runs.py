@@ -112,7 +112,7 @@ def train_arch(text: str, arch: str, mode: str, seconds: float) -> dict:
 
 def train_recipe(text: str, minutes: float, pct: float = 0.1, dynamic: bool = True) -> dict:
     "The network of `charrnn train --recipe best`. `dynamic` adds the loss of dynamic evaluation."
-    recipe = best_recipe(minutes)
+    recipe = best_recipe(minutes, device="cpu")
     learn = recipe.learner(recipe.dls(text, device="cpu", valid_pct=pct), seed=seed)
     with learn.no_bar(), learn.no_logging():
         epochs = learn.fit_minutes(minutes, recipe.lr)["epochs"]

@@ -78,7 +78,7 @@ def make_plan(
     Raises `ArchError` for an unknown architecture, or for an option that the architecture does not have."""
     if args.recipe:
         minutes = args.minutes or 5.0
-        return Plan(best_recipe(minutes), args.seed, minutes)
+        return Plan(best_recipe(minutes, device=args.device), args.seed, minutes)
     recipe = default_recipe(n_chars)
     arch = get_arch(args.arch.lower()) if args.arch else get_arch(recipe.arch)
     config = _given(args, ("n_layers", "output_p"))

@@ -117,7 +117,7 @@ class BaseLoaders(DataLoaders):
         "Make loaders over two datasets. Training windows are shuffled. Raises `DataError` for an unusable device."
         path = check_path("path", path)
         bs = check_count("bs", bs)
-        device = _usable_device(default_device() if device is None else device)
+        device = usable_device(default_device() if device is None else device)
         if val_bs is None:
             val_bs = bs if valid.stateful else default_val_bs(bs, valid.targets_per_row, valid.c)
         train_dl = WindowDL(train, bs=bs, shuffle=True, device=device)
@@ -177,7 +177,7 @@ def _starts(ds):
     return ds.starts.cpu().numpy() if isinstance(ds.starts, Tensor) else ds.starts
 
 
-def _usable_device(device):
+def usable_device(device):
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, TypeError) as e:

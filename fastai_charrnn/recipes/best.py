@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..callback.fp16 import fast_bf16, time_product
 from ..data.encoded import EncodedFile
 from ..data.loaders import CharDataLoaders
 from ..errors import DataError
 from ..learner import CharLearner, char_learner
 from .default import fitting_streams, validation_streams
 from .optimizer import adamw, decay_groups
+from .speed import measured_speed
 
 __all__ = ["BestRecipe", "best_recipe"]
 
@@ -97,15 +97,18 @@ _networks = (
 def best_recipe(
     minutes: float = 5.0,  # length of the training
     speed: float | None = None,  # of this machine, as `measured_speed` returns; None: measured
+    device: str | torch.device | None = None,  # the device that trains, if `speed` is None; None: fastai's default
 ) -> BestRecipe:
     """Return the recipe for a training of some minutes on this machine.
 
-    The more the machine can compute in the time, the wider the network; large budgets train an ensemble.
-    Raises `DataError` if `minutes` is not positive."""
+    The more the machine can compute in the time, the wider the network; large budgets train an ensemble. The largest
+    network is for 30 minutes on the reference machine, two CPU cores. Larger ones, for GPUs, have not been chosen yet:
+    that takes experiments on a GPU.
+    Raises `DataError` if `minutes` is not positive, or for a device that cannot be used."""
     if not minutes > 0:
         raise DataError(f"minutes={minutes!r} must be positive")
     if speed is None:
-        speed = measured_speed()
+        speed = measured_speed(device)
     network = _network_for(minutes * speed)
     config = dict(output_p=network.output_p, hidden_p=network.hidden_p)
     return BestRecipe(minutes, network.n_hid, network.n_models, config=config, wd=network.wd)
@@ -117,18 +120,3 @@ def _network_for(work):
         if work <= network.max_work:
             return network
     return _networks[-1]
-
-
-# seconds of the recurrent product on the reference machine: two cores of an EPYC with AVX512-BF16
-_reference_seconds = 1.3e-4
-# An H100 trains an epoch of `mullstm` with 768 units in 11 seconds, twice as fast as the reference machine.
-# It waits for kernel launches, so the width does not matter.
-_gpu_speed = 2.0
-
-
-def measured_speed() -> float:
-    "How fast this machine computes the recurrent product; 1 is two cores of an EPYC with AVX512-BF16."
-    if torch.cuda.is_available():
-        return _gpu_speed
-    dtype = torch.bfloat16 if fast_bf16() else torch.float32
-    return _reference_seconds / time_product(dtype, 32, 50)
