@@ -50,6 +50,7 @@ from .models.mullstm import *
 from .models.registry import *
 from .models.rnn import *
 from .models.step import *
+from .optimizer import *
 from .recipes.best import *
 from .recipes.default import *
 from .recipes.lesson6 import *

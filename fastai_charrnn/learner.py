@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import fastai.callback.all  # noqa: F401 (adds fit_one_cycle, no_bar and others to Learner)
 from fastai.basics import (
-    Adam,
     Callback,
     CrossEntropyLossFlat,
     DataLoaders,
@@ -59,6 +58,7 @@ from .models.build import make_model
 from .models.groups import char_splitter
 from .models.registry import Arch
 from .models.summary import frozen_lines, weight_table
+from .optimizer import FusedAdam
 from .predictions import get_preds, show_results
 
 __all__ = ["CharLearner", "char_learner"]
@@ -204,7 +204,7 @@ def char_learner(
     emb_sz: int = 42,  # numbers that embed a character
     config: dict | None = None,  # further arguments of the architecture
     loss_func: Callable | None = None,  # None: `CharNLLLoss`, or for models of other classes cross-entropy, in nats
-    opt_func: Callable = Adam,  # optimizer
+    opt_func: Callable = FusedAdam,  # optimizer
     splitter: Callable = char_splitter,  # model to parameter groups; fastai's `trainable_params` makes one group
     lr: float | slice = 1e-3,  # learning rate of fits that name none
     metrics: Callable | list | None = None,  # None: accuracy and bits per char

@@ -14,17 +14,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from fastai.basics import Adam
-
 from .._utils import renamed
 from ..data.loaders import CharDataLoaders
 from ..errors import ArchError, DataError
 from ..learner import CharLearner, char_learner
+from ..optimizer import FusedAdam
 
 __all__ = ["lesson6", "LESSONS", "merge_rare"]
 
 # The lesson trained with PyTorch's defaults.
-pytorch_adam = partial(Adam, mom=0.9, sqr_mom=0.999, eps=1e-8, wd=0.0)
+pytorch_adam = partial(FusedAdam, mom=0.9, sqr_mom=0.999, eps=1e-8, wd=0.0)
 
 
 # the first part: windows that predict the next character

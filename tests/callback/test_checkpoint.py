@@ -74,7 +74,7 @@ def test_lr_find_suggests_what_it_has_suggested_before(tmp_path):
     [
         (dict(dls=make_dls(size=1_900)), "text digest"),
         (dict(dls=make_dls(bs=32)), "batch size: 64 then, 32 now"),
-        (dict(opt_func=ranger), "optimizer: Adam then, ranger now"),
+        (dict(opt_func=ranger), "optimizer: FusedAdam then, ranger now"),
         (dict(cbs=GradientClip()), "callbacks: gradient_clip was not there"),
         (dict(wd=0.5), "weight decay"),
     ],

@@ -25,13 +25,24 @@ MAY_IMPORT = {
     "assign": ["data", "models"],
     "predictions": ["data", "generation", "callback"],
     "encoder": ["data", "models", "callback"],
-    "learner": ["encoder", "data", "models", "generation", "callback", "evaluation", "predictions", "assign"],
+    "optimizer": [],
+    "learner": [
+        "encoder",
+        "data",
+        "models",
+        "generation",
+        "callback",
+        "evaluation",
+        "predictions",
+        "assign",
+        "optimizer",
+    ],
     "adapt": ["data", "models", "callback", "learner"],
     "io": ["data", "models", "generation", "callback", "learner"],
     "analysis": ["data", "generation", "learner"],
-    "recipes": ["data", "models", "callback", "learner"],
+    "recipes": ["data", "models", "callback", "learner", "optimizer"],
     "cli": ["data", "models", "generation", "callback", "learner", "adapt", "io", "analysis", "recipes", "state"],
-    "all": ["data", "models", "generation", "callback", "learner", "adapt", "io", "analysis", "recipes"],
+    "all": ["data", "models", "generation", "callback", "learner", "adapt", "io", "analysis", "recipes", "optimizer"],
 }
 
 
