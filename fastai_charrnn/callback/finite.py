@@ -33,7 +33,7 @@ class FiniteLoss(Callback):
     def after_loss(self):
         if not self.training or self._rests():
             return
-        if self.loss.device.type == "cpu" or self.train_iter % self.gpu_steps == 0:
+        if self.loss.is_cpu or self.train_iter % self.gpu_steps == 0:
             self._check_loss()
 
     def after_train(self):

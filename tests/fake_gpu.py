@@ -1,0 +1,30 @@
+"""A stand-in for a GPU: results without numbers, for which the code takes its paths for CUDA.
+
+Whatever needs a number on the host, where a GPU would make it wait, raises an error. Values are not computed, so only
+the tests marked `gpu` can compare them.
+"""
+
+from contextlib import contextmanager
+from unittest.mock import patch
+
+import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
+
+# what is raised where the host waits for a number
+WAITS = (DataDependentOutputException, DynamicOutputShapeException, RuntimeError)
+
+# A build of PyTorch without CUDA has no autograd for fake tensors on "cuda". So these are on "cpu" and say otherwise.
+_true = property(lambda tensor: True)
+_false = property(lambda tensor: False)
+
+
+def _no_copy(tensor, *args, **kwargs):
+    raise RuntimeError("the host copies a tensor, and waits for the device")
+
+
+@contextmanager
+def fake_gpu():
+    "Within the block, results have no numbers, `is_cuda` is true, and nothing can be copied to the host."
+    with patch.multiple(torch.Tensor, is_cuda=_true, is_cpu=_false, cpu=_no_copy):
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            yield

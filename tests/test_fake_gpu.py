@@ -1,0 +1,84 @@
+"""Training steps and generated characters need no number on the host, so no GPU has to be waited for."""
+
+from contextlib import ExitStack
+
+import pytest
+import torch
+from fake_gpu import WAITS, fake_gpu
+from fastai.basics import Callback
+from fastai.callback.training import GradientClip
+
+from fastai_charrnn.all import CharDataLoaders, char_learner, list_archs, python_reference
+from fastai_charrnn.generation.options import GenerationConfig
+from fastai_charrnn.generation.sampling import Sampler
+
+MODES = {"windows": {}, "chunks": dict(target="every"), "streams": dict(target="every", stateful=True)}
+# char3 reads windows only; an ensemble runs the steps of its networks
+CASES = [(arch, mode) for arch in list_archs() for mode in MODES if arch not in ("char3", "ensemble")]
+CASES += [("char3", "windows"), ("ensemble", "streams")]
+READS = [float, bool, torch.nonzero, torch.unique, lambda tensor: tensor.cpu(), torch.Tensor.numpy]
+
+
+def _learner(arch, mode):
+    text = python_reference()[:2_000]
+    dls = CharDataLoaders.from_text(text, seq_len=3, bs=64, valid="tail", device="cpu", **MODES[mode])
+    return char_learner(dls, arch, n_hid=8, emb_sz=8, seed=0)
+
+
+@pytest.mark.parametrize("read", READS)
+def test_reading_a_number_of_a_fake_gpu_is_an_error(read):
+    with fake_gpu(), pytest.raises(WAITS):
+        read(torch.zeros(()) + 1)
+
+
+class _Done(Exception):
+    pass
+
+
+class _OneFakeBatch(Callback):
+    "From the second batch on the device is a fake GPU. Ends the training after that batch."
+
+    order = 1000
+
+    def before_fit(self):
+        self.stack = ExitStack()
+
+    def before_batch(self):
+        if self.train_iter == 1:
+            self.stack.enter_context(fake_gpu())
+
+    def after_batch(self):
+        if self.train_iter == 2:
+            self.close()
+            raise _Done("the batch did not wait")
+
+    def close(self):
+        self.stack.close()
+
+
+@pytest.mark.parametrize("arch,mode", CASES)
+def test_no_batch_of_training_waits_for_a_fake_gpu(arch, mode):
+    "The numbers of the model, the loss, the gradients, the optimizer and the recorder stay on the device."
+    learn = _learner(arch, mode)
+    fake = _OneFakeBatch()
+    try:
+        with learn.no_bar(), learn.no_logging(), pytest.raises(_Done):
+            learn.fit_one_cycle(1, 1e-3, cbs=[fake, GradientClip()])
+    finally:
+        fake.close()
+
+
+OPTIONS = [dict(), dict(temperature=0), dict(top_k=3, top_p=0.9, min_p=0.01), dict(repetition_penalty=1.2)]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("arch,mode", [("rnn", "windows"), ("lstm", "streams"), ("mullstm", "streams")])
+def test_no_generated_character_waits_for_a_fake_gpu(arch, mode, options):
+    model = _learner(arch, mode).model
+    ids = torch.tensor([[1, 2, 3], [0, 4, 5]])
+    seen = torch.zeros(2, model.vocab_sz, dtype=torch.bool)
+    sampler = Sampler(model, ids, GenerationConfig(seed=1, **options), [0, 0], seen)
+    with fake_gpu():
+        new, log_probs = sampler.sample(5)
+    assert new.shape == log_probs.shape == (2, 5)
+    assert log_probs.dtype == torch.float64
