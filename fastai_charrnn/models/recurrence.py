@@ -54,7 +54,7 @@ def table_lookup(
 ) -> Tensor:  # (…, k)
     """Return rows of a small table.
 
-    The gradient is a product with one-hot rows, which is faster than adding row by row, and adds in a fixed order."""
+    The gradient adds in a fixed order: on a CPU row by row, on a GPU by a product with one-hot rows."""
     return F.embedding(x, table) if is_traced() else _LookUp.apply(table, x)
 
 
@@ -136,8 +136,10 @@ class _LookUp(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, dout):
         (x,) = ctx.saved_tensors
-        one_hot = F.one_hot(x.flatten(), ctx.vocab_sz).to(dout.dtype)
-        return one_hot.t() @ dout.flatten(0, -2), None
+        rows = dout.flatten(0, -2)
+        if rows.is_cuda:
+            return F.one_hot(x.flatten(), ctx.vocab_sz).to(dout.dtype).t() @ rows, None
+        return sum_to_parent(rows, x.flatten(), ctx.vocab_sz), None
 
 
 class _Sequence(torch.autograd.Function):
