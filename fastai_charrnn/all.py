@@ -16,6 +16,7 @@ from .analysis.ngrams import *
 from .analysis.plots import *
 from .analysis.report import *
 from .callback.checkpoint import *
+from .callback.cuda_graph import *
 from .callback.lr_find import *
 from .callback.samples import *
 from .callback.training_log import *

@@ -54,6 +54,12 @@ class ResumableFit:
         for i, batch in self._remaining_batches():
             self.one_batch(i, batch)
 
+    def _do_one_batch(self):
+        graph = vars(self).get("cuda_graph")
+        # a `CudaGraph` does whole steps, if it can
+        if graph is None or not graph.did_step():
+            super()._do_one_batch()
+
     def _remaining_batches(self):
         "Yield the numbers and batches of a pass that was interrupted. The state is restored after the pass has begun."
         n_done = self.resuming.position.batch

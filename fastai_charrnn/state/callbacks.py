@@ -19,8 +19,9 @@ from .values import decode, encode
 
 __all__ = ["callback_states", "restore_callbacks", "only_shows", "constructor_values"]
 
-# names in the learner of callbacks that show or write what others compute
+# names in the learner of callbacks that show or write what others compute, or how it is computed
 _SHOWING = {
+    "cuda_graph",
     "checkpoint",
     "progress",
     "clock_progress",
