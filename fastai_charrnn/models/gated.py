@@ -1,7 +1,8 @@
-"""LSTM and GRU over a sequence, with gradients computed by hand (`lstm_steps`, `gru_steps`).
+"""LSTM over a sequence, with gradients computed by hand (`lstm_steps`). The GRU is in `gru`.
 
 Forward and backward take one matrix product a step. Each weight's gradient is one product over all steps at the end.
-The caller computes `inp`, everything that does not depend on the state, for all steps at once.
+The caller computes `inp`, everything that does not depend on the state, for all steps at once. Rows of a batch that
+begin alike can be packed (see `beginnings`).
 
 In float64 and float32, values and gradients equal those of PyTorch's layers to rounding. If `inp` is bfloat16, then
 products, pre-activations and outputs are bfloat16, while gates, cells and sums stay float32. On a CPU with AVX512-BF16
@@ -14,21 +15,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .beginnings import Beginnings, Level, from_parent, sum_to_parent
 from .recurrence import fast_tanh_
+from .recurrent_products import WeightGrad, add_product, product_plus, product_to, split_rows, sum_of, wide_dtype
 
-__all__ = ["lstm_steps", "gru_steps", "lstm_cell"]
+__all__ = ["lstm_steps", "lstm_rows", "lstm_cell"]
 
 _sigmoid_grad = torch.ops.aten.sigmoid_backward.grad_input
 _tanh_grad = torch.ops.aten.tanh_backward.grad_input
-
-
-class LstmGates(NamedTuple):
-    "The four blocks of the gates' columns (…, 4H)."
-
-    i: Tensor  # input gate
-    f: Tensor  # forget gate
-    g: Tensor  # new content
-    o: Tensor  # output gate
 
 
 def lstm_steps(
@@ -41,22 +35,28 @@ def lstm_steps(
     """`c = σ(f) c + σ(i) tanh(g); h = σ(o) tanh(c)`, with `(i, f, g, o) = inp + weight_hh (mul h)`.
 
     Without `mul`, this is `torch.nn.LSTM`."""
-    if mul is not None:
-        mul = mul.to(inp.dtype)
-    outs, c = _Lstm.apply(inp, weight_hh.to(inp.dtype), h0.to(inp.dtype), c0.to(_wide_dtype(inp)), mul)
-    return outs, outs[-1], c
+    n, bs, _ = inp.shape
+    mul = None if mul is None else mul.flatten(0, 1)
+    outs, h, c = _run(inp.flatten(0, 1), weight_hh, h0, c0, mul, [Level(bs, None)] * n)
+    return outs.unflatten(0, (n, bs)), h, c
 
 
-def gru_steps(
-    inp: Tensor,  # (n, bs, 3H) pre-activations of r, z, n: input biases, and the hidden biases of r and z
-    weight_hh: Tensor,  # (3H, H) hidden to gates
-    bias_n: Tensor,  # (H,) hidden bias of the candidate, inside the reset gate
-    h0: Tensor,  # (bs, H)
-) -> tuple[Tensor, Tensor]:  # outs (n, bs, H), h (bs, H)
-    "`h = (1-z) tanh(n + r (W_n h + b_n)) + z h`, as `torch.nn.GRU`."
-    wide = _wide_dtype(inp)
-    outs = _Gru.apply(inp, weight_hh.to(inp.dtype), bias_n.to(wide), h0.to(wide))
-    return outs, outs[-1]
+def lstm_rows(
+    inp: Tensor,  # (rows, 4H) pre-activations after each beginning
+    beginnings: Beginnings,  # of the windows of a batch
+    weight_hh: Tensor,  # (4H, H) hidden to gates
+) -> tuple[Tensor, Tensor, Tensor]:  # outs (rows, H), h (bs, H), c (bs, H)
+    "`lstm_steps` for all beginnings of windows, starting with zeros."
+    outs, h, c = _run(inp, weight_hh, None, None, None, beginnings.levels)
+    return outs, beginnings.last(h), beginnings.last(c)
+
+
+def _run(inp, w, h0, c0, mul, levels):
+    "Choose the dtype of the products."
+    h0, mul = (None if o is None else o.to(inp.dtype) for o in (h0, mul))
+    c0 = None if c0 is None else c0.to(wide_dtype(inp.dtype))
+    outs, h, c = _Lstm.apply(inp, w.to(inp.dtype), h0, c0, mul, levels)
+    return outs, h, c
 
 
 def lstm_cell(
@@ -64,146 +64,132 @@ def lstm_cell(
     c: Tensor,  # (bs, H)
 ) -> tuple[Tensor, Tensor]:  # h, c
     "One step of an LSTM, with autograd's gradients."
-    gate = LstmGates(*gates.chunk(4, -1))
+    i, f = gates.chunk(4, -1)[:2]
+    g, o = gates.chunk(4, -1)[2:]
     # for the few rows of a generated text, one call of tanh is faster than the four of `fast_tanh_`
-    c = gate.f.sigmoid() * c + gate.i.sigmoid() * gate.g.tanh()
-    return gate.o.sigmoid() * c.tanh(), c
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c
 
 
-def _wide_dtype(x):
-    "The dtype of gates and sums: float32 for 16-bit inputs."
-    return torch.float32 if x.dtype in (torch.bfloat16, torch.float16) else x.dtype
+class _Step(NamedTuple):
+    "The rows of one step, as views of the rows of all steps."
+
+    parent: Tensor | None  # (rows,) int64, see `beginnings`
+    gates: Tensor  # (rows, 4H)
+    i_f: Tensor  # (rows, 2H)
+    i: Tensor  # (rows, H), input gate
+    f: Tensor  # forget gate
+    g: Tensor  # new content
+    o: Tensor  # output gate
+    c: Tensor
+    tanh_c: Tensor
+    h: Tensor
+    mul: Tensor | None
+    scaled: Tensor | None  # mul * the h before
+
+    @classmethod
+    def list_of(cls, levels, gates, *others):
+        sizes = [level.size for level in levels]
+        rows = (gates, gates.chunk(2, -1)[0], *gates.chunk(4, -1), *others)
+        views = zip(*(split_rows(o, sizes) for o in rows))
+        return [cls(level.parent, *view) for level, view in zip(levels, views)]
 
 
 class _Lstm(torch.autograd.Function):
+    "Returns the h of all steps, and h and c of the last one. `h0` and `c0` are None if they are zeros."
+
     @staticmethod
-    def forward(ctx, inp, w, h0, c0, mul):
-        n, bs, n_gates = inp.shape
-        n_hid = n_gates // 4
-        z = inp.new_empty(bs, n_gates)
-        h_wide = c0.new_empty(bs, n_hid)
-        gates = c0.new_empty(n, bs, n_gates)
-        cs = c0.new_empty(n + 1, bs, n_hid)
-        tanh_cs = c0.new_empty(n, bs, n_hid)
-        outs = h0.new_empty(n, bs, n_hid)
-        cs[0] = c0
-        # what goes into the products, if it is not h itself
-        scaled = None if mul is None else torch.empty_like(outs)
-        h = h0
-        weight_t = w.t()
-        for t in range(n):
-            if mul is not None:
-                h = torch.mul(h, mul[t], out=scaled[t])
-            torch.addmm(inp[t], h, weight_t, out=z)
-            gate = _activate(gates[t].copy_(z))
-            c = torch.mul(gate.f, cs[t], out=cs[t + 1]).addcmul_(gate.i, gate.g)
-            tanh_c = fast_tanh_(tanh_cs[t].copy_(c))
-            h = outs[t].copy_(torch.mul(gate.o, tanh_c, out=h_wide))
+    def forward(ctx, inp, w, h0, c0, mul, levels):
+        ctx.set_materialize_grads(False)
+        wide = wide_dtype(w.dtype)
+        gates = inp.new_empty(inp.shape, dtype=wide)
+        cs = inp.new_empty(len(inp), w.shape[1], dtype=wide)
+        tanh_cs = torch.empty_like(cs)
+        hs = torch.empty_like(cs, dtype=w.dtype)
+        scaled = None if mul is None else torch.empty_like(hs)
+        saved = gates, cs, tanh_cs, hs, mul, scaled
+        steps = _Step.list_of(levels, *saved)
+        weight_t = w.t().contiguous()
+        h, c = h0, c0
+        for step, x in zip(steps, split_rows(inp, [level.size for level in levels])):
+            _pre_activations(step, x, h, weight_t)
+            h, c = _cell(step, c)
         # An output must be saved as itself. If it were a view, the node would keep itself alive.
-        ctx.save_for_backward(w, gates, cs, tanh_cs, h0, outs, scaled, mul)
-        return outs, cs[-1].clone()
+        ctx.save_for_backward(w, h0, c0, *saved)
+        ctx.levels = levels
+        return hs, h.clone(), c.clone()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, douts, dc_last):
-        w, gates, cs = ctx.saved_tensors[:3]
-        tanh_cs, h0, outs = ctx.saved_tensors[3:6]
-        scaled, mul = ctx.saved_tensors[6:]
-        n, bs, n_hid = tanh_cs.shape
-        h_prevs = torch.cat([h0[None], outs[:-1]])
-        dinp = w.new_empty(n, bs, 4 * n_hid)
-        dmul = None if mul is None else torch.empty_like(mul)
-        dz = cs.new_empty(bs, 4 * n_hid)
-        dgate = LstmGates(*dz.chunk(4, -1))
-        dc = dc_last.to(cs.dtype, copy=True)
-        dh = torch.empty_like(dc)
-        tmp = torch.empty_like(dc)
-        dh_next = None
-        for t in reversed(range(n)):
-            gate = LstmGates(*gates[t].chunk(4, -1))
-            c_prev = cs[t]
-            tanh_c = tanh_cs[t]
-            if dh_next is None:
-                dh.copy_(douts[t])
+    def backward(ctx, dhs, dh, dc):
+        w, h0, c0 = ctx.saved_tensors[:3]
+        saved = ctx.saved_tensors[3:]
+        sizes = [level.size for level in ctx.levels]
+        steps = _Step.list_of(ctx.levels, *saved)
+        hs, mul, scaled = saved[3:]
+        dinp = torch.empty_like(saved[0], dtype=w.dtype)
+        dmul = None if mul is None else torch.zeros_like(mul)
+        dhs, dmuls = split_rows(dhs, sizes), split_rows(dmul, sizes)
+        dw = WeightGrad(ctx.levels, dinp, hs, h0, scaled)
+        dh = sum_of(dh, dhs[-1], steps[-1].c)
+        dc = sum_of(dc, None, steps[-1].c)
+        for t, dz in reversed(list(enumerate(dinp.split(sizes)))):
+            h_prev, c_prev = (steps[t - 1].h, steps[t - 1].c) if t else (h0, c0)
+            dc = _cell_grad(steps[t], c_prev, dh, dc, dz)
+            if h_prev is None:
+                dh = None
+                break
+            if mul is None:
+                dz = sum_to_parent(dz, steps[t].parent, len(h_prev))
+                dh = product_plus(dz, w, dhs[t - 1] if t else None, dc.dtype)
             else:
-                torch.add(dh_next, douts[t], out=dh)
-            _sigmoid_grad(torch.mul(dh, tanh_c, out=tmp), gate.o, grad_input=dgate.o)
-            dc += _tanh_grad(torch.mul(dh, gate.o, out=tmp), tanh_c, grad_input=tmp)
-            _sigmoid_grad(torch.mul(dc, gate.g, out=tmp), gate.i, grad_input=dgate.i)
-            _sigmoid_grad(torch.mul(dc, c_prev, out=tmp), gate.f, grad_input=dgate.f)
-            _tanh_grad(torch.mul(dc, gate.i, out=tmp), gate.g, grad_input=dgate.g)
-            dc *= gate.f
-            dh_next = dinp[t].copy_(dz) @ w
-            if mul is not None:
-                torch.mul(dh_next, h_prevs[t], out=dmul[t])
-                dh_next *= mul[t]
-        factors = h_prevs if scaled is None else scaled
-        dw = dinp.flatten(0, 1).t() @ factors.flatten(0, 1)
-        return dinp, dw, dh_next, dc, dmul
+                dh = _factor_grad(steps[t], h_prev, dz @ w, dmuls[t])
+                dh = sum_of(dh, dhs[t - 1] if t else None, dc)
+            dw.add(t, dz)
+        return dinp, dw.total, dh, dc, dmul, None
 
 
-def _activate(gates):
-    """The gates from their pre-activations, in place.
-
-    One sigmoid computes all four, as tanh(g) = 2σ(2g) - 1. On an AMD EPYC PyTorch's tanh costs ten sigmoids."""
-    gate = LstmGates(*gates.chunk(4, -1))
-    gate.g.mul_(2)
-    gates.sigmoid_()
-    gate.g.mul_(2).sub_(1)
-    return gate
+def _pre_activations(step, x, h, weight_t):
+    parent = step.parent
+    if step.mul is not None and h is not None:
+        h = torch.mul(from_parent(h, parent), step.mul, out=step.scaled)
+        parent = None
+    add_product(x, h, weight_t, parent, out=step.gates)
 
 
-class _Gru(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, inp, w, bias, h0):
-        n, bs, n_gates = inp.shape
-        n_hid = n_gates // 3
-        rz = slice(0, 2 * n_hid)
-        gates = inp.new_empty(n, bs, n_gates, dtype=h0.dtype)
-        # W_n h + b_n
-        hidden_ns = h0.new_empty(n, bs, n_hid)
-        hs = h0.new_empty(n + 1, bs, n_hid)
-        hs[0] = h0
-        weight_t = w.t()
-        for t in range(n):
-            x, h = inp[t], hs[t]
-            hidden = h.to(w.dtype) @ weight_t
-            hidden_n = torch.add(hidden[:, 2 * n_hid :], bias, out=hidden_ns[t])
-            gate = gates[t]
-            gate[:, rz].copy_(x[:, rz]).add_(hidden[:, rz]).sigmoid_()
-            r, z, candidate = gate.chunk(3, -1)
-            candidate.copy_(x[:, 2 * n_hid :]).addcmul_(r, hidden_n)
-            torch.lerp(fast_tanh_(candidate), h, z, out=hs[t + 1])
-        ctx.save_for_backward(w, gates, hidden_ns, hs)
-        # A copy: a view of what the node saves would keep the node alive.
-        return hs[1:].to(inp.dtype, copy=True)
+def _cell(step, c):
+    "Activate the gates in place. Returns the next h and c."
+    step.i_f.sigmoid_()
+    fast_tanh_(step.g)
+    step.o.sigmoid_()
+    if c is None:
+        torch.mul(step.i, step.g, out=step.c)
+    else:
+        torch.mul(step.f, from_parent(c, step.parent), out=step.c).addcmul_(step.i, step.g)
+    tanh_c = fast_tanh_(step.tanh_c.copy_(step.c))
+    return product_to(step.o, tanh_c, out=step.h), step.c
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, douts):
-        w, gates = ctx.saved_tensors[:2]
-        hidden_ns, hs = ctx.saved_tensors[2:]
-        n, bs, n_hid = hidden_ns.shape
-        # gradients of `inp` and of W h, which differ in the candidate: its hidden part is scaled by r
-        dinp = w.new_empty(n, bs, 3 * n_hid)
-        dhidden = w.new_empty(n, bs, 3 * n_hid)
-        dgates = hs.new_empty(bs, 3 * n_hid)
-        dr, dz, dn = dgates.chunk(3, -1)
-        dh_next = hs.new_zeros(bs, n_hid)
-        dh = torch.empty_like(dh_next)
-        tmp = torch.empty_like(dh_next)
-        for t in reversed(range(n)):
-            r, z, candidate = gates[t].chunk(3, -1)
-            torch.add(dh_next, douts[t], out=dh)
-            _sigmoid_grad(torch.sub(hs[t], candidate, out=tmp).mul_(dh), z, grad_input=dz)
-            torch.mul(dh, z, out=dh_next)
-            _tanh_grad(torch.sub(dh, dh_next, out=tmp), candidate, grad_input=dn)
-            _sigmoid_grad(torch.mul(dn, hidden_ns[t], out=tmp), r, grad_input=dr)
-            dinp[t].copy_(dgates)
-            dhidden_t = dhidden[t].copy_(dgates)
-            dhidden_t[:, 2 * n_hid :] = torch.mul(dn, r, out=tmp)
-            dh_next += dhidden_t @ w
-        h_prevs = hs[:-1].reshape(n * bs, n_hid).to(w.dtype)
-        dw = dhidden.flatten(0, 1).t() @ h_prevs
-        dbias = dhidden[..., 2 * n_hid :].sum((0, 1), dtype=hs.dtype)
-        return dinp, dw, dbias, dh_next
+
+def _cell_grad(step, c_prev, dh, dc, dinp):
+    "Gradients of the pre-activations, in `dinp`, and of the c before. May overwrite `dc`."
+    dz = dinp if dinp.dtype == dc.dtype else torch.empty_like(dinp, dtype=dc.dtype)
+    di, df, dg = dz.chunk(4, -1)[:3]
+    _sigmoid_grad(dh * step.tanh_c, step.o, grad_input=dz[:, -step.o.shape[1] :])
+    dc.add_(torch.ops.aten.tanh_backward(dh * step.o, step.tanh_c))
+    _sigmoid_grad(dc * step.g, step.i, grad_input=di)
+    _tanh_grad(dc * step.i, step.g, grad_input=dg)
+    if c_prev is None:
+        df.zero_()
+        dc = None
+    else:
+        _sigmoid_grad(dc * from_parent(c_prev, step.parent), step.f, grad_input=df)
+        dc = sum_to_parent(dc.mul_(step.f), step.parent, len(c_prev))
+    if dz is not dinp:
+        dinp.copy_(dz)
+    return dc
+
+
+def _factor_grad(step, h_prev, dscaled, dmul):
+    "Gradients of mul, in `dmul`, and of the h before."
+    torch.mul(dscaled, from_parent(h_prev, step.parent), out=dmul)
+    return sum_to_parent(dscaled.mul_(step.mul), step.parent, len(h_prev))

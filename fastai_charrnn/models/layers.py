@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .base import State
-from .gated import gru_steps, lstm_cell, lstm_steps
+from .gated import lstm_cell, lstm_steps
+from .gru import gru_steps
 from .recurrence import fast_tanh_, tanh_sequence
 from .tracing import is_traced
 
@@ -163,8 +164,7 @@ class _LibraryLayer(Layer):
 
     fused = True
     lib: type[nn.RNNBase]
-    # the block of rows in the weights that computes the new content
-    candidate = 0
+    candidate = 0  # the block of rows in the weights that computes the new content
 
     def layers(self, n_inp, n_hid):
         self.rnn = self.lib(n_inp, n_hid)

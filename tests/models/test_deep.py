@@ -6,7 +6,7 @@ from model_checks import ArchitectureTests, V
 from training_modes import assert_learns_and_writes
 
 from fastai_charrnn.all import ArchError, get_arch
-from fastai_charrnn.models.gated import LstmGates, lstm_steps
+from fastai_charrnn.models.gated import lstm_steps
 
 configs = pytest.mark.parametrize(
     "arch,config", [("mullstm", {}), ("mullstm", dict(n_layers=3)), ("ensemble", {})], ids=str
@@ -35,9 +35,10 @@ def _scaled_lstm(inp, w, h, c, factors):
     "The formulas of an LSTM with scaled hidden state, step by step."
     outs = []
     for x, factor in zip(inp, factors):
-        gate = LstmGates(*(x + (h * factor) @ w.t()).chunk(4, -1))
-        c = gate.f.sigmoid() * c + gate.i.sigmoid() * gate.g.tanh()
-        h = gate.o.sigmoid() * c.tanh()
+        gates = x + (h * factor) @ w.t()
+        i, f, o = (gates.sigmoid().chunk(4, -1)[k] for k in (0, 1, 3))
+        c = f * c + i * gates.chunk(4, -1)[2].tanh()
+        h = o * c.tanh()
         outs.append(h)
     return torch.stack(outs), h, c
 
