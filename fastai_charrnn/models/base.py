@@ -114,6 +114,13 @@ class CharModel(nn.Module):
         "Read whole windows, starting with the state of `init_hidden`."
         return self.forward_seq(x, check_state(self, self.init_hidden(x.shape[0])))[1]
 
+    def read_windows(self, x: Tensor) -> Tensor:  # (bs, n) -> (bs, V), or (bs, n, V) with `target="every"`
+        "Return log-probabilities for whole windows, starting with the state of `init_hidden`."
+        if self.target == "next":
+            return self.log_probs(self.encode(x))
+        outs, _ = self.forward_seq(x, check_state(self, self.init_hidden(x.shape[0])))
+        return self.head(outs).transpose(0, 1)
+
     def forward_seq(
         self,
         x: Tensor,  # (bs, n) int64 characters
@@ -139,8 +146,8 @@ class CharModel(nn.Module):
     ) -> Tensor:  # (bs, V) log-probabilities; (bs, n, V) with `target="every"`
         "Return the log-probabilities of the character after each window, or after every character."
         x = chars[0] if chars[0].dim() == 2 else torch.stack(chars, 1)
-        if self.target == "next" and self.kept is None:
-            return self.log_probs(self.encode(x))
+        if self.kept is None and (self.target == "next" or self.seq_len is not None):
+            return self.read_windows(x)
         outs, state = self.forward_seq(x, self._first_state(x.shape[0]))
         # a recorded tensor must not outlive the recording
         if self.seq_len is None and not is_recorded():

@@ -38,7 +38,8 @@ class Level(NamedTuple):
 class Beginnings(NamedTuple):
     "The different beginnings of a batch's windows, of all lengths."
 
-    chars: Tensor  # (rows of all levels,) int64: the last character of each beginning
+    # (rows of all levels,) int64: the last character of each beginning; None if they are not shared
+    chars: Tensor | None
     levels: list[Level]  # one for each length, the shortest first
     # for each level (bs,) int64: the row of each window in it; None: the row with its own number
     row_of: list[Tensor | None]
@@ -94,11 +95,11 @@ def find_beginnings(
 
 
 def every_row(
-    x: Tensor,  # (n, bs) int64 characters, time first
+    n: int,  # characters
+    bs: int,  # rows of the batch
 ) -> Beginnings:
-    "Return the beginnings of the rows `x` without looking for equal ones: each level is the batch."
-    n, bs = x.shape
-    return Beginnings(x.reshape(-1), [Level(bs, None)] * n, [None] * n)
+    "Return beginnings that are not shared: each level is the batch."
+    return Beginnings(None, [Level(bs, None)] * n, [None] * n)
 
 
 def from_parent(

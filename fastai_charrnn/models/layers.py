@@ -1,89 +1,22 @@
-"""Recurrent layers: one character at a time (`cell`) or a whole sequence at once (`forward_layer`).
-
-A layer turns its inputs into pre-activations with one product for all characters (`project`). `cell` turns these and a
-state into the next state. `forward_layer` does that for a whole sequence. It may be faster, with equal results.
-`run_modules` calls the layer's modules instead of reading their weights, so their hooks fire.
-
-Shapes: bs rows, n characters, k numbers in a pre-activation. A state is a tuple of tensors (bs, n_hid).
-"""
+"""The recurrent layers: lesson 6's (`LoopLayer`, `ConcatLayer`) and PyTorch's (`RnnLayer`, `GruLayer`, `LstmLayer`)."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import State
-from .gated import lstm_cell, lstm_steps
-from .gru import gru_steps
-from .recurrence import fast_tanh_, tanh_sequence
+from .gated import lstm_cell, lstm_rows, lstm_steps
+from .gru import gru_rows, gru_steps
+from .layer import Layer
+from .recurrence import concat_rows, concat_sequence, fast_tanh_, tanh_rows, tanh_sequence
 from .tracing import is_traced
 
-__all__ = ["Layer", "LoopLayer", "ConcatLayer", "RnnLayer", "GruLayer", "LstmLayer"]
-
-
-class Layer(nn.Module):
-    """Base class of the recurrent layers.
-
-    Subclasses define `layers`, `project` and `cell`, and may define a faster `forward_layer`, `run_modules`, and
-    `to_identity`."""
-
-    n_state = 1  # tensors in a state
-    fused = False  # whether `run_modules` is the library's own loop
-
-    def __init__(
-        self,
-        n_inp: int,  # size of the input for each character
-        n_hid: int,  # hidden units
-    ):
-        super().__init__()
-        self.n_hid = n_hid
-        self.layers(n_inp, n_hid)
-
-    def layers(self, n_inp: int, n_hid: int):
-        "Make the weights."
-
-    def project(self, e: Tensor) -> Tensor:  # (…, n_inp) -> (…, k)
-        "Return the pre-activations: everything that depends only on the input, biases included."
-        raise NotImplementedError(f"{type(self).__name__} needs a method project(e)")
-
-    def cell(
-        self,
-        inp: Tensor,  # (bs, k) pre-activations
-        state: State,  # the state before the character
-    ) -> State:  # the state after it
-        "Read one character."
-        raise NotImplementedError(f"{type(self).__name__} needs a method cell(inp, state)")
-
-    def layer_output(self, state: State) -> Tensor:  # (bs, n_hid)
-        "Return the part of the state that the next layer reads: its first tensor."
-        return state[0]
-
-    def forward_layer(
-        self,
-        inp: Tensor,  # (n, bs, k) pre-activations
-        state: State,  # the state before the first character
-    ) -> tuple[Tensor, State]:  # outputs (n, bs, n_hid), the last state
-        "Read a sequence, one character after another."
-        outs = []
-        for o in inp.unbind():
-            state = self.cell(o, state)
-            outs.append(self.layer_output(state))
-        return torch.stack(outs), state
-
-    def run_modules(self, e: Tensor, state: State) -> tuple[Tensor, State]:
-        "As `forward_layer` of `project(e)`, e (n, bs, n_inp), by calling the layer's modules, so that hooks fire."
-        return self.forward_layer(self.project(e), state)
-
-    def forward(self, e: Tensor, state: State) -> tuple[Tensor, State]:
-        "Read a sequence with `run_modules`."
-        return self.run_modules(e, state)
-
-    def to_identity(self):
-        "Set the hidden-to-hidden weights to the identity (Le, Jaitly & Hinton 2015)."
-        raise NotImplementedError(f"{type(self).__name__} needs a method to_identity()")
+__all__ = ["LoopLayer", "ConcatLayer", "RnnLayer", "GruLayer", "LstmLayer"]
 
 
 class TanhLayer(Layer):
     "A layer with `h = tanh(inp + W h)`. Subclasses define `weight_hh`, the matrix W."
+
+    shares = True
 
     def weight_hh(self) -> Tensor:  # (n_hid, n_hid)
         "Return the hidden-to-hidden weights."
@@ -96,8 +29,12 @@ class TanhLayer(Layer):
     def forward_layer(self, inp, state):
         if is_traced():
             return super().forward_layer(inp, state)
-        outs = tanh_sequence(inp, self.weight_hh(), *state)
-        return outs, (outs[-1],)
+        outs, h = tanh_sequence(inp, self.weight_hh(), *state)
+        return outs, (h,)
+
+    def forward_rows(self, inp, beginnings):
+        outs, h = tanh_rows(inp, beginnings, self.weight_hh())
+        return outs, (h,)
 
 
 class LoopLayer(TanhLayer):
@@ -129,6 +66,8 @@ class LoopLayer(TanhLayer):
 class ConcatLayer(Layer):
     "`h = tanh(H(relu(I([h ; e]))))`"
 
+    shares = True
+
     def layers(self, n_inp, n_hid):
         self.inp = nn.Linear(n_hid + n_inp, n_hid)
         self.hid = nn.Linear(n_hid, n_hid)
@@ -140,6 +79,16 @@ class ConcatLayer(Layer):
         (h,) = state
         inner = torch.addmm(inp, h, self.hid_to_inner().t()).relu_()
         return (fast_tanh_(self.hid(inner)),)
+
+    def forward_layer(self, inp, state):
+        if is_traced():
+            return super().forward_layer(inp, state)
+        outs, h = concat_sequence(inp, self.hid_to_inner(), self.hid.weight, self.hid.bias, *state)
+        return outs, (h,)
+
+    def forward_rows(self, inp, beginnings):
+        outs, h = concat_rows(inp, beginnings, self.hid_to_inner(), self.hid.weight, self.hid.bias)
+        return outs, (h,)
 
     def run_modules(self, e, state):
         (h,) = state
@@ -202,6 +151,7 @@ class GruLayer(_LibraryLayer):
 
     lib = nn.GRU
     candidate = 2
+    shares = True
 
     def bias(self):
         # the candidate's hidden bias is inside the reset gate
@@ -224,6 +174,10 @@ class GruLayer(_LibraryLayer):
         outs, h = gru_steps(inp, self.rnn.weight_hh_l0, self._candidate_bias(), *state)
         return outs, (h,)
 
+    def forward_rows(self, inp, beginnings):
+        outs, h = gru_rows(inp, beginnings, self.rnn.weight_hh_l0, self._candidate_bias())
+        return outs, (h,)
+
     def _candidate_bias(self):
         return self.rnn.bias_hh_l0[2 * self.n_hid :]
 
@@ -233,6 +187,7 @@ class LstmLayer(_LibraryLayer):
 
     lib = nn.LSTM
     candidate = 2
+    shares = True
     n_state = 2
 
     def cell(self, inp, state):
@@ -243,6 +198,10 @@ class LstmLayer(_LibraryLayer):
         if is_traced():
             return super().forward_layer(inp, state)
         outs, h, c = lstm_steps(inp, self.rnn.weight_hh_l0, *state)
+        return outs, (h, c)
+
+    def forward_rows(self, inp, beginnings):
+        outs, h, c = lstm_rows(inp, beginnings, self.rnn.weight_hh_l0)
         return outs, (h, c)
 
     def run_modules(self, e, state):

@@ -6,10 +6,12 @@ ones and fastai's `WeightDropout`.
 
 from torch import nn
 
-__all__ = ["parts_of", "must_call"]
+__all__ = ["parts_of", "must_call", "any_hooked"]
 
 # Classes of modules whose weights the fast recurrences read, and the names of these modules in models and layers.
 _readable = frozenset({nn.Embedding, nn.Linear, nn.RNN, nn.GRU, nn.LSTM})
+# Classes of modules that compute with each row for itself.
+_row_wise = frozenset({nn.Linear, nn.LayerNorm, nn.Dropout})
 _names = frozenset({"emb", "inp", "hid", "rnn"})
 
 # A dict of modules, and a name in it. Modules are looked up each time, as they may be replaced.
@@ -36,6 +38,18 @@ def must_call(
     for modules, name in parts:
         module = modules[name]
         if type(module) not in _readable or module._forward_hooks or module._forward_pre_hooks:
+            return True
+        if module._backward_hooks or module._backward_pre_hooks:
+            return True
+    return False
+
+
+def any_hooked(
+    *modules: nn.Module,  # those that the model calls
+) -> bool:
+    "Whether one of the modules has hooks, or may not compute each row for itself: it must see all rows of a batch."
+    for module in modules:
+        if type(module) not in _row_wise or module._forward_hooks or module._forward_pre_hooks:
             return True
         if module._backward_hooks or module._backward_pre_hooks:
             return True

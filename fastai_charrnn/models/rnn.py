@@ -1,7 +1,7 @@
 """The architectures made of recurrent layers: lesson 6's `char3`, `loop`, `concat` and `rnn`, and `gru` and `lstm`.
 
 Each is a layer of `layers` in a `CharModel`, with options for several layers, dropout, layer normalisation and tied
-weights. `encode` of the tanh networks uses `recurrence`, which computes equal beginnings of windows once.
+weights. Windows and chunks are read with the states of equal beginnings computed once (`beginnings`).
 """
 
 import torch
@@ -10,10 +10,12 @@ from torch import nn
 from .._checks import check_count
 from ..errors import ArchError
 from .base import CharModel, join_states, split_state
+from .beginnings import every_row, find_beginnings
 from .dropout import check_dropout, rate_of
-from .layers import ConcatLayer, GruLayer, Layer, LoopLayer, LstmLayer, RnnLayer
-from .module_calls import must_call, parts_of
-from .recurrence import concat_steps, table_lookup, tanh_steps
+from .layer import Layer
+from .layers import ConcatLayer, GruLayer, LoopLayer, LstmLayer, RnnLayer
+from .module_calls import any_hooked, must_call, parts_of
+from .recurrence import table_lookup
 from .registry import MAX_LAYERS, register_arch
 from .tracing import is_recorded, is_traced
 
@@ -114,6 +116,42 @@ class LayeredModel(CharModel, Layer):
             outs, states[k + 1] = layer.forward_layer(layer.project(e), states[k + 1])
         return self._normed(-1, outs), join_states(states)
 
+    def encode(self, x):
+        return self._read_rows(x)[2] if self._shares(x) else super().encode(x)
+
+    def read_windows(self, x):
+        if self.target == "next" or not self._shares(x):
+            return super().read_windows(x)
+        beginnings, outs, _ = self._read_rows(x)
+        outs = self._normed(-1, outs)
+        if self.training and self.drop.p > 0:
+            # with dropout the rows of equal beginnings differ
+            return self.head(beginnings.expand(outs)).transpose(0, 1)
+        return beginnings.expand(self.head(outs)).transpose(0, 1)
+
+    def _shares(self, x):
+        "Whether windows `x` are read with the states of equal beginnings computed once."
+        cls = type(self)
+        is_own = cls.forward_seq is LayeredModel.forward_seq and cls.init_hidden is LayeredModel.init_hidden
+        if not is_own or not self.shares or (self.fused and x.is_cuda) or is_traced() or self.calls_modules():
+            return False
+        return not any_hooked(self.out, self.drop, self.layer_drop, *self.norms)
+
+    def _read_rows(self, x):
+        "Read windows. Returns their beginnings, the last layer's output after each, and the state after each window."
+        beginnings = find_beginnings(x.t(), self.vocab_sz)
+        outs, state = self.forward_rows(table_lookup(self.table(), beginnings.chars), beginnings)
+        states = [state]
+        if self.upper and self.training and self.layer_drop.p > 0:
+            # with dropout between the layers the rows of equal beginnings differ
+            outs = beginnings.expand(outs).flatten(0, 1)
+            beginnings = every_row(*x.t().shape)
+        for k, layer in enumerate(self.upper):
+            e = self._between(k, outs)
+            outs, state = layer.forward_rows(layer.project(e), beginnings)
+            states.append(state)
+        return beginnings, outs, join_states(states)
+
     def _runs_fused(self, x):
         "Whether to take cuDNN's loop. It has gradients in training mode only, and cannot be transformed."
         can = self.fused and x.is_cuda and not is_recorded()
@@ -136,18 +174,8 @@ class LayeredModel(CharModel, Layer):
         return self.layer_drop(self._normed(k, outs))
 
 
-class _TanhModel(LayeredModel):
-    "A model of `TanhLayer`s: with one layer, windows are read with equal beginnings computed once."
-
-    def encode(self, x):
-        runs_fused = self.fused and x.is_cuda
-        if self.upper or runs_fused or is_traced() or self.calls_modules():
-            return super().encode(x)
-        return (tanh_steps(self.table(), x.t(), self.weight_hh()),)
-
-
 @register_arch("loop")
-class CharLoopModel(LoopLayer, _TanhModel):
+class CharLoopModel(LoopLayer, LayeredModel):
     "`h = tanh(H(h + relu(I(E[c]))))`, in a loop over the window."
 
     kind = LoopLayer
@@ -174,14 +202,9 @@ class CharLoopConcatModel(ConcatLayer, LayeredModel):
 
     kind = ConcatLayer
 
-    def encode(self, x):
-        if self.upper or is_traced() or self.calls_modules():
-            return super().encode(x)
-        return (concat_steps(self.table(), x.t(), self.hid_to_inner(), self.hid.weight, self.hid.bias),)
-
 
 @register_arch("rnn")
-class CharRnn(RnnLayer, _TanhModel):
+class CharRnn(RnnLayer, LayeredModel):
     "The tanh RNN layer of PyTorch."
 
     kind = RnnLayer
