@@ -17,6 +17,7 @@ from .filters import draw, filter_scores
 from .loops import MIN_LENGTH, copy_loops, loop_context
 from .options import GenerationConfig
 from .random_streams import Uniforms, stream_keys
+from .replayed import replayed_sampler
 from .rows import Rows
 
 __all__ = ["greedy_ids", "sample_ids", "stream_ids", "Sampler"]
@@ -66,23 +67,32 @@ class Sampler:
             self.decoder = decoder(model, ids, exact=True)
         self.uniforms = None if options.greedy else Uniforms(options.seed, stream_keys(ids, numbers), ids.device)
         self.seen = None if options.repetition_penalty is None else seen[:, 1:].clone()
+        # None, unless `replayed_steps` asks for it
+        self.replayed = replayed_sampler(self)
 
     def sample(
         self,
         k: int,  # characters for each row
     ) -> tuple[Tensor, Tensor]:  # (rows, k) int64 and (rows, k) float64, on the model's device
         "Return the next `k` indices of each row and their log-probabilities, without waiting for the device."
-        ids = []
-        log_probs = []
-        uniforms = self.uniforms.take(k) if self.uniforms else [None] * k
         with self.decoder.running():
-            for u in uniforms:
-                all_log_probs = self.decoder.log_probs().double().log_softmax(-1)
-                index = self._choose(all_log_probs, u)
-                self.decoder.feed(index)
-                ids.append(index)
-                log_probs.append(all_log_probs.gather(1, index[:, None]))
-            return torch.stack(ids, 1), torch.cat(log_probs, 1)
+            return self.sample_eagerly(k) if self.replayed is None else self.replayed.sample(k)
+
+    def sample_eagerly(self, k: int) -> tuple[Tensor, Tensor]:
+        "As `sample`, without replays. To be called within the decoder's `running()`."
+        uniforms = self.uniforms.take(k) if self.uniforms else [None] * k
+        ids, log_probs = zip(*map(self.step, uniforms))
+        return torch.stack(ids, 1), torch.cat(log_probs, 1)
+
+    def step(
+        self,
+        u: Tensor | None,  # (rows, 1) float64 random numbers; None: take the most likely
+    ) -> tuple[Tensor, Tensor]:  # (rows,) int64 and (rows, 1) float64
+        "Choose one index for each row and feed it to the decoder. Also return the log-probabilities."
+        all_log_probs = self.decoder.log_probs().double().log_softmax(-1)
+        index = self._choose(all_log_probs, u)
+        self.decoder.feed(index)
+        return index, all_log_probs.gather(1, index[:, None])
 
     def _choose(self, log_probs, u):
         "One index for each row. The scores leave out column 0, the padding: column i is index i+1."
@@ -103,6 +113,8 @@ class Sampler:
                 self.uniforms.select(rows)
             if self.seen is not None:
                 self.seen = self.seen[rows]
+        if self.replayed is not None:
+            self.replayed.drop()
 
 
 def sample_ids(
