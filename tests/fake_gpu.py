@@ -25,6 +25,7 @@ def _no_copy(tensor, *args, **kwargs):
 @contextmanager
 def fake_gpu():
     "Within the block, results have no numbers, `is_cuda` is true, and nothing can be copied to the host."
-    with patch.multiple(torch.Tensor, is_cuda=_true, is_cpu=_false, cpu=_no_copy):
-        with FakeTensorMode(allow_non_fake_inputs=True):
-            yield
+    on_cuda = patch.multiple(torch.Tensor, is_cuda=_true, is_cpu=_false, cpu=_no_copy)
+    no_capture = patch.object(torch.cuda, "is_current_stream_capturing", lambda: False)
+    with on_cuda, no_capture, FakeTensorMode(allow_non_fake_inputs=True):
+        yield
