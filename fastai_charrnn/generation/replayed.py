@@ -10,7 +10,7 @@ graph launches all of them in one call. Texts are those without it. It is off by
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -18,9 +18,6 @@ from torch import Tensor
 from .._utils import warn_caller
 from ..errors import CharRnnWarning
 from .decoders import StatefulDecoder
-
-if TYPE_CHECKING:
-    from .sampling import Sampler
 
 __all__ = ["replayed_steps", "ReplayedSampler", "StepGraph"]
 
@@ -59,7 +56,7 @@ def replayed_steps(
 
 
 def replayed_sampler(
-    sampler: "Sampler",  # a new one
+    sampler: Any,  # a new `sampling.Sampler`
 ) -> "ReplayedSampler | None":
     "Return what replays the steps of a sampler, or None if they are not to be replayed, or cannot be."
     graph_class = _graph_class.get()
@@ -80,7 +77,7 @@ class ReplayedSampler:
 
     def __init__(
         self,
-        sampler: "Sampler",  # its decoder is a `StatefulDecoder`
+        sampler: Any,  # a `sampling.Sampler` whose decoder is a `StatefulDecoder`
         graph_class: Callable[[], StepGraph],  # captures and replays
     ):
         self.sampler = sampler
