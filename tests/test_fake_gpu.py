@@ -7,6 +7,8 @@ import torch
 from fake_gpu import WAITS, fake_gpu
 from fastai.basics import Callback
 from fastai.callback.training import GradientClip
+from graph_fits import GraphOnCpu, Repeated
+from torch.overrides import TorchFunctionMode
 
 from fastai_charrnn.all import CharDataLoaders, char_learner, list_archs, python_reference
 from fastai_charrnn.generation.options import GenerationConfig
@@ -82,3 +84,47 @@ def test_no_generated_character_waits_for_a_fake_gpu(arch, mode, options):
         new, log_probs = sampler.sample(5)
     assert new.shape == log_probs.shape == (2, 5)
     assert log_probs.dtype == torch.float64
+
+
+_MAKE_TENSORS = {torch.zeros, torch.ones, torch.empty, torch.full, torch.tensor, torch.arange, torch.eye, torch.rand}
+
+
+class _NoHostTensors(TorchFunctionMode):
+    "A tensor that is made without a device is on the CPU: a graph would read the host's memory when it is replayed."
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func in _MAKE_TENSORS and kwargs.get("device") is None:
+            raise AssertionError(f"{func.__name__} makes a tensor on the CPU")
+        return func(*args, **kwargs)
+
+
+def test_a_tensor_on_the_host_is_noticed():
+    with _NoHostTensors():
+        assert len(torch.zeros(3, device="cpu")) == 3
+        with pytest.raises(AssertionError, match="zeros makes a tensor on the CPU"):
+            torch.zeros(3)
+
+
+class _FakeReplay(Repeated):
+    "Computes the captured step with fake tensors, and ends the training."
+
+    def replay(self):
+        with fake_gpu(), _NoHostTensors():
+            self.step()
+        raise _Done("the step did not wait")
+
+
+class _FakeGraph(GraphOnCpu):
+    name = "cuda_graph"
+    graph_class = _FakeReplay
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("arch,mode", CASES)
+def test_a_captured_step_neither_waits_nor_makes_tensors_on_the_host(arch, mode, bf16):
+    learn = _learner(arch, mode)
+    if bf16:
+        learn.to_bf16()
+    with learn.no_bar(), learn.no_logging(), pytest.raises(_Done):
+        learn.fit_one_cycle(1, 1e-3, cbs=[_FakeGraph(), GradientClip()])

@@ -62,8 +62,9 @@ class CudaGraph(Callback):
             self._warn(f"the model is on {device!r}, and only steps on a GPU can be captured")
 
     def after_fit(self):
-        if self.graph is not None and not self.n_replayed and self.reason and self.learn.train_iter > self.warmup + 2:
-            self._warn(self.reason)
+        is_long = self.learn.train_iter > 2 * self.warmup
+        if self.graph is not None and is_long and not self.n_replayed:
+            self._warn(self.reason or f"no {self.warmup + 1} steps in a row were of one kind")
         self._drop()
 
     def after_error(self):
@@ -86,6 +87,7 @@ class CudaGraph(Callback):
             self.reason = kind
             self.seen = (None, 0)
             return self._note_eager()
+        self.reason = None
         if self.graphed is not None and self.graphed.kind == kind:
             if self.graphed.run():
                 self.n_replayed += 1

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "models": [],
     "generation": ["data", "models"],
     "state": ["data"],
-    "callback": ["data", "models", "generation", "state"],
+    "callback": ["data", "models", "generation", "state", "optimizer"],
     "evaluation": ["data", "callback"],
     "assign": ["data", "models"],
     "predictions": ["data", "generation", "callback"],
