@@ -15,7 +15,13 @@ from resume_cases import differences
 from fastai_charrnn.all import CheckpointCallback, CudaGraph, DataError, TrainingError
 
 
-@pytest.mark.parametrize("arch,mode", CASES)
+def _is_slow(arch, mode):
+    return arch == "ensemble" or (mode == "chunks" and arch != "mullstm") or arch == "concat"
+
+
+@pytest.mark.parametrize(
+    "arch,mode", [pytest.param(*case, marks=pytest.mark.slow) if _is_slow(*case) else case for case in CASES]
+)
 def test_one_cycle_with_clipping_and_dropout_is_the_same(arch, mode):
     "Validation, the smaller last batch and the first batch of streams are eager."
     learn = assert_equal_fits(lambda o: one_cycle(o, 2), arch, mode, cbs=GradientClip(0.1))

@@ -34,7 +34,7 @@ def groups():
     return [weights[:2], weights[2:]]
 
 
-def step(opt, i, n_groups=2, but=()):
+def step(opt, i, but=()):
     "A step with a schedule of learning rate and momentum, and gradients of its own."
     opt.set_hypers(lr=[1e-2 / (i + 1), 1e-3 * (i + 1)], mom=0.8 + 0.01 * i)
     generator = torch.Generator().manual_seed(i)
@@ -58,7 +58,7 @@ def test_steps_equal_those_of_the_optimizer(name):
     plain = OPTIMIZERS[name](groups(), lr=1e-2)
     other = OPTIMIZERS[name](groups(), lr=1e-2)
     for opt in (plain, other):
-        if isinstance(opt, torch.optim.Optimizer) or not isinstance(opt, OptimWrapper):
+        if not isinstance(opt, OptimWrapper):
             opt.state[opt.param_lists[-1][-1]]["do_wd"] = False
     for i in range(8):
         # the second weight makes its first steps later
