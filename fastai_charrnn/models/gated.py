@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .beginnings import Beginnings, Level, from_parent, sum_to_parent
+from .cuda_lstm import cuda_lstm_steps, has_cuda_cell
 from .recurrence import fast_tanh_
 from .recurrent_products import WeightGrad, add_product, product_plus, product_to, split_rows, sum_of, wide_dtype
 
@@ -35,6 +36,8 @@ def lstm_steps(
     """`c = σ(f) c + σ(i) tanh(g); h = σ(o) tanh(c)`, with `(i, f, g, o) = inp + weight_hh (mul h)`.
 
     Without `mul`, this is `torch.nn.LSTM`."""
+    if has_cuda_cell(inp):
+        return cuda_lstm_steps(inp, weight_hh, h0, c0, mul)
     n, bs, _ = inp.shape
     mul = None if mul is None else mul.flatten(0, 1)
     outs, h, c = _run(inp.flatten(0, 1), weight_hh, h0, c0, mul, [Level(bs, None)] * n)
