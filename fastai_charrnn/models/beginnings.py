@@ -38,7 +38,7 @@ class Level(NamedTuple):
 class Beginnings(NamedTuple):
     "The different beginnings of a batch's windows, of all lengths."
 
-    # (rows of all levels,) int64: the last character of each beginning; None if they are not shared
+    # (rows of all levels,) int64: the last character of each beginning; None if nobody needs it
     chars: Tensor | None
     levels: list[Level]  # one for each length, the shortest first
     # for each level (bs,) int64: the row of each window in it; None: the row with its own number
@@ -97,9 +97,10 @@ def find_beginnings(
 def every_row(
     n: int,  # characters
     bs: int,  # rows of the batch
+    chars: Tensor | None = None,  # (n * bs,) int64, time first
 ) -> Beginnings:
     "Return beginnings that are not shared: each level is the batch."
-    return Beginnings(None, [Level(bs, None)] * n, [None] * n)
+    return Beginnings(chars, [Level(bs, None)] * n, [None] * n)
 
 
 def from_parent(

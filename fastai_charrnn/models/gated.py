@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from .beginnings import Beginnings, Level, from_parent, sum_to_parent
 from .cuda_lstm import cuda_lstm_steps, has_cuda_cell
-from .recurrence import fast_tanh_
+from .kernels import fast_tanh_
 from .recurrent_products import WeightGrad, add_product, product_plus, product_to, split_rows, sum_of, wide_dtype
 
 __all__ = ["lstm_steps", "lstm_rows", "lstm_cell"]

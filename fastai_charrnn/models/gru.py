@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .beginnings import Beginnings, Level, from_parent, sum_to_parent
-from .recurrence import fast_tanh_
+from .kernels import fast_tanh_
 from .recurrent_products import WeightGrad, add_matmul_, add_to, split_rows, sum_of, wide_dtype
 
 __all__ = ["gru_steps", "gru_rows"]

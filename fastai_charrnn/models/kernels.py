@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-__all__ = ["has_fast_tanh", "has_fast_bf16", "product_dtype"]
+__all__ = ["has_fast_tanh", "has_fast_bf16", "product_dtype", "fast_tanh_"]
 
 
 @cache
@@ -39,6 +39,20 @@ def product_dtype(
     "Return the dtype in which products are computed: float32 for bfloat16 on a CPU where that is faster."
     is_slow = x.dtype == torch.bfloat16 and x.device.type == "cpu" and not has_fast_bf16()
     return torch.float32 if is_slow else x.dtype
+
+
+def fast_tanh_(
+    x: Tensor,  # any shape, floating
+) -> Tensor:  # of the same shape
+    """Return tanh(x). May overwrite `x` if it needs no gradient.
+
+    On a CPU without a fast tanh it is 2σ(2x) - 1 (`has_fast_tanh`). In 16 bits this form would be too coarse."""
+    # PyTorch checks a trace by a second one without gradients, which must be the same
+    if x.requires_grad or torch.jit.is_tracing():
+        return x.tanh()
+    if x.device.type != "cpu" or has_fast_tanh() or x.dtype not in (torch.float32, torch.float64):
+        return x.tanh_()
+    return x.mul_(2).sigmoid_().mul_(2).sub_(1)
 
 
 @cache

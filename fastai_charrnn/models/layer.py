@@ -2,7 +2,8 @@
 
 A layer turns its inputs into pre-activations with one product for all characters (`project`). `cell` turns these and a
 state into the next state. `forward_layer` does that for a whole sequence. It may be faster, with equal results.
-`forward_rows` does that for windows of which many begin with the same characters (`beginnings`).
+`forward_rows` does that for windows of which many begin with the same characters (`beginnings`). `forward_table` reads
+rows of a table.
 `run_modules` calls the layer's modules instead of reading their weights, so their hooks fire.
 
 Shapes: bs rows, n characters, k numbers in a pre-activation. A state is a tuple of tensors (bs, n_hid).
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from .base import State
 from .beginnings import Beginnings, from_parent
+from .recurrence import table_lookup
 
 __all__ = ["Layer"]
 
@@ -81,6 +83,19 @@ class Layer(nn.Module):
             state = self.cell(rows, tuple(from_parent(o, level.parent) for o in state))
             outs.append(self.layer_output(state))
         return torch.cat(outs), tuple(beginnings.last(o) for o in state)
+
+    def forward_table(
+        self,
+        table: Tensor,  # (V, k) pre-activations of all characters
+        beginnings: Beginnings,  # of the windows or rows of a batch
+        state: State | None,  # the state before the first character; None: zeros
+    ) -> tuple[Tensor, State]:  # the output after each beginning (rows, n_hid), the state after each window
+        "Read characters, faster than the rows of the table if the layer can. Not for tracing."
+        inp = table_lookup(table, beginnings.chars)
+        if state is None:
+            return self.forward_rows(inp, beginnings)
+        outs, state = self.forward_layer(inp.unflatten(0, (len(beginnings.levels), -1)), state)
+        return outs.flatten(0, 1), state
 
     def run_modules(self, e: Tensor, state: State) -> tuple[Tensor, State]:
         "As `forward_layer` of `project(e)`, e (n, bs, n_inp), by calling the layer's modules, so that hooks fire."

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 
 from .gated import lstm_cell, lstm_rows, lstm_steps
 from .gru import gru_rows, gru_steps
+from .kernels import fast_tanh_
 from .layer import Layer
-from .recurrence import concat_rows, concat_sequence, fast_tanh_, tanh_rows, tanh_sequence
+from .recurrence import concat_rows, concat_sequence, tanh_rows, tanh_sequence
 from .tracing import is_traced
 
 __all__ = ["LoopLayer", "ConcatLayer", "RnnLayer", "GruLayer", "LstmLayer"]
@@ -34,6 +35,11 @@ class TanhLayer(Layer):
 
     def forward_rows(self, inp, beginnings):
         outs, h = tanh_rows(inp, beginnings, self.weight_hh())
+        return outs, (h,)
+
+    def forward_table(self, table, beginnings, state):
+        h0 = None if state is None else state[0]
+        outs, h = tanh_rows(table, beginnings, self.weight_hh(), h0, reads_table=True)
         return outs, (h,)
 
 
@@ -88,6 +94,12 @@ class ConcatLayer(Layer):
 
     def forward_rows(self, inp, beginnings):
         outs, h = concat_rows(inp, beginnings, self.hid_to_inner(), self.hid.weight, self.hid.bias)
+        return outs, (h,)
+
+    def forward_table(self, table, beginnings, state):
+        weights = self.hid_to_inner(), self.hid.weight, self.hid.bias
+        h0 = None if state is None else state[0]
+        outs, h = concat_rows(table, beginnings, *weights, h0, reads_table=True)
         return outs, (h,)
 
     def run_modules(self, e, state):

@@ -110,7 +110,7 @@ class LayeredModel(CharModel, Layer):
             outs, state = self._call_layers(self.emb(x.t()), state)
             return self._normed(-1, outs), state
         states = split_state(state, self.n_state)
-        outs, states[0] = self.forward_layer(table_lookup(self.table(), x.t()), states[0])
+        outs, states[0] = self._read_table(x.t(), states[0])
         for k, layer in enumerate(self.upper):
             e = self._between(k, outs)
             outs, states[k + 1] = layer.forward_layer(layer.project(e), states[k + 1])
@@ -140,7 +140,7 @@ class LayeredModel(CharModel, Layer):
     def _read_rows(self, x):
         "Read windows. Returns their beginnings, the last layer's output after each, and the state after each window."
         beginnings = find_beginnings(x.t(), self.vocab_sz)
-        outs, state = self.forward_rows(table_lookup(self.table(), beginnings.chars), beginnings)
+        outs, state = self.forward_table(self.table(), beginnings, None)
         states = [state]
         if self.upper and self.training and self.layer_drop.p > 0:
             # with dropout between the layers the rows of equal beginnings differ
@@ -151,6 +151,13 @@ class LayeredModel(CharModel, Layer):
             outs, state = layer.forward_rows(layer.project(e), beginnings)
             states.append(state)
         return beginnings, outs, join_states(states)
+
+    def _read_table(self, chars, state):
+        "Read the characters (n, bs) by the first layer."
+        if is_traced():
+            return self.forward_layer(table_lookup(self.table(), chars), state)
+        outs, state = self.forward_table(self.table(), every_row(*chars.shape, chars.flatten()), state)
+        return outs.unflatten(0, chars.shape), state
 
     def _runs_fused(self, x):
         "Whether to take cuDNN's loop. It has gradients in training mode only, and cannot be transformed."
