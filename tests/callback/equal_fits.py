@@ -1,13 +1,14 @@
-"""Fits with and without a graph, compared bit by bit."""
+"""Fits with and without a graph, compared bit by bit on a CPU, and to rounding on a GPU; callbacks of such fits."""
 
 from contextlib import contextmanager
 
 import pytest
 import torch
+from fastai.basics import Callback
 from graph_fits import GraphOnCpu, learner
 from resume_cases import differences
 
-from fastai_charrnn.all import CharRnnWarning
+from fastai_charrnn.all import CharRnnWarning, CudaGraph
 
 
 def results(learn):
@@ -49,3 +50,55 @@ def no_effect(reason):
 
 def one_cycle(learn, n_epoch=1):
     learn.fit_one_cycle(n_epoch, 1e-2)
+
+
+class ValidatesOften(Callback):
+    "Validates within an epoch."
+
+    def after_batch(self):
+        if self.training and self.train_iter % 4 == 0:
+            self.learn.validate()
+
+
+class Changes(Callback):
+    "Calls a function of the learner after some batches."
+
+    def __init__(self, change, at=10):
+        self.change = change
+        self.at = at
+
+    def after_batch(self):
+        if self.training and self.train_iter == self.at:
+            self.change(self.learn)
+
+
+class StepLosses(Callback):
+    "Keeps the loss of every training step, and the learning rates, on the GPU."
+
+    def __init__(self):
+        self.kept = []
+
+    def after_batch(self):
+        if self.training:
+            self.kept.append(self.loss.detach().float().clone())
+
+
+def compare(train, *args, n_graphs=1, tolerance=1e-4, **kwargs):
+    "Train two equal learners on a GPU, one with a graph, and compare every step. Returns the one with a graph."
+    learners = []
+    for cbs in ([], [CudaGraph()]):
+        learn = learner(*args, device="cuda", **kwargs)
+        learn.add_cbs([StepLosses(), *cbs])
+        train(learn)
+        learners.append(learn)
+    plain, graphed = learners
+    got, expected = (torch.stack(learn.step_losses.kept) for learn in (graphed, plain))
+    torch.testing.assert_close(got, expected, rtol=tolerance, atol=tolerance)
+    for row, plain_row in zip(graphed.training_log.rows, plain.training_log.rows):
+        assert row == pytest.approx(plain_row, rel=10 * tolerance, abs=10 * tolerance)
+    assert graphed.recorder.lrs == plain.recorder.lrs
+    steps = [[int(learn.opt.state[p].get("step", 0)) for p in learn.model.parameters()] for learn in learners]
+    assert steps[0] == steps[1]
+    assert graphed.cuda_graph.n_captured == n_graphs
+    assert bool(graphed.cuda_graph.n_replayed) == bool(n_graphs)
+    return graphed

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from equal_fits import assert_equal_fits, one_cycle, results
+from equal_fits import Changes, ValidatesOften, assert_equal_fits, one_cycle, results
 from fastai.basics import Callback, noop
 from fastai.callback.training import GradientClip
 from graph_fits import CASES, GraphOnCpu, learner
@@ -43,14 +43,6 @@ def test_rates_of_groups_and_weight_decay_are_followed():
     assert_equal_fits(train, "lstm", config=dict(n_layers=2))
 
 
-class ValidatesOften(Callback):
-    "Validates within an epoch."
-
-    def after_batch(self):
-        if self.training and self.train_iter % 4 == 0:
-            self.learn.validate()
-
-
 def test_a_validation_within_an_epoch_is_the_same():
     assert_equal_fits(one_cycle, "lstm", "streams", cbs=ValidatesOften())
 
@@ -72,18 +64,6 @@ def test_frozen_weights_between_fits_are_the_same():
         learn.fit(1, 1e-2)
 
     assert_equal_fits(train, "lstm", "streams")
-
-
-class Changes(Callback):
-    "Calls a function of the learner after some batches."
-
-    def __init__(self, change, at=10):
-        self.change = change
-        self.at = at
-
-    def after_batch(self):
-        if self.training and self.train_iter == self.at:
-            self.change(self.learn)
 
 
 def drop_more(learn):
