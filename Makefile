@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help setup quickstart test lint notebooks dist dist-full constraints release pytest other-python bench reproduce leaderboard soak readme outputs docs clean
+.PHONY: help setup quickstart test lint notebooks dist dist-full constraints release pytest other-python bench gpu reproduce leaderboard soak readme outputs docs clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -57,6 +57,9 @@ other-python: .venv/dev-installed ## run the fast tests on another supported Pyt
 
 bench: .venv/dev-installed ## measure speed, write results/BENCHMARKS.md
 	$(BIN)/python benchmarks/run.py
+
+gpu: .venv/dev-installed ## on a machine with a GPU: run the tests marked gpu and measure speed (9 minutes)
+	$(BIN)/python tools/gpu_check.py --out build/gpu
 
 reproduce: setup ## train lesson 6's networks (15 minutes), write results/REPRODUCTION.md
 	$(BIN)/python tools/reproduction.py

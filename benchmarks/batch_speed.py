@@ -28,7 +28,8 @@ def _training_steps(learn, batch, n_steps):
 
 def measure(short: bool = False) -> list[Row]:
     "Shuffled batches of 512 windows of our loader and of fastai's `DataLoader`, and training steps of `rnn`."
-    dls = CharDataLoaders.from_text(read_text(nietzsche())[: 20_000 if short else None], valid="last")
+    text = read_text(nietzsche())[: 20_000 if short else None]
+    dls = CharDataLoaders.from_text(text, valid="last", device="cpu")
     items = DataLoader(dls.train_ds, bs=512, shuffle=True, num_workers=0)
     learn = char_learner(dls, "rnn", seed=0)
     learn.create_opt()

@@ -114,4 +114,6 @@ def more(folder: Path) -> str:
     "A table of the trainings."
     head = ["text", "characters", "recipe", "seconds", "loss in nats", "n-grams", "better"]
     lines = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *_found)]
-    return "\n".join([f"Measured on: {machine()}, PyTorch's threads: {torch.get_num_threads()}.\n", *lines])
+    return "\n".join(
+        [f"Measured on: {machine(uses_gpu=False)}, PyTorch's threads: {torch.get_num_threads()}.\n", *lines]
+    )

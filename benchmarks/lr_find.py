@@ -163,7 +163,7 @@ def measure(short: bool = False) -> list[Row]:
         if not short:
             atomic_write(_saved, json.dumps(results, indent=0) + "\n")
 
-    _machines[:] = [results.setdefault("machine", f"{machine()}; PyTorch {torch.__version__}")]
+    _machines[:] = [results.setdefault("machine", f"{machine(uses_gpu=False)}; PyTorch {torch.__version__}")]
     configs = [Config("numbers", 8_000, "streams", "rnn", 16)] if short else CONFIGS
     _lines[:] = [_found(config, results, save) for config in configs]
     return _rows()

@@ -3,19 +3,24 @@
     python benchmarks/run.py                            # run all, write the report
     python benchmarks/run.py train_speed                # run one, print its table
     python benchmarks/run.py train_speed --out results  # run one, replace its section of the report
+    python benchmarks/run.py --add build/gpu            # run none, add what another machine measured to the report
 
-`--short` checks that the benchmarks run. Its figures mean nothing.
+`--short` checks that the benchmarks run. Its figures mean nothing. A benchmark that needs a GPU is left out where there
+is none, and its section of the report stays; with `--short` it runs on the CPU.
 """
 
 import argparse
 import importlib
 import os
 import platform
+import re
+import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 import torch
+from fastai.basics import default_device
 
 here = Path(__file__).parent
 # `figures` is in this folder, `oracles` in tests, `machine` in tools
@@ -28,9 +33,11 @@ def section(name: str, short: bool, pictures: Path) -> str:
     "One benchmark as a section: its claim, its table, its picture."
     print(f"{name} …", file=sys.stderr, flush=True)
     module = importlib.import_module(name)
-    title = name.replace("_", " ")
+    title = _title(name)
+    uses_gpu = _needs_gpu(name)
+    default_device(None if uses_gpu else False)
     rows = module.measure(short)
-    parts = [f"## {title}", module.__doc__.strip(), where(), table(rows)]
+    parts = [f"## {title}", module.__doc__.strip(), where(uses_gpu), table(rows)]
     if any(r.must is not None for r in rows):
         picture(rows, pictures / f"{name}.png", title)
         parts.append(f"![{title}](pictures/{name}.png)")
@@ -39,21 +46,47 @@ def section(name: str, short: bool, pictures: Path) -> str:
     return "\n\n".join(parts)
 
 
-def head() -> str:
+def _title(name):
+    return name.replace("_", " ")
+
+
+def _needs_gpu(name):
+    return getattr(importlib.import_module(name), "needs_gpu", False)
+
+
+def runnable(names: list[str], short: bool) -> list[str]:
+    "The benchmarks that can run here. Says which cannot."
+    if short or torch.cuda.is_available():
+        return names
+    left_out = [name for name in names if _needs_gpu(name)]
+    for name in left_out:
+        print(f"{name} is left out: it needs a GPU, and there is none", file=sys.stderr, flush=True)
+    return [name for name in names if name not in left_out]
+
+
+def head(sections: dict[str, str]) -> str:  # by title
     "The head of the report: how it was measured."
+    on_gpu = [title for title, text in sections.items() if _is_on_gpu(text)]
+    where = f"Measured on a GPU: {', '.join(on_gpu)}." if on_gpu else "Nothing here was measured on a GPU."
     return (
         "# Benchmarks\n\n"
         "Written by `make bench`. Medians of rounds in turn (one round warms up), "
         "smallest and largest round in brackets; ratios carry over to other machines, seconds do not.\n"
-        "Nothing here was measured on a GPU. Each section names the machine that measured it."
+        f"{where} Each section names the machine that measured it."
     )
 
 
-def where() -> str:
+def _is_on_gpu(section):
+    "Whether the machine of a section has a GPU that was used."
+    line = re.search(r"^Measured on: .*", section, re.M)
+    return line is not None and "no GPU" not in line[0]
+
+
+def where(uses_gpu: bool) -> str:
     "The machine and the versions, for a section."
     threads = torch.get_num_threads()
     return (
-        f"Measured on: {machine()}. PyTorch {torch.__version__}, Python {platform.python_version()}; "
+        f"Measured on: {machine(uses_gpu)}. PyTorch {torch.__version__}, Python {platform.python_version()}; "
         f"{threads} {'threads' if threads > 1 else 'thread'} unless said otherwise."
     )
 
@@ -72,7 +105,7 @@ def write_report(sections: dict[str, str], pictures: Path, out: Path):
     # the folder of the pictures is temporary and on the same disk, so the report can be moved in one step
     complete = pictures / "BENCHMARKS.md"
     ordered = [sections[title] for title in sorted(sections)]
-    complete.write_text("\n\n".join([head(), *ordered]) + "\n", encoding="utf-8")
+    complete.write_text("\n\n".join([head(sections), *ordered]) + "\n", encoding="utf-8")
     os.replace(complete, out / "BENCHMARKS.md")
 
 
@@ -82,22 +115,43 @@ def arguments() -> argparse.Namespace:
     p.add_argument("names", nargs="*", help="benchmarks to run, such as train_speed (default: all)")
     p.add_argument("--short", action="store_true", help="do little work; the figures mean nothing")
     p.add_argument("--out", type=Path, help="folder for BENCHMARKS.md and pictures/ (default: results if all are run)")
+    p.add_argument("--add", type=Path, help="folder with a BENCHMARKS.md whose sections replace those of the report")
     return p.parse_args()
+
+
+def add_report(folder: Path, out: Path):
+    "Add the sections and pictures of another report, and replace those of the same titles."
+    sections = sections_of(folder / "BENCHMARKS.md")
+    if not sections:
+        sys.exit(f"{folder / 'BENCHMARKS.md'} is missing, or has no sections")
+    with tempfile.TemporaryDirectory(dir=out, prefix=".bench-") as pictures:
+        for path in (folder / "pictures").glob("*.png"):
+            shutil.copy(path, pictures)
+        write_report(sections_of(out / "BENCHMARKS.md") | sections, Path(pictures), out)
 
 
 def main():
     "Write the report of all benchmarks, replace sections of it, or print the sections."
     args = arguments()
+    if args.add:
+        add_report(args.add, args.out or here.parent / "results")
+        return
     partial = args.names or args.short
     out = args.out or (None if partial else here.parent / "results")
-    names = args.names or sorted(path.stem for path in here.glob("*_*.py"))
+    wanted = args.names or sorted(path.stem for path in here.glob("*_*.py"))
+    names = runnable(wanted, args.short)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".bench-") as folder:
-        measured = {name.replace("_", " "): section(name, args.short, Path(folder)) for name in names}
+        measured = {_title(name): section(name, args.short, Path(folder)) for name in names}
         if out is None:
-            print("\n\n".join([head(), *measured.values()]))
+            print("\n\n".join([head(measured), *measured.values()]))
             return
-        kept = sections_of(out / "BENCHMARKS.md") if args.names else {}
-        write_report(kept | measured, Path(folder), out)
+        # with names, all other sections; else those that cannot be measured here
+        stay = sections_of(out / "BENCHMARKS.md")
+        if not args.names:
+            stay = {title: text for title, text in stay.items() if title in map(_title, set(wanted) - set(names))}
+        write_report(stay | measured, Path(folder), out)
 
 
 if __name__ == "__main__":

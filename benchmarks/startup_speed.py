@@ -1,6 +1,7 @@
 """Claim: the package adds very little to the start of fastai, `charrnn --help` answers at once, and `charrnn generate`
 waits only for PyTorch."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -38,4 +39,5 @@ def measure(short: bool = False) -> list[Row]:
 
 
 def _process(*command):
-    return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    on_cpu = os.environ | dict(CUDA_VISIBLE_DEVICES="")
+    return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=on_cpu)

@@ -15,7 +15,8 @@ from fastai_charrnn.all import CharDataLoaders, char_learner, nietzsche, read_te
 
 def measure(short: bool = False) -> list[Row]:
     "Time steps on batches of the corpus, and the products alone."
-    dls = CharDataLoaders.from_text(read_text(nietzsche())[:60_000], valid="random", valid_pct=0.2)
+    text = read_text(nietzsche())[:60_000]
+    dls = CharDataLoaders.from_text(text, valid="random", valid_pct=0.2, device="cpu")
     batches = [batch for batch, _ in zip(dls.train, range(2 if short else 10))]
     rows = []
     for arch in ("loop", "rnn"):

@@ -68,7 +68,7 @@ def measure(short: bool = False) -> list[Row]:
     rows = []
     for arch in ("char3", "loop", "concat", "rnn"):
         windows = dict(seq_len=3, stride=3) if arch == "char3" else dict(seq_len=8, stride=1)
-        dls = CharDataLoaders.from_text(text, valid="tail", valid_pct=0.1, **windows)
+        dls = CharDataLoaders.from_text(text, valid="tail", valid_pct=0.1, device="cpu", **windows)
         runs = dict(
             ours=_fit(char_learner(dls, arch)),
             hand=_by_hand(Plain(arch, char_learner(dls, arch).model), dls),

@@ -7,9 +7,11 @@ from pathlib import Path
 import torch
 
 
-def machine() -> str:  # such as "AMD EPYC, 2 threads of 2 cores, no GPU"
+def machine(
+    uses_gpu: bool = True,  # whether a GPU is used if there is one
+) -> str:  # such as "AMD EPYC, 2 threads of 2 cores, no GPU"
     "Processor, threads and GPU."
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    gpu = torch.cuda.get_device_name() if uses_gpu and torch.cuda.is_available() else "no GPU"
     return f"{processor()}, {torch.get_num_threads()} threads of {os.cpu_count()} cores, {gpu}"
 
 

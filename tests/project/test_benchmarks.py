@@ -55,6 +55,30 @@ def figures(monkeypatch):
     return figures
 
 
+@pytest.fixture
+def run(monkeypatch, figures):
+    "The module `run` of the benchmarks."
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    import run
+
+    return run
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_without_a_gpu_its_benchmark_is_left_out(run, capsys):
+    assert run.runnable(["batch_speed", "gpu_speed"], short=False) == ["batch_speed"]
+    assert capsys.readouterr().err == "gpu_speed is left out: it needs a GPU, and there is none\n"
+    assert run.runnable(["gpu_speed"], short=True) == ["gpu_speed"]
+
+
+def test_the_head_of_the_report_says_what_was_measured_on_a_gpu(run):
+    cpu = dict(a="## a\n\nMeasured on: Xeon, 2 threads of 2 cores, no GPU. PyTorch", other="## other\n\nstays")
+    assert "Nothing here was measured on a GPU." in run.head(cpu)
+    both = cpu | dict(b="## b\n\nMeasured on: Xeon, 2 threads of 2 cores, NVIDIA H100. PyTorch")
+    assert "Measured on a GPU: b." in run.head(both)
+    assert "Nothing here" not in run.head(both)
+
+
 def test_a_row_compares_its_median_with_the_claim(figures):
     at_least = [figures.Row("", [v], must=2, aim=4).verdict for v in (1, 2, 3, 4)]
     assert at_least == ["**miss**", "met", "met", "aim met"]
@@ -74,7 +98,9 @@ def test_functions_are_timed_in_turn_and_the_first_round_does_not_count(figures)
 
 def test_the_report_names_every_benchmark_and_shows_its_picture():
     md = (root / "results/BENCHMARKS.md").read_text(encoding="utf-8")
-    assert [name for name in names if f"## {name.replace('_', ' ')}\n" not in md] == []
+    # gpu_speed is measured where there is a GPU
+    on_cpus = [name for name in names if name != "gpu_speed"]
+    assert [name for name in on_cpus if f"## {name.replace('_', ' ')}\n" not in md] == []
     pictures = re.findall(r"\]\((pictures/\S+\.png)\)", md)
     assert len(pictures) >= 7
     assert all((root / "results" / path).stat().st_size > 5000 for path in pictures)
