@@ -47,7 +47,7 @@ class Row(NamedTuple):
     def _goal(self, goal):
         if goal is None:
             return ""
-        return f"{'≤' if self.at_most else '≥'} {goal:g}{self.unit}"
+        return f"{'≤' if self.at_most else '≥'} {goal:,.12g}{self.unit}"
 
 
 def in_turn(
