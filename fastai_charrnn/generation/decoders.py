@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from ..models.base import check_state
 from .model_view import eval_view, fast_view, float64_copy, has_steps
 from .outputs import last_log_probs, read_windows
+from .tiles import tiled_copy
 
 __all__ = [
     "next_log_probs",
     "decoder",
+    "text_decoder",
     "is_stateful",
     "SlidingWindowDecoder",
     "StaggeredWindowDecoder",
@@ -65,6 +67,17 @@ def decoder(
             # Some operation of the model, such as a state that a user's class makes, is in float32.
             pass
     return kind(model, ids)
+
+
+def text_decoder(
+    model: nn.Module,  # (bs, n) indices to (bs, V) log-probabilities
+    ids: Tensor,  # (rows, n) int64 indices to continue, on the model's device; n is the window if there is one
+) -> "SlidingWindowDecoder|StaggeredWindowDecoder|StatefulDecoder":
+    "Return a decoder whose rows do not depend on each other: in float32 and tiles if the model can, else in float64."
+    tiled = tiled_copy(model)
+    if tiled is None:
+        return decoder(model, ids, exact=True)
+    return _decoder_with_steps(model, ids.shape[1])(tiled, ids)
 
 
 def _decoder_with_steps(model, seq_len):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..models.base import CharModel
 
-__all__ = ["eval_view", "fast_view", "float64_copy", "has_steps"]
+__all__ = ["eval_view", "fast_view", "weights_copy", "float64_copy", "has_steps"]
 
 
 def eval_view(
@@ -88,16 +88,23 @@ def _own(name, value, module, view):
     return value
 
 
-def float64_copy(
+def weights_copy(
     model: nn.Module,  # any
 ) -> nn.Module:
-    """Return a deep copy in float64 and in evaluation mode.
+    """Return a deep copy in evaluation mode.
 
     The copy shares the hooks: copying a hook would copy all that it refers to, such as a learner."""
     model = eval_view(model)
     shared = [hooks for m in model.modules() for name, hooks in vars(m).items() if name.endswith("hooks")]
     memo = {id(hooks): hooks for hooks in shared}
-    return deepcopy(model, memo).to(torch.float64)
+    return deepcopy(model, memo)
+
+
+def float64_copy(
+    model: nn.Module,  # any
+) -> nn.Module:
+    "Return a `weights_copy` in float64."
+    return weights_copy(model).to(torch.float64)
 
 
 def has_steps(

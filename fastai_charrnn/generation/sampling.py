@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .checks import check_log_probs, check_weights
-from .decoders import decoder, is_stateful
+from .decoders import decoder, is_stateful, text_decoder
 from .filters import draw, filter_scores
 from .loops import MIN_LENGTH, copy_loops, loop_context
 from .options import GenerationConfig
@@ -64,7 +64,7 @@ class Sampler:
         check_weights(model)
         self.options = options
         with torch.inference_mode():
-            self.decoder = decoder(model, ids, exact=True)
+            self.decoder = text_decoder(model, ids)
         self.uniforms = None if options.greedy else Uniforms(options.seed, stream_keys(ids, numbers), ids.device)
         self.seen = None if options.repetition_penalty is None else seen[:, 1:].clone()
         # None, unless `replayed_steps` asks for it
