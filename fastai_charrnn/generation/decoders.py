@@ -15,12 +15,11 @@ from torch import Tensor, nn
 from ..models.base import check_state
 from .model_view import eval_view, fast_view, float64_copy, has_steps
 from .outputs import last_log_probs, read_windows
-from .tiles import tiled_copy
 
 __all__ = [
     "next_log_probs",
     "decoder",
-    "text_decoder",
+    "decoder_class",
     "is_stateful",
     "SlidingWindowDecoder",
     "StaggeredWindowDecoder",
@@ -59,7 +58,7 @@ def decoder(
     The last bits of a product depend on the batch size. In float64 they are too small to change what is drawn."""
     if not has_steps(model):
         return SlidingWindowDecoder(model, ids)
-    kind = _decoder_with_steps(model, ids.shape[1])
+    kind = decoder_class(model, ids.shape[1])
     if exact:
         try:
             return kind(float64_copy(model), ids)
@@ -69,18 +68,11 @@ def decoder(
     return kind(model, ids)
 
 
-def text_decoder(
-    model: nn.Module,  # (bs, n) indices to (bs, V) log-probabilities
-    ids: Tensor,  # (rows, n) int64 indices to continue, on the model's device; n is the window if there is one
-) -> "SlidingWindowDecoder|StaggeredWindowDecoder|StatefulDecoder":
-    "Return a decoder whose rows do not depend on each other: in float32 and tiles if the model can, else in float64."
-    tiled = tiled_copy(model)
-    if tiled is None:
-        return decoder(model, ids, exact=True)
-    return _decoder_with_steps(model, ids.shape[1])(tiled, ids)
-
-
-def _decoder_with_steps(model, seq_len):
+def decoder_class(
+    model: nn.Module,  # with steps
+    seq_len: int,  # its window
+) -> "type[StatefulDecoder]":
+    "Return the class of decoders that suits a model with steps."
     if is_stateful(model):
         return StatefulDecoder
     return StaggeredWindowDecoder if seq_len <= MAX_STATES else LongWindowDecoder
@@ -194,10 +186,7 @@ class StaggeredWindowDecoder(StatefulDecoder):
         turn = self._turn()
         for tensor, start in zip(self.state, self.start):
             tensor[turn] = start
-        if self.bs == 1:
-            inp = self.table.index_select(0, c).expand(self.seq_len, -1)
-        else:
-            inp = self.table.index_select(0, c.repeat(self.seq_len))
+        inp = self.table.index_select(0, c.repeat(self.seq_len))
         self.state = check_state(self.model, self.model.step(inp, self.state))
         self.n_read += 1
 

@@ -116,12 +116,17 @@ def keep_min_p(
 def draw(
     scores: Tensor,  # (rows, V) float64
     u: Tensor,  # (rows, 1) uniform in [0, 1)
+    temperature: float = 1.0,  # above 0, if it was not applied to the scores before
 ) -> Tensor:  # (rows,) int64
     """Draw one index for each row by inverting the cumulative distribution.
 
     The index depends only on the row's scores and its number `u`."""
-    cdf = scores.softmax(-1).cumsum(-1)
-    index = torch.searchsorted(cdf, u * cdf[:, -1:], right=True).squeeze(-1)
+    # exp takes a fifth of the time of softmax, which works row by row
+    scores = scores - scores.amax(-1, keepdim=True)
+    if temperature != 1:
+        scores *= 1 / max(temperature, _min_temperature)
+    cdf = scores.exp_().cumsum(-1)
+    index = torch.searchsorted(cdf, u * cdf[:, -1:], right=True).view(-1)
     # the search ends past the last index if the scores are NaN
     return index.clamp_max_(scores.shape[-1] - 1)
 

@@ -32,10 +32,10 @@ def eval_view(
 def fast_view(
     model: nn.Module,  # one with the steps of `CharModel`
 ) -> nn.Module:
-    """Return an `eval_view` that has its weights and parts as plain attributes.
+    """Return an `eval_view` that has its weights and parts as plain attributes. A `TiledModel` is returned as it is.
 
     `nn.Module` searches for them in Python at every access, which takes a tenth to a third of the time of a step."""
-    return _view(model, {}, fast=True)
+    return _view(model, {}, fast=True) if isinstance(model, nn.Module) else model
 
 
 def _view(module, seen: dict, fast: bool) -> Any:

@@ -101,6 +101,12 @@ class GenerationConfig:
         return self.temperature == 0
 
     @property
+    def only_temperature(self) -> bool:
+        "Whether characters are drawn, and no option but the temperature changes their probabilities."
+        filters = (self.top_k, self.top_p, self.min_p, self.repetition_penalty)
+        return not self.greedy and all(value is None for value in filters)
+
+    @property
     def stops(self) -> tuple[str, ...]:
         "The strings that end a text."
         return self.stop if isinstance(self.stop, tuple) else ()

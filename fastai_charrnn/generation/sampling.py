@@ -12,15 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from .checks import check_log_probs, check_weights
-from .decoders import decoder, is_stateful, text_decoder
+from .decoders import decoder, is_stateful
 from .filters import draw, filter_scores
 from .loops import MIN_LENGTH, copy_loops, loop_context
 from .options import GenerationConfig
 from .random_streams import Uniforms, stream_keys
 from .replayed import replayed_sampler
 from .rows import Rows
+from .text_decoder import text_decoder
 
 __all__ = ["greedy_ids", "sample_ids", "stream_ids", "Sampler"]
+
+_max_kept = 2**16  # log-probabilities
 
 
 def greedy_ids(
@@ -63,12 +66,21 @@ class Sampler:
     ):
         check_weights(model)
         self.options = options
+        self.only_temperature = options.only_temperature
+        self.n_rows = len(ids)
         with torch.inference_mode():
-            self.decoder = text_decoder(model, ids)
-        self.uniforms = None if options.greedy else Uniforms(options.seed, stream_keys(ids, numbers), ids.device)
-        self.seen = None if options.repetition_penalty is None else seen[:, 1:].clone()
+            self.decoder = text_decoder(model, self._repeated(ids))
+        numbers = self._repeated(torch.as_tensor(numbers)).tolist()
+        self.uniforms = None
+        if not options.greedy:
+            self.uniforms = Uniforms(options.seed, stream_keys(self._repeated(ids), numbers), ids.device)
+        self.seen = None if options.repetition_penalty is None else self._repeated(seen[:, 1:]).clone()
         # None, unless `replayed_steps` asks for it
         self.replayed = replayed_sampler(self)
+
+    def _repeated(self, rows):
+        "A single row twice: a product of one row rounds differently from others, so it would be padded at each step."
+        return rows.expand(2, *rows.shape[1:]) if self.n_rows == 1 else rows
 
     def sample(
         self,
@@ -76,27 +88,53 @@ class Sampler:
     ) -> tuple[Tensor, Tensor]:  # (rows, k) int64 and (rows, k) float64, on the model's device
         "Return the next `k` indices of each row and their log-probabilities, without waiting for the device."
         with self.decoder.running():
-            return self.sample_eagerly(k) if self.replayed is None else self.replayed.sample(k)
+            ids, log_probs = self.sample_eagerly(k) if self.replayed is None else self.replayed.sample(k)
+        return ids[: self.n_rows], log_probs[: self.n_rows]
 
     def sample_eagerly(self, k: int) -> tuple[Tensor, Tensor]:
-        "As `sample`, without replays. To be called within the decoder's `running()`."
+        "As `sample`, without replays, and a single row twice. To be called within the decoder's `running()`."
         uniforms = self.uniforms.take(k) if self.uniforms else [None] * k
-        ids, log_probs = zip(*map(self.step, uniforms))
-        return torch.stack(ids, 1), torch.cat(log_probs, 1)
+        parts = []
+        while uniforms:
+            parts.append(self._sample(uniforms))
+            uniforms = uniforms[parts[-1][0].shape[1] :]
+        ids, log_probs = zip(*parts)
+        return torch.cat(ids, 1), torch.cat(log_probs, 1)
+
+    def _sample(self, uniforms):
+        "Some characters of each row, as long as the log-probabilities of all characters take little memory."
+        ids = []
+        log_probs = []
+        for u in uniforms:
+            log_probs.append(self._log_probs())
+            ids.append(self._choose(log_probs[-1], u))
+            self.decoder.feed(ids[-1])
+            if len(ids) * log_probs[-1].numel() >= _max_kept:
+                break
+        ids = torch.stack(ids, 1)
+        return ids, torch.stack(log_probs, 1).gather(2, ids[..., None])[..., 0].double()
 
     def step(
         self,
         u: Tensor | None,  # (rows, 1) float64 random numbers; None: take the most likely
     ) -> tuple[Tensor, Tensor]:  # (rows,) int64 and (rows, 1) float64
         "Choose one index for each row and feed it to the decoder. Also return the log-probabilities."
-        all_log_probs = self.decoder.log_probs().double().log_softmax(-1)
-        index = self._choose(all_log_probs, u)
+        log_probs = self._log_probs()
+        index = self._choose(log_probs, u)
         self.decoder.feed(index)
-        return index, all_log_probs.gather(1, index[:, None])
+        return index, log_probs.gather(1, index[:, None]).double()
+
+    def _log_probs(self):
+        log_probs = self.decoder.log_probs()
+        # those of a model in 16 bits are coarse
+        return log_probs.double().log_softmax(-1) if log_probs.dtype.itemsize < 4 else log_probs
 
     def _choose(self, log_probs, u):
         "One index for each row. The scores leave out column 0, the padding: column i is index i+1."
-        scores = filter_scores(log_probs[:, 1:], self.options, self.seen)
+        scores = log_probs[:, 1:].double()
+        if self.only_temperature:
+            return draw(scores, u, self.options.temperature) + 1
+        scores = filter_scores(scores, self.options, self.seen)
         column = scores.argmax(-1) if u is None else draw(scores, u)
         if self.seen is not None:
             self.seen.scatter_(1, column[:, None], True)
@@ -107,6 +145,8 @@ class Sampler:
         rows: Tensor,  # (m,) int64
     ):
         "Keep only these rows."
+        self.n_rows = len(rows)
+        rows = self._repeated(rows)
         with torch.inference_mode():
             self.decoder.select(rows)
             if self.uniforms:

@@ -1,17 +1,20 @@
 """Run a model in float32 so that a row's numbers are the same bits in every batch: `tiled_copy`.
 
 A matrix product sums in an order that depends on the number of rows, so the last bits of a row depend on its batch. A
-`TiledModel` computes batches of certain sizes only, in which a row has the same bits. It divides and pads other batches.
+`TiledModel` computes batches of certain sizes only, in which a row has the same bits. It divides and pads others.
 Which sizes these are depends on the processor, the threads and the weights, so `TileSizes` compares them.
 """
+
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..models.base import CharModel, State, check_state
-from ..models.layers import Layer
-from .model_view import weights_copy
+from ..models.base import CharModel, State
+from ..models.inference import fast_log_probs, fast_step
+from ..models.layer import Layer
+from .model_view import fast_view, weights_copy
 
 __all__ = ["tiled_copy", "TiledModel", "TileSizes"]
 
@@ -19,7 +22,7 @@ __all__ = ["tiled_copy", "TiledModel", "TileSizes"]
 _reference = 16
 _sizes = (2, 4, 8, 16, 32, 64, 128, 256)
 _n_steps = 2  # steps that are compared
-# by class of the model, shapes of its weights, and number of threads
+# by classes of the modules, shapes of the weights, and number of threads
 _known: dict[tuple, "TileSizes"] = {}
 
 
@@ -34,12 +37,13 @@ def tiled_copy(
     copy = weights_copy(model)
     for module in copy.modules():
         _store_by_column(module)
+    steps = FastSteps(fast_view(copy))
     shapes = tuple(p.shape for p in copy.parameters())
-    key = (type(model), shapes, torch.get_num_threads())
+    key = (tuple(map(type, copy.modules())), shapes, torch.get_num_threads())
     if key not in _known:
         _known[key] = TileSizes()
     sizes = _known[key]
-    return TiledModel(copy, sizes) if sizes.suits(copy, _reference) else None
+    return TiledModel(steps, sizes) if sizes.suits(steps, _reference) else None
 
 
 def _may_tile(model):
@@ -62,6 +66,20 @@ def _by_column(weight):
     return weight.t().contiguous().t()
 
 
+class FastSteps:
+    "The steps of a model with few calls. Its weights must not change."
+
+    def __init__(
+        self,
+        model: CharModel,  # in evaluation mode
+    ):
+        self.modules = model.modules
+        self.table = model.table
+        self.init_hidden = model.init_hidden
+        self.step = fast_step(model)
+        self.log_probs = fast_log_probs(model)
+
+
 class TileSizes:
     "The sizes of batches in which a row has the same bits, for models of one class with weights of equal shapes."
 
@@ -70,109 +88,122 @@ class TileSizes:
 
     def suits(
         self,
-        model: nn.Module,  # a model with steps, in evaluation mode
+        steps: FastSteps,
         size: int,  # rows
     ) -> bool:
         "Whether a row has the same bits in a batch of this size as in one of 16 rows, at any place in it."
         if size not in self.known:
-            self.known[size] = _is_equal(model, size)
+            self.known[size] = _is_equal(steps, size)
         return self.known[size]
 
     def plan(
         self,
-        model: nn.Module,  # a model with steps, in evaluation mode
+        steps: FastSteps,
         n: int,  # rows
     ) -> list[int]:  # sizes of tiles; the last one may have more rows than are left
         "Divide a batch."
         tiles = []
         while n > 0:
-            tiles.append(self._next(model, n))
+            tiles.append(self._next(steps, n))
             n -= tiles[-1]
         return tiles
 
-    def _next(self, model, n):
+    def _next(self, steps, n):
         "A larger tile if most of its rows are used, else a smaller one."
-        larger = next((s for s in _sizes if s >= n and self.suits(model, s)), None)
+        larger = next((s for s in _sizes if s >= n and self.suits(steps, s)), None)
         if larger is not None and (n <= _reference or larger - n <= larger // 4):
             return larger
-        return next(s for s in reversed(_sizes) if s < n and self.suits(model, s))
+        return next(s for s in reversed(_sizes) if s < n and self.suits(steps, s))
 
 
 @torch.inference_mode()
-def _is_equal(model, size):
+def _is_equal(steps, size):
     "Compare steps of a batch of this size with those of tiles of 16 rows, which have other neighbours."
     try:
-        inputs = _random_inputs(model, size + 2 * _reference)
+        inputs = _random_inputs(steps, size + 2 * _reference)
         starts = range(0, size + _reference, _reference)
-        expected = zip(*[_steps(model, inputs, start, _reference) for start in starts])
+        expected = zip(*[_run(steps, inputs, start, _reference) for start in starts])
         # every row is one place further than in the tiles
-        results = _steps(model, inputs, 1, size)
+        results = _run(steps, inputs, 1, size)
         return all(torch.equal(o, torch.cat(tiles)[1 : 1 + size]) for o, tiles in zip(results, expected))
     except RuntimeError:
         # a state of the model's own, such as one of another dtype, does not fit
         return False
 
 
-def _random_inputs(model, n):
+def _random_inputs(steps, n):
     "Rows of the table for some steps, and a state."
     generator = torch.Generator().manual_seed(0)
-    table = model.table()
+    table = steps.table()
     inps = [table[torch.randint(len(table), (n,), generator=generator)] for _ in range(_n_steps)]
-    state = [torch.empty_like(o).uniform_(-1, 1, generator=generator) for o in model.init_hidden(n)]
+    state = [torch.empty_like(o).uniform_(-1, 1, generator=generator) for o in steps.init_hidden(n)]
     return inps, state
 
 
-def _steps(model, inputs, start, size):
+def _run(steps, inputs, start, size):
     "The states and log-probabilities of some rows after each step."
     inps, state = inputs
     rows = slice(start, start + size)
     state = tuple(o[rows] for o in state)
     results = []
     for inp in inps:
-        state = check_state(model, model.step(inp[rows], state))
-        results += [*state, model.log_probs(state)]
+        # a step overwrites its input
+        state = steps.step(inp[rows].clone(), state)
+        results += [*state, steps.log_probs(state)]
     return results
 
 
-class TiledModel(nn.Module):
+class TiledModel:
     "A model with steps that computes in tiles."
 
     def __init__(
         self,
-        model: nn.Module,  # a model with steps, in evaluation mode
+        steps: FastSteps,
         sizes: TileSizes,  # those of its class and shapes
     ):
-        super().__init__()
-        self.model = model
+        self.steps = steps
         self.sizes = sizes
         self.plans = {}
 
+    def modules(self) -> Iterator[nn.Module]:
+        "As the model's."
+        return self.steps.modules()
+
     def table(self) -> Tensor:
         "As the model's."
-        return self.model.table()
+        return self.steps.table()
 
     def init_hidden(self, bs: int) -> State:
         "As the model's."
-        return self.model.init_hidden(bs)
+        return self.steps.init_hidden(bs)
 
-    def step(self, inp: Tensor, state: State) -> State:
+    def step(
+        self,
+        inp: Tensor,  # rows of the table; they are overwritten
+        state: State,
+    ) -> State:
         "As the model's, tile by tile."
-        return self._run(lambda inp, *state: check_state(self.model, self.model.step(inp, state)), inp, *state)
+        n = inp.shape[0]
+        if self._plan(n) == [n]:
+            return self.steps.step(inp, state)
+        return self._in_tiles(lambda inp, *state: self.steps.step(inp, state), n, inp, *state)
 
-    def log_probs(self, state: State) -> Tensor:
+    def log_probs(self, state: State) -> Tensor:  # (bs, V)
         "As the model's, tile by tile."
-        return self._run(lambda *state: (self.model.log_probs(state),), *state)[0]
+        n = state[0].shape[0]
+        if self._plan(n) == [n]:
+            return self.steps.log_probs(state)
+        return self._in_tiles(lambda *state: [self.steps.log_probs(state)], n, *state)[0]
 
-    def _run(self, fn, *tensors):
-        n = len(tensors[0])
+    def _plan(self, n):
         if n not in self.plans:
-            self.plans[n] = self.sizes.plan(self.model, n)
-        plan = self.plans[n]
-        if plan == [n]:
-            return fn(*tensors)
+            self.plans[n] = self.sizes.plan(self.steps, n)
+        return self.plans[n]
+
+    def _in_tiles(self, fn, n, *tensors):
         results = []
         start = 0
-        for size in plan:
+        for size in self._plan(n):
             stop = min(start + size, n)
             outs = fn(*(_padded(o[start:stop], size) for o in tensors))
             results.append([o[: stop - start] for o in outs])
