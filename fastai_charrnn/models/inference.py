@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from .base import CharModel, State, check_state
-from .gated import LstmGates
 from .layers import ConcatLayer, GruLayer, LstmLayer, TanhLayer
 from .mullstm import CharMulLstm
 from .recurrence import fast_tanh_
@@ -116,11 +115,10 @@ def _lstm_cell(layer):
 
     def cell(inp, state):
         h, c = state
-        gate = LstmGates(*inp.addmm_(h, weight).chunk(4, 1))
-        # i and f at once
-        inp[:, : 2 * n_hid].sigmoid_()
-        c = torch.mul(gate.f, c).addcmul_(gate.i, fast_tanh_(gate.g))
-        return torch.mul(gate.o.sigmoid_(), c.tanh()), c
+        in_and_forget, new, out = inp.addmm_(h, weight).split([2 * n_hid, n_hid, n_hid], 1)
+        i, f = in_and_forget.sigmoid_().chunk(2, 1)
+        c = torch.mul(f, c).addcmul_(i, fast_tanh_(new))
+        return torch.mul(out.sigmoid_(), c.tanh()), c
 
     return cell
 
