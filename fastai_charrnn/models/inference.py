@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from .base import CharModel, State, check_state
+from .kernels import fast_tanh_
 from .layers import ConcatLayer, GruLayer, LstmLayer, TanhLayer
 from .mullstm import CharMulLstm
-from .recurrence import fast_tanh_
 from .rnn import LayeredModel
 
 __all__ = ["fast_step", "fast_log_probs"]
