@@ -8,8 +8,8 @@ from plain_training import Plain
 from torch import Tensor
 
 from fastai_charrnn.all import CharDataLoaders, CharLearner, CharVocab, CudaGraph, char_learner, nietzsche, read_text
-from fastai_charrnn.callback.graph_step import DeviceGraph
 from fastai_charrnn.generation.replayed import replayed_steps
+from fastai_charrnn.models.device_graph import DeviceGraph
 
 
 def device() -> str:

@@ -1,6 +1,6 @@
 """Generate without launching every operation from Python: `replayed_steps` captures a step of decoding and replays it.
 
-    with replayed_steps(DeviceGraph):
+    with replayed_steps():
         learn.generate("The ", 1000, seed=1)
 
 A step of decoding is about fifty kernels of a few microseconds each, and Python launches one in ten or more. A CUDA
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .._utils import warn_caller
 from ..errors import CharRnnWarning
+from ..models.device_graph import DeviceGraph
 from .decoders import StatefulDecoder
 
 __all__ = ["replayed_steps", "ReplayedSampler", "StepGraph"]
@@ -43,9 +44,9 @@ _graph_class: ContextVar[Callable[[], StepGraph] | None] = ContextVar("graph_cla
 
 @contextmanager
 def replayed_steps(
-    graph_class: Callable[[], StepGraph],  # such as `callback.graph_step.DeviceGraph`
+    graph_class: Callable[[], StepGraph] = DeviceGraph,  # captures and replays
 ) -> Iterator[None]:
-    """Within the block, sampling replays its steps, for models that carry their state and have no hooks.
+    """Within the block, sampling replays its steps, for models on a GPU that carry their state and have no hooks.
 
     Other models, and beam search, generate as without it."""
     token = _graph_class.set(graph_class)
@@ -61,6 +62,8 @@ def replayed_sampler(
     "Return what replays the steps of a sampler, or None if they are not to be replayed, or cannot be."
     graph_class = _graph_class.get()
     if graph_class is None or type(sampler.decoder) is not StatefulDecoder:
+        return None
+    if graph_class is DeviceGraph and not sampler.decoder.table.is_cuda:
         return None
     modules = sampler.decoder.model.modules()
     if any(m._forward_hooks or m._forward_pre_hooks for m in modules):
