@@ -89,11 +89,18 @@ class CudaGraph(Callback):
             return self._note_eager()
         self.reason = None
         if self.graphed is not None and self.graphed.kind == kind:
-            if self.graphed.run():
-                self.n_replayed += 1
+            if self._replay():
                 return True
             self.graphed = None
         return self._warm_up(kind)
+
+    def _replay(self):
+        "Replay the step, if the graph can hold it."
+        has_run = self.graphed.run()
+        self.n_replayed += has_run
+        # a smaller last batch of each epoch is no row of equal steps
+        self.seen = (None, 0)
+        return has_run
 
     def _check_parts(self, learn):
         "Find out what the learner's parts allow, when one of them is another than before."
@@ -121,8 +128,8 @@ class CudaGraph(Callback):
         last, n = self.seen
         n = n + 1 if last == kind else 1
         self.seen = (kind, n)
-        if n > self.warmup and self._capture(kind):
-            return self.did_step()
+        if n > self.warmup and self._capture(kind) and self._replay():
+            return True
         self._note_eager()
         if not self.is_blocked:
             self.graph.run_eager(lambda: Learner._do_one_batch(self.learn))

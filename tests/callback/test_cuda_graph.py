@@ -28,6 +28,14 @@ def test_one_cycle_with_clipping_and_dropout_is_the_same(arch, mode):
     assert learn.cuda_graph.n_replayed >= learn.train_iter - 10
 
 
+def test_one_graph_serves_all_epochs():
+    "The smaller last batches are not captured, however many there are."
+    learn = learner(cbs=GraphOnCpu())
+    learn.fit(6, 1e-2)
+    assert learn.cuda_graph.n_captured == 1
+    assert learn.cuda_graph.n_replayed == learn.train_iter - 1 - 3 - 6
+
+
 @pytest.mark.parametrize("arch,mode", [("gru", "windows"), ("mullstm", "streams")])
 def test_bf16_is_the_same(arch, mode):
     learn = assert_equal_fits(lambda o: one_cycle(o.to_bf16()), arch, mode)
