@@ -17,8 +17,19 @@ from torch.autograd.function import once_differentiable
 
 from .beginnings import Beginnings, Level, from_parent, sum_to_parent
 from .cuda_lstm import cuda_lstm_steps, has_cuda_cell
-from .kernels import fast_tanh_
-from .recurrent_products import WeightGrad, add_product, product_plus, product_to, split_rows, sum_of, wide_dtype
+from .kernels import fast_tanh_, product_dtype
+from .recurrent_products import (
+    InputGrads,
+    Inputs,
+    add_matmul_,
+    add_product_,
+    find_groups,
+    product_plus,
+    product_to,
+    split_rows,
+    sum_of,
+    wide_dtype,
+)
 
 __all__ = ["lstm_steps", "lstm_rows", "lstm_cell"]
 
@@ -40,26 +51,34 @@ def lstm_steps(
         return cuda_lstm_steps(inp, weight_hh, h0, c0, mul)
     n, bs, _ = inp.shape
     mul = None if mul is None else mul.flatten(0, 1)
-    outs, h, c = _run(inp.flatten(0, 1), weight_hh, h0, c0, mul, [Level(bs, None)] * n)
+    outs, h, c = _run(inp.flatten(0, 1), None, weight_hh, h0, c0, mul, [Level(bs, None)] * n)
     return outs.unflatten(0, (n, bs)), h, c
 
 
 def lstm_rows(
-    inp: Tensor,  # (rows, 4H) pre-activations after each beginning
-    beginnings: Beginnings,  # of the windows of a batch
+    inp: Tensor,  # (rows, 4H) pre-activations after each beginning, or a table (V, 4H)
+    beginnings: Beginnings,  # of the windows or rows of a batch
     weight_hh: Tensor,  # (4H, H) hidden to gates
+    h0: Tensor | None = None,  # (bs, H), if beginnings are not shared; None: zeros
+    c0: Tensor | None = None,  # (bs, H); None: zeros
+    reads_table: bool = False,  # whether `inp` is a table, whose rows `beginnings.chars` names
 ) -> tuple[Tensor, Tensor, Tensor]:  # outs (rows, H), h (bs, H), c (bs, H)
-    "`lstm_steps` for all beginnings of windows, starting with zeros."
-    outs, h, c = _run(inp, weight_hh, None, None, None, beginnings.levels)
+    "`lstm_steps` for all beginnings of windows."
+    chars = beginnings.chars if reads_table else None
+    outs, h, c = _run(inp, chars, weight_hh, h0, c0, None, beginnings.levels)
     return outs, beginnings.last(h), beginnings.last(c)
 
 
-def _run(inp, w, h0, c0, mul, levels):
-    "Choose the dtype of the products."
-    h0, mul = (None if o is None else o.to(inp.dtype) for o in (h0, mul))
-    c0 = None if c0 is None else c0.to(wide_dtype(inp.dtype))
-    outs, h, c = _Lstm.apply(inp, w.to(inp.dtype), h0, c0, mul, levels)
-    return outs, h, c
+def _run(inp, chars, w, h0, c0, mul, levels):
+    "Choose the dtypes. Autocast would round some products, and not others."
+    dtype = product_dtype(inp)
+    round_to = None if dtype == inp.dtype else inp.dtype
+    h0, mul, w = (None if o is None else o.to(inp.dtype).to(dtype) for o in (h0, mul, w))
+    c0 = None if c0 is None else c0.to(wide_dtype(dtype))
+    with torch.autocast(inp.device.type, enabled=False):
+        table = inp if chars is None else inp.to(dtype)
+        outs, h, c = _Lstm.apply(table, chars, w, h0, c0, mul, levels, round_to)
+    return outs.to(inp.dtype), h.to(inp.dtype), c
 
 
 def lstm_cell(
@@ -102,62 +121,67 @@ class _Lstm(torch.autograd.Function):
     "Returns the h of all steps, and h and c of the last one. `h0` and `c0` are None if they are zeros."
 
     @staticmethod
-    def forward(ctx, inp, w, h0, c0, mul, levels):
+    def forward(ctx, inp, chars, w, h0, c0, mul, levels, round_to):
         ctx.set_materialize_grads(False)
-        wide = wide_dtype(w.dtype)
-        gates = inp.new_empty(inp.shape, dtype=wide)
-        cs = inp.new_empty(len(inp), w.shape[1], dtype=wide)
+        n_rows = sum(level.size for level in levels)
+        gates = inp.new_empty(n_rows, len(w), dtype=wide_dtype(w.dtype))
+        cs = gates.new_empty(n_rows, w.shape[1])
         tanh_cs = torch.empty_like(cs)
         hs = torch.empty_like(cs, dtype=w.dtype)
         scaled = None if mul is None else torch.empty_like(hs)
         saved = gates, cs, tanh_cs, hs, mul, scaled
-        steps = _Step.list_of(levels, *saved)
+        inputs = Inputs(inp, chars, [level.size for level in levels])
         weight_t = w.t().contiguous()
         h, c = h0, c0
-        for step, x in zip(steps, split_rows(inp, [level.size for level in levels])):
-            _pre_activations(step, x, h, weight_t)
+        for t, step in enumerate(_Step.list_of(levels, *saved)):
+            inputs.copy_to(t, step.gates)
+            if h is not None:
+                _add_recurrent(step, h, weight_t)
             h, c = _cell(step, c)
+            if round_to is not None:
+                h.copy_(h.to(round_to))
         # An output must be saved as itself. If it were a view, the node would keep itself alive.
-        ctx.save_for_backward(w, h0, c0, *saved)
+        ctx.save_for_backward(chars, w, h0, c0, *saved)
         ctx.levels = levels
+        ctx.n_inputs = len(inp)
         return hs, h.clone(), c.clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx, dhs, dh, dc):
-        w, h0, c0 = ctx.saved_tensors[:3]
-        saved = ctx.saved_tensors[3:]
+        chars, w = ctx.saved_tensors[:2]
+        h0, c0 = ctx.saved_tensors[2:4]
+        saved = ctx.saved_tensors[4:]
+        hs, mul, scaled = saved[3:]
         sizes = [level.size for level in ctx.levels]
         steps = _Step.list_of(ctx.levels, *saved)
-        hs, mul, scaled = saved[3:]
-        dinp = torch.empty_like(saved[0], dtype=w.dtype)
+        groups = find_groups(ctx.levels, w.dtype)
+        dinp = InputGrads(chars, (ctx.n_inputs, len(w)), w, groups)
+        dw = torch.zeros_like(w, dtype=wide_dtype(w.dtype))
         dmul = None if mul is None else torch.zeros_like(mul)
         dhs, dmuls = split_rows(dhs, sizes), split_rows(dmul, sizes)
-        dw = WeightGrad(ctx.levels, dinp, hs, h0, scaled)
         dh = sum_of(dh, dhs[-1], steps[-1].c)
         dc = sum_of(dc, None, steps[-1].c)
-        for t, dz in reversed(list(enumerate(dinp.split(sizes)))):
-            h_prev, c_prev = (steps[t - 1].h, steps[t - 1].c) if t else (h0, c0)
-            dc = _cell_grad(steps[t], c_prev, dh, dc, dz)
-            if h_prev is None:
-                dh = None
-                break
-            if mul is None:
-                dz = sum_to_parent(dz, steps[t].parent, len(h_prev))
-                dh = product_plus(dz, w, dhs[t - 1] if t else None, dc.dtype)
-            else:
-                dh = _factor_grad(steps[t], h_prev, dz @ w, dmuls[t])
-                dh = sum_of(dh, dhs[t - 1] if t else None, dc)
-            dw.add(t, dz)
-        return dinp, dw.total, dh, dc, dmul, None
+        for group in reversed(groups):
+            rows = dinp.of(group)
+            for t, dz in reversed(list(zip(group.steps, rows.split(sizes[group.steps[0]])))):
+                h_prev, c_prev = (steps[t - 1].h, steps[t - 1].c) if t else (h0, c0)
+                dc = _cell_grad(steps[t], c_prev, dh, dc, dz)
+                dout = dhs[t - 1] if t else None
+                dh, dz = _product_grad(steps[t], h_prev, w, dz, dout, dmuls[t])
+            if h_prev is not None:
+                before = h0 if group.before is None else hs[group.before]
+                before = before if scaled is None else scaled[group.rows]
+                add_matmul_(dw, (dz if len(group.steps) == 1 else rows).t(), before)
+            dinp.add(group, rows)
+        return dinp.total, None, dw, dh, dc, dmul, None, None
 
 
-def _pre_activations(step, x, h, weight_t):
-    parent = step.parent
-    if step.mul is not None and h is not None:
-        h = torch.mul(from_parent(h, parent), step.mul, out=step.scaled)
-        parent = None
-    add_product(x, h, weight_t, parent, out=step.gates)
+def _add_recurrent(step, h, weight_t):
+    if step.mul is None:
+        return add_product_(step.gates, h, weight_t, step.parent)
+    scaled = torch.mul(from_parent(h, step.parent), step.mul, out=step.scaled)
+    return add_product_(step.gates, scaled, weight_t, None)
 
 
 def _cell(step, c):
@@ -173,9 +197,9 @@ def _cell(step, c):
     return product_to(step.o, tanh_c, out=step.h), step.c
 
 
-def _cell_grad(step, c_prev, dh, dc, dinp):
-    "Gradients of the pre-activations, in `dinp`, and of the c before. May overwrite `dc`."
-    dz = dinp if dinp.dtype == dc.dtype else torch.empty_like(dinp, dtype=dc.dtype)
+def _cell_grad(step, c_prev, dh, dc, out):
+    "Gradients of the pre-activations, in `out`, and of the c before. May overwrite `dc`."
+    dz = out if out.dtype == dc.dtype else torch.empty_like(out, dtype=dc.dtype)
     di, df, dg = dz.chunk(4, -1)[:3]
     _sigmoid_grad(dh * step.tanh_c, step.o, grad_input=dz[:, -step.o.shape[1] :])
     dc.add_(torch.ops.aten.tanh_backward(dh * step.o, step.tanh_c))
@@ -187,12 +211,19 @@ def _cell_grad(step, c_prev, dh, dc, dinp):
     else:
         _sigmoid_grad(dc * from_parent(c_prev, step.parent), step.f, grad_input=df)
         dc = sum_to_parent(dc.mul_(step.f), step.parent, len(c_prev))
-    if dz is not dinp:
-        dinp.copy_(dz)
+    if dz is not out:
+        out.copy_(dz)
     return dc
 
 
-def _factor_grad(step, h_prev, dscaled, dmul):
-    "Gradients of mul, in `dmul`, and of the h before."
+def _product_grad(step, h_prev, w, dz, dout, dmul):
+    "The gradient of the h before, and the gradients of the pre-activations for each row of the product."
+    if h_prev is None:
+        return None, dz
+    if step.mul is None:
+        dz = sum_to_parent(dz, step.parent, len(h_prev))
+        return product_plus(dz, w, dout, step.c.dtype), dz
+    dscaled = torch.mm(dz, w)
     torch.mul(dscaled, from_parent(h_prev, step.parent), out=dmul)
-    return sum_to_parent(dscaled.mul_(step.mul), step.parent, len(h_prev))
+    dh = sum_to_parent(dscaled.mul_(step.mul), step.parent, len(h_prev))
+    return sum_of(dh, dout, h_prev.to(step.c.dtype)), dz

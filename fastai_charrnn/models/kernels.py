@@ -13,9 +13,12 @@ from functools import cache
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["has_fast_tanh", "has_fast_bf16", "product_dtype", "fast_tanh_"]
+from .tracing import is_traced
+
+__all__ = ["has_fast_tanh", "has_fast_bf16", "product_dtype", "fast_tanh_", "cpu_linear"]
 
 
 @cache
@@ -53,6 +56,20 @@ def fast_tanh_(
     if x.device.type != "cpu" or has_fast_tanh() or x.dtype not in (torch.float32, torch.float64):
         return x.tanh_()
     return x.mul_(2).sigmoid_().mul_(2).sub_(1)
+
+
+def cpu_linear(
+    x: Tensor,  # (…, k)
+    weight: Tensor,  # (m, k)
+    bias: Tensor | None,  # (m,)
+) -> Tensor:  # (…, m)
+    "`F.linear`. Where autocast would compute slow products of bfloat16, of float32 values rounded to it."
+    is_16_bits = x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+    if not is_16_bits or torch.get_autocast_dtype("cpu") != torch.bfloat16 or has_fast_bf16() or is_traced():
+        return F.linear(x, weight, bias)
+    factors = (None if o is None else o.to(torch.bfloat16).float() for o in (x, weight, bias))
+    with torch.autocast("cpu", enabled=False):
+        return F.linear(*factors).to(torch.bfloat16)
 
 
 @cache

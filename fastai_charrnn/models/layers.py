@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from .gated import lstm_cell, lstm_rows, lstm_steps
 from .gru import gru_rows, gru_steps
-from .kernels import fast_tanh_
+from .kernels import cpu_linear, fast_tanh_
 from .layer import Layer
 from .recurrence import concat_rows, concat_sequence, tanh_rows, tanh_sequence
 from .tracing import is_traced
@@ -132,7 +132,7 @@ class _LibraryLayer(Layer):
 
     def project(self, e):
         # Both biases at once: adding one afterwards would turn autocast's 16 bits into 32.
-        return F.linear(e, self.rnn.weight_ih_l0, self.bias())
+        return cpu_linear(e, self.rnn.weight_ih_l0, self.bias())
 
     def bias(self) -> Tensor:  # (k,)
         "Return the sum of the two biases that PyTorch's layers have."
@@ -190,6 +190,13 @@ class GruLayer(_LibraryLayer):
         outs, h = gru_rows(inp, beginnings, self.rnn.weight_hh_l0, self._candidate_bias())
         return outs, (h,)
 
+    def forward_table(self, table, beginnings, state):
+        if table.is_cuda:
+            return super().forward_table(table, beginnings, state)
+        state = state or (None,)
+        outs, h = gru_rows(table, beginnings, self.rnn.weight_hh_l0, self._candidate_bias(), *state, reads_table=True)
+        return outs, (h,)
+
     def _candidate_bias(self):
         return self.rnn.bias_hh_l0[2 * self.n_hid :]
 
@@ -214,6 +221,13 @@ class LstmLayer(_LibraryLayer):
 
     def forward_rows(self, inp, beginnings):
         outs, h, c = lstm_rows(inp, beginnings, self.rnn.weight_hh_l0)
+        return outs, (h, c)
+
+    def forward_table(self, table, beginnings, state):
+        if table.is_cuda:
+            return super().forward_table(table, beginnings, state)
+        state = state or (None, None)
+        outs, h, c = lstm_rows(table, beginnings, self.rnn.weight_hh_l0, *state, reads_table=True)
         return outs, (h, c)
 
     def run_modules(self, e, state):

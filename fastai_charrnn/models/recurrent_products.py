@@ -1,27 +1,35 @@
-"""Products of a gated recurrence, forward and backward, over packed rows (see `beginnings`)."""
+"""Inputs, products and gradients of a gated recurrence over packed rows (see `beginnings`).
+
+Rows are read and written while they are in the cache: the inputs of a step are looked up just before its product, and
+the gradients of some steps are added to those of the weights and of the table before the next steps overwrite them.
+"""
 
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from .beginnings import Level
+from .beginnings import Level, add_rows_
 
 __all__ = [
     "wide_dtype",
-    "add_product",
-    "product_plus",
-    "add_matmul_",
-    "add_to",
-    "product_to",
-    "sum_of",
+    "rounded",
     "split_rows",
-    "WeightGrad",
+    "sum_of",
+    "product_to",
+    "add_matmul_",
+    "add_product_",
+    "product_plus",
+    "Inputs",
+    "Group",
+    "find_groups",
+    "InputGrads",
 ]
 
-# A weight's gradient is added in products of this many rows, while the rows are in the cache.
-_n_rows = 512
+# the rows of a `Group`
+_max_rows = 512
 
 
 def wide_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -29,53 +37,20 @@ def wide_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if dtype in (torch.bfloat16, torch.float16) else dtype
 
 
-def add_product(
-    inp: Tensor,  # (rows, k), of any dtype
-    h: Tensor | None,  # (rows of the step before, H); None: zeros
-    weight_t: Tensor,  # (H, k)
-    parent: Tensor | None,  # (rows,) the row of `h` that each row continues; None: the row with its own number
-    out: Tensor,  # (rows, k)
-) -> Tensor:  # `out`
-    "Compute `inp + h weight_t` in `out`."
-    if h is None:
-        return out.copy_(inp)
-    if parent is not None:
-        return torch.add(inp, (h @ weight_t).index_select(0, parent), out=out)
-    if out.dtype != weight_t.dtype:
-        return out.copy_(torch.addmm(inp, h, weight_t))
-    return out.copy_(inp).addmm_(h, weight_t)
+def rounded(
+    x: Tensor,
+    dtype: torch.dtype | None,  # None: do not round
+) -> Tensor:  # of the dtype of `x`
+    "Round to a dtype of fewer bits."
+    return x if dtype is None else x.to(dtype).to(x.dtype)
 
 
-def add_to(
-    a: Tensor,
-    b: Tensor,  # of the same shape and dtype
-    out: Tensor,  # of the same shape, may be of more bits
-) -> Tensor:  # `out`
-    "Compute `a + b` in `out`."
-    return torch.add(a, b, out=out) if out.dtype == a.dtype else out.copy_(a).add_(b)
-
-
-def add_matmul_(
-    total: Tensor,  # (rows, H), may be of more bits
-    a: Tensor,  # (rows, k)
-    b: Tensor,  # (k, H)
-) -> Tensor:  # `total`
-    "Add `a b` in place."
-    return total.addmm_(a, b) if total.dtype == a.dtype else total.add_(a @ b)
-
-
-def product_plus(
-    rows: Tensor,  # (rows, k)
-    weight: Tensor,  # (k, H)
-    other: Tensor | None,  # (rows, H)
-    out_dtype: torch.dtype,
-) -> Tensor:  # (rows, H)
-    "Return `rows weight + other`."
-    if other is None:
-        return (rows @ weight).to(out_dtype)
-    if other.dtype == rows.dtype == out_dtype:
-        return torch.addmm(other, rows, weight)
-    return (rows @ weight).to(out_dtype).add_(other)
+def split_rows(
+    rows: Tensor | None,  # (rows of all steps, …)
+    sizes: list[int],  # the rows of each step
+) -> Sequence[Tensor | None]:
+    "Return the rows of each step, as views. None: None for each step."
+    return [None] * len(sizes) if rows is None else rows.split(sizes)
 
 
 def sum_of(a: Tensor | None, b: Tensor | None, like: Tensor) -> Tensor:  # new, shape and dtype of `like`
@@ -93,57 +68,114 @@ def product_to(
     return torch.mul(a, b, out=out) if out.dtype == a.dtype else out.copy_(a * b)
 
 
-def split_rows(
-    rows: Tensor | None,  # (rows of all steps, …)
-    sizes: list[int],  # the rows of each step
-) -> Sequence[Tensor | None]:
-    "Return the rows of each step, as views. None: None for each step."
-    return [None] * len(sizes) if rows is None else rows.split(sizes)
+def add_matmul_(
+    total: Tensor,  # (rows, H), may be of more bits
+    a: Tensor,  # (rows, k)
+    b: Tensor,  # (k, H)
+) -> Tensor:  # `total`
+    "Add `a b` in place."
+    return total.addmm_(a, b) if total.dtype == a.dtype else total.add_(torch.mm(a, b))
 
 
-class WeightGrad:
-    """The gradient of the hidden-to-hidden weights, added up from the last step to the first.
+def add_product_(
+    total: Tensor,  # (rows, k), may be of more bits
+    h: Tensor,  # (rows of the step before, H)
+    weight_t: Tensor,  # (H, k)
+    parent: Tensor | None,  # (rows,) the row of `h` that each row continues; None: the row with its own number
+) -> Tensor:  # `total`
+    "Add `h weight_t` in place."
+    if parent is None:
+        return add_matmul_(total, h, weight_t)
+    return total.add_(torch.mm(h, weight_t).index_select(0, parent))
 
-    Steps that follow each other, with the rows of the batch, are added together."""
+
+def product_plus(
+    rows: Tensor,  # (rows, k)
+    weight: Tensor,  # (k, H)
+    other: Tensor | None,  # (rows, H)
+    dtype: torch.dtype,
+) -> Tensor:  # (rows, H), of `dtype`
+    "Return `rows weight + other`."
+    if other is None:
+        return torch.mm(rows, weight).to(dtype)
+    if other.dtype == rows.dtype == dtype:
+        return torch.addmm(other, rows, weight)
+    return torch.mm(rows, weight).to(dtype).add_(other)
+
+
+class Inputs:
+    "The pre-activations of each step, without the product with the state."
 
     def __init__(
         self,
-        levels: list[Level],
-        grads: Tensor,  # (rows, k) gradients of the pre-activations, filled before `add`
-        hs: Tensor,  # (rows, H) the states after each step
-        h0: Tensor | None,  # (rows of the first level, H); None: zeros
-        factors: Tensor | None = None,  # (rows, H) what was multiplied for each row; None: the state before it
+        inp: Tensor,  # (rows of all steps, k), or with `chars` a table (V, k)
+        chars: Tensor | None,  # (rows of all steps,) int64
+        sizes: list[int],  # the rows of each step
     ):
-        self.levels = levels
-        self.grads = grads
-        self.hs = hs
-        self.h0 = h0
-        self.factors = factors
-        self.total = grads.new_zeros(grads.shape[1], hs.shape[1], dtype=wide_dtype(grads.dtype))
-        self.starts = [0, *accumulate(level.size for level in levels)]
-        self.end = self.starts[-1]
+        self.inp = inp
+        self.is_table = chars is not None
+        self.rows = (chars if self.is_table else inp).split(sizes)
 
-    def add(
+    def copy_to(self, t: int, out: Tensor):
+        "Write those of step `t` to `out`."
+        if not self.is_table:
+            out.copy_(self.rows[t])
+        elif out.dtype == self.inp.dtype:
+            torch.index_select(self.inp, 0, self.rows[t], out=out)
+        else:
+            out.copy_(self.inp.index_select(0, self.rows[t]))
+
+
+class Group(NamedTuple):
+    "Steps that follow each other and have the rows of the batch, or one step."
+
+    steps: range
+    rows: slice  # their rows among those of all steps
+    before: slice | None  # the rows of the steps before each; None: for the first step
+
+
+def find_groups(
+    levels: list[Level],
+    dtype: torch.dtype,  # of products
+) -> list[Group]:
+    "Return the groups of all steps. In 16 bits they are long, because each group rounds the sum over its rows."
+    starts = [0, *accumulate(level.size for level in levels)]
+    max_rows = _max_rows if wide_dtype(dtype) == dtype else starts[-1]
+    groups = []
+    first = 0
+    for t in range(1, len(starts)):
+        is_single = first == 0 or levels[first].parent is not None
+        is_last = t == len(levels) or levels[t].parent is not None
+        if is_single or is_last or starts[t + 1] - starts[first] > max_rows:
+            before = slice(starts[first - 1], starts[t - 1]) if first else None
+            groups.append(Group(range(first, t), slice(starts[first], starts[t]), before))
+            first = t
+    return groups
+
+
+class InputGrads:
+    "The gradient of `Inputs`: of the table or of all rows."
+
+    def __init__(
         self,
-        t: int,  # a step, one before that of the last call
-        grad: Tensor,  # its rows of `grads`, summed to the rows of the step before
+        chars: Tensor | None,  # (rows of all steps,) int64
+        shape: Sequence[int],  # of `inp`, with additional columns in front
+        like: Tensor,  # of the dtype of products
+        groups: list[Group],
     ):
-        "Add a step."
-        start, size = self.starts[t], self.levels[t].size
-        if self.factors is not None:
-            self._add(grad, self.factors[start : start + size])
-        elif t == 0:
-            self._add(grad, self.h0)
-        elif self.levels[t].parent is not None:
-            self._add(grad, self.hs[self.starts[t - 1] : start])
-            self.end = start
-        elif self._is_full(start) or t == 1 or self.levels[t - 1].parent is not None:
-            self._add(self.grads[start : self.end], self.hs[start - size : self.end - size])
-            self.end = start
+        self.chars = chars
+        n_rows, n_cols = shape
+        if chars is None:
+            self.total = self.buffer = like.new_empty(n_rows, n_cols)
+        else:
+            self.total = like.new_zeros(n_rows, n_cols, dtype=wide_dtype(like.dtype))
+            self.buffer = like.new_empty(max(o.rows.stop - o.rows.start for o in groups), n_cols)
 
-    def _add(self, grad, h):
-        add_matmul_(self.total, grad.t(), h.to(grad.dtype))
+    def of(self, group: Group) -> Tensor:
+        "Return the rows in which to write the gradients of a group."
+        return self.buffer[group.rows] if self.chars is None else self.buffer[: group.rows.stop - group.rows.start]
 
-    def _is_full(self, start):
-        "Whether enough rows are pending. Products of 16 bits are rounded, so fewer of them are better."
-        return self.total.dtype == self.grads.dtype and self.end - start >= _n_rows
+    def add(self, group: Group, grads: Tensor):
+        "Add the gradients of a group, the rows that `of` returned."
+        if self.chars is not None:
+            add_rows_(self.total, self.chars[group.rows], grads)

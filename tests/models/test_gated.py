@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from fastai_charrnn.models.beginnings import find_beginnings
+from fastai_charrnn.models.beginnings import every_row, find_beginnings
 from fastai_charrnn.models.gated import lstm_rows, lstm_steps
 from fastai_charrnn.models.gru import gru_rows, gru_steps
 
@@ -26,19 +26,20 @@ def _inputs(layer, e):
     return nn.functional.linear(e, layer.weight_ih_l0, layer.bias_ih_l0 + hidden)
 
 
-def _rows(layer, emb, x):
-    "Outputs and last state with equal beginnings computed once."
-    beginnings = find_beginnings(x, len(emb))
-    inp = _inputs(layer, emb[beginnings.chars])
+def _rows(layer, emb, beginnings, from_table, state=()):
+    "Outputs and last state of packed rows, or of a table."
+    inp = _inputs(layer, emb if from_table else emb[beginnings.chars])
     if isinstance(layer, nn.GRU):
         bias = layer.bias_hh_l0[2 * layer.hidden_size :]
-        outs, *state = gru_rows(inp, beginnings, layer.weight_hh_l0, bias)
+        outs, *last = gru_rows(inp, beginnings, layer.weight_hh_l0, bias, *state, reads_table=from_table)
     else:
-        outs, *state = lstm_rows(inp, beginnings, layer.weight_hh_l0)
-    return beginnings.expand(outs), *state
+        outs, *last = lstm_rows(inp, beginnings, layer.weight_hh_l0, *state, reads_table=from_table)
+    return beginnings.expand(outs), *last
 
 
-def _steps(layer, emb, x, state):
+def _steps(layer, emb, x, state, from_table):
+    if from_table:
+        return _rows(layer, emb, every_row(*x.shape, x.flatten()), True, state)
     inp = _inputs(layer, emb[x])
     if isinstance(layer, nn.GRU):
         return gru_steps(inp, layer.weight_hh_l0, layer.bias_hh_l0[2 * layer.hidden_size :], *state)
@@ -65,20 +66,49 @@ def _assert_equal(got, expected, weights, atol):
 
 @both
 @settings(deadline=None, max_examples=30)
-@given(n=st.integers(1, 6), bs=st.integers(1, 40), n_hid=st.integers(1, 5), seed=st.integers(0, 99))
-def test_packed_rows_equal_the_library(cls, n, bs, n_hid, seed):
+@given(
+    n=st.integers(1, 6),
+    bs=st.integers(1, 40),
+    n_hid=st.integers(1, 5),
+    seed=st.integers(0, 99),
+    from_table=st.booleans(),
+)
+def test_packed_rows_equal_the_library(cls, n, bs, n_hid, seed, from_table):
     layer, emb = _make(cls, n_hid, seed=seed)
     x = torch.randint(len(emb), (n, bs))
-    got, expected = _rows(layer, emb, x), _library(layer, emb, x)
+    got, expected = _rows(layer, emb, find_beginnings(x, len(emb)), from_table), _library(layer, emb, x)
     _assert_equal(got, expected, [emb, *layer.parameters()], atol=1e-12)
 
 
 @both
-@pytest.mark.parametrize("n,bs", [(1, 2), (7, 3), (10, 130)])
-def test_sequences_equal_the_library(cls, n, bs):
+@pytest.mark.parametrize("n,bs", [(1, 2), (10, 130)])
+@pytest.mark.parametrize("from_table", [False, True])
+def test_sequences_equal_the_library(cls, n, bs, from_table):
     "With 130 rows the gradient of the weights is added up in several products."
     layer, emb = _make(cls, 5)
     x = torch.randint(len(emb), (n, bs))
     state = [torch.randn(bs, 5, dtype=emb.dtype, requires_grad=True) for _ in range(2 if cls is nn.LSTM else 1)]
-    got, expected = _steps(layer, emb, x, state), _library(layer, emb, x, state)
+    got, expected = _steps(layer, emb, x, state, from_table), _library(layer, emb, x, state)
     _assert_equal(got, expected, [emb, *layer.parameters(), *state], atol=1e-11)
+
+
+@both
+@pytest.mark.parametrize("from_table", [False, True])
+@pytest.mark.parametrize("fast", [False, True])
+def test_bfloat16_equals_float32_to_its_rounding(cls, from_table, fast, monkeypatch):
+    "Whether products of bfloat16 are computed in bfloat16 or, where these are slow, in float32."
+    monkeypatch.setattr("fastai_charrnn.models.kernels.has_fast_bf16", lambda: fast)
+    layer, emb = _make(cls, 24, torch.float32)
+    x = torch.randint(len(emb), (6, 50))
+    state = [torch.randn(50, 24, requires_grad=True) for _ in range(2 if cls is nn.LSTM else 1)]
+    with torch.autocast("cpu", torch.bfloat16):
+        got = _steps(layer, emb, x, state, from_table) + _rows(layer, emb, find_beginnings(x, len(emb)), from_table)
+    assert got[0].dtype == torch.bfloat16
+    expected = _library(layer, emb, x, state) + _library(layer, emb, x)
+    weights = [emb, *layer.parameters(), *state]
+    factors = [torch.randn_like(o) for o in expected]
+    grads = [
+        torch.autograd.grad(sum((o * f).sum() for o, f in zip(outs, factors)), weights) for outs in (got, expected)
+    ]
+    for a, b in zip((*got, *grads[0]), (*expected, *grads[1]), strict=True):
+        torch.testing.assert_close(a.float(), b, atol=0.02 * b.abs().max().item(), rtol=0)
