@@ -42,11 +42,9 @@ class AdamState:
     def __init__(self, opt: Optimizer):
         self.opt = opt
         self.keeps_grads = not isinstance(opt, FusedAdam)  # whether `zero_grad` leaves gradients of zeros
+        # all weights, with the numbers of their groups
+        self.weights = [(p, i) for i, group in enumerate(opt.param_lists) for p in group]
         self.forget()
-
-    def weights(self) -> list[tuple[Tensor, int]]:  # with the numbers of their groups
-        "Return the weights of all groups."
-        return [(p, i) for i, group in enumerate(self.opt.param_lists) for p in group]
 
     def rates(self) -> list[Rates]:
         "Return the hyper-parameters of the groups."
@@ -103,10 +101,8 @@ class TorchAdamState(AdamState):
     def __init__(self, opt: OptimWrapper):
         self.opt = opt.opt
         self.keeps_grads = False
+        self.weights = [(p, i) for i, group in enumerate(self.opt.param_groups) for p in group["params"]]
         self.forget()
-
-    def weights(self):
-        return [(p, i) for i, group in enumerate(self.opt.param_groups) for p in group["params"]]
 
     def rates(self):
         return [self._rates(group) for group in self.opt.param_groups]

@@ -6,6 +6,7 @@ A step of a small network is about a hundred kernels of a few microseconds each,
 A CUDA graph launches all of them in one call.
 """
 
+import torch
 from fastai.basics import Callback, Learner
 
 from .._checks import MAX_COUNT, check_count
@@ -55,11 +56,13 @@ class CudaGraph(Callback):
 
     def before_fit(self):
         self._begin()
-        device = next(self.learn.model.parameters()).device.type
-        if device == self.device:
-            self.graph = self.graph_class()
+        device = next(self.learn.model.parameters()).device
+        if device.type != self.device:
+            self._warn(f"the model is on {device.type!r}, and only steps on a GPU can be captured")
+        elif device.type == "cuda" and device.index != torch.cuda.current_device():
+            self._warn(f"the model is on {str(device)!r}, which is not the current device; use torch.cuda.set_device")
         else:
-            self._warn(f"the model is on {device!r}, and only steps on a GPU can be captured")
+            self.graph = self.graph_class()
 
     def after_fit(self):
         is_long = self.learn.train_iter > 2 * self.warmup
@@ -140,6 +143,8 @@ class CudaGraph(Callback):
         learn = self.learn
         model = learn.model
         state = model.state
+        # the graph before it frees its memory
+        self.graphed = None
         try:
             self.graphed = GraphedStep(learn, kind, self.adam, self.graph)
         except RuntimeError as e:
@@ -147,7 +152,8 @@ class CudaGraph(Callback):
             self.reason = f"its step could not be captured ({type(e).__name__}: {e})"
             self._warn(self.reason)
             model.state = state
-            learn.opt.zero_grad()
+            for p in model.parameters():
+                p.grad = None
             for cb in learn.cbs:
                 if type(cb) is DeviceMixedPrecision:
                     # the failed step may have turned it off

@@ -53,7 +53,7 @@ class AdamStep:
     ):
         self.adam = adam
         self.weights = list(weights)
-        group_of = {p: i for p, i in adam.weights()}
+        group_of = {p: i for p, i in adam.weights}
         self.groups = [group_of[p] for p in self.weights]
         self.decays = [adam.decays(p) for p in self.weights]
         alike: dict[tuple, list[int]] = {}

@@ -85,7 +85,7 @@ def trained_weights(
     adam: AdamState,  # the state of the optimizer
 ) -> list[Tensor]:
     "The weights that a step changes: those that train, and those that fastai moves because their gradient is zeros."
-    return [p for p, _ in adam.weights() if p.requires_grad or (adam.keeps_grads and p.grad is not None)]
+    return [p for p, _ in adam.weights if p.requires_grad or (adam.keeps_grads and p.grad is not None)]
 
 
 def kind_of_step(
@@ -99,44 +99,52 @@ def kind_of_step(
     if len(learn.xb) != 1 or len(learn.yb) != 1:
         return "a batch is not one input and one target"
     (x,), (y,) = learn.xb, learn.yb
-    modules = [_mode(module) for module in model.modules()]
-    if None in modules:
+    modes: list[tuple] = []
+    if not _add_modes(model, modes):
         return "the model has hooks"
     state = model.state if carries_state(model) else ()
     if state is None or any(len(o) != len(x) for o in state):
         return "the first batch of a pass begins with a new state"
-    clips, precision = _settings(learn.cbs, x.device.type)
-    if precision is None:
+    settings = _settings(learn.cbs, x.device.type)
+    if settings is None:
         return "autocast is on around the fit"
-    weights = [_place(p, adam.moments(p)) for p in trained_weights(adam)]
-    if None in weights:
-        return "weights have hooks, are on several devices or have made no step yet"
-    shapes = [(type(o), o.shape, o.dtype, o.device) for o in (x, y, *state)]
-    reading = (model.target, model.seq_len, model.kept is None)
-    return (*shapes, *modules, *weights, *clips, *precision, *reading, torch.is_grad_enabled())
+    places = [_place(p, adam) for p in trained_weights(adam)]
+    if None in places:
+        return "weights have hooks, or have made no step yet"
+    tensors = [(type(o), o.shape, o.dtype, o.device) for o in (x, y, *state)]
+    return tensors, modes, places, settings, model.target, model.seq_len, model.kept is None, torch.is_grad_enabled()
 
 
-def _mode(module: nn.Module) -> tuple | None:
-    "The mode and the dropout rate of a module. None if it has hooks."
+def _add_modes(module: nn.Module, modes: list[tuple]) -> bool:
+    "Add the mode and the dropout rate of a module and of those inside it. False if one has hooks."
     fields = vars(module)
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    if any(fields[name] for name in hooks):
-        return None
-    return id(module), module.training, fields.get("p")
+    if fields["_forward_hooks"] or fields["_forward_pre_hooks"]:
+        return False
+    if fields["_backward_hooks"] or fields["_backward_pre_hooks"]:
+        return False
+    modes.append((id(module), fields["training"], fields.get("p")))
+    return all(_add_modes(child, modes) for child in fields["_modules"].values() if child is not None)
 
 
-def _place(p, moments):
+def _place(p, adam):
     "Where a weight and its moments are. None if a step cannot be captured."
+    moments = adam.moments(p)
     if moments is None or p._backward_hooks or p._post_accumulate_grad_hooks:
         return None
     return p.data_ptr(), p.requires_grad, p.dtype, moments.avg.data_ptr(), moments.sqr_avg.data_ptr()
 
 
-def _settings(cbs: list[Callback], device: str):
-    "The largest norms of the gradients, and the dtype of autocast. None: it was not turned on by a callback."
-    clips = [(cb.max_norm, cb.norm_type) for cb in cbs if type(cb) is GradientClip and cb.run]
+def _settings(cbs: list[Callback], device: str) -> list[tuple] | None:
+    "The largest norms of the gradients, and the dtype of autocast. None if autocast was not turned on by a callback."
+    settings = []
+    is_ours = False
+    for cb in cbs:
+        kind = type(cb)
+        if kind is GradientClip and cb.run:
+            settings.append((cb.max_norm, cb.norm_type))
+        elif kind is DeviceMixedPrecision:
+            is_ours = cb.run
     is_on = torch.is_autocast_enabled(device)
-    is_ours = any(type(cb) is DeviceMixedPrecision and cb.run for cb in cbs)
-    if is_on != is_ours:
-        return clips, None
-    return clips, (is_on, torch.get_autocast_dtype(device))
+    if is_on:
+        settings.append((torch.get_autocast_dtype(device),))
+    return settings if is_on == is_ours else None

@@ -14,6 +14,8 @@ from resume_cases import differences
 from fastai_charrnn.all import CheckpointCallback, CudaGraph, FusedAdam, TrainingError, get_arch
 
 pytestmark = pytest.mark.gpu
+# the others with `make test` on a GPU only
+FEWER = [case if case[1] != "chunks" else pytest.param(*case, marks=pytest.mark.slow) for case in CASES]
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +31,7 @@ def test_one_cycle_with_clipping_and_dropout_is_the_same(arch, mode):
     assert learn.cuda_graph.n_replayed >= learn.train_iter - 10
 
 
-@pytest.mark.parametrize("arch,mode", CASES)
+@pytest.mark.parametrize("arch,mode", FEWER)
 def test_bf16_is_the_same(arch, mode):
     compare(lambda o: one_cycle(o.to_bf16()), arch, mode, tolerance=3e-2)
     assert not torch.is_autocast_enabled("cuda")
@@ -158,7 +160,7 @@ class AllowWaiting(Callback):
         torch.cuda.set_sync_debug_mode("default")
 
 
-@pytest.mark.parametrize("arch,mode", CASES)
+@pytest.mark.parametrize("arch,mode", FEWER)
 def test_no_replayed_step_waits_for_the_device(arch, mode):
     learn = learner(arch, mode, device="cuda", opt_func=FusedAdam, cbs=[CudaGraph(), GradientClip(0.1)])
     try:
