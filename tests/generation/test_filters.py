@@ -134,11 +134,11 @@ def test_entropy_rises_with_temperature(rows):
 uniform = st.floats(0, 1, exclude_max=True) | st.sampled_from([0.0, 1 - 2.0**-52])
 
 
-@given(score_rows, st.lists(uniform, min_size=4, max_size=4))
-def test_a_draw_takes_the_first_index_whose_cumulative_probability_exceeds_u(rows, us):
+@given(score_rows, st.lists(uniform, min_size=4, max_size=4), st.just(1) | st.floats(0.2, 5))
+def test_a_draw_takes_the_first_index_whose_cumulative_probability_exceeds_u(rows, us, temperature):
     filtered = keep_top_k(tensor(rows), 3)
-    drawn = draw(filtered, tensor(us[: len(rows)])[:, None]).tolist()
-    for row, u, index in zip(filtered.tolist(), us, drawn):
+    drawn = draw(filtered, tensor(us[: len(rows)])[:, None], temperature).tolist()
+    for row, u, index in zip(apply_temperature(filtered, temperature).tolist(), us, drawn):
         sums = np.cumsum(plain.probs(row))
         # never an excluded one
         assert row[index] > -math.inf
