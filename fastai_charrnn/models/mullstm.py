@@ -17,10 +17,11 @@ from .._checks import check_count
 from ..errors import ArchError
 from .base import CharModel, join_states, split_state
 from .dropout import RNNDropout, check_dropout, rate_of
-from .gated import lstm_cell, lstm_steps
+from .gated import lstm_cell
 from .module_calls import must_call, parts_of
 from .recurrence import table_lookup
 from .registry import MAX_LAYERS, register_arch
+from .scaled_lstm import scaled_lstm
 from .tracing import is_traced
 
 __all__ = ["CharMulLstm"]
@@ -119,15 +120,28 @@ class CharMulLstm(CharModel):
         for k, (h, c) in enumerate(states):
             if k:
                 inp = self.inp[k](self.layer_drop(outs))
-            gates, scale = self._split_inputs(inp)
             if calls:
-                product = self._product(k)
-                outs, h, c = _plain_steps(gates, product, h, c, self.hidden_drop(scale))
+                outs, *states[k] = self._plain_steps(inp, self._product(k), h, c)
             else:
                 weight = self.weight_drop(self.hid[k].weight[None])[0]
-                outs, h, c = _steps(gates, weight, h, c, self.hidden_drop(scale))
-            states[k] = (h, c)
+                outs, *states[k] = self._fast_steps(inp, weight, h, c)
         return outs, join_states(states)
+
+    def _fast_steps(self, inp, weight, h, c):
+        if is_traced():
+            return self._plain_steps(inp, lambda h: F.linear(h, weight), h, c)
+        drops = self.hidden_drop.training and self.hidden_p
+        mask = self.hidden_drop(inp.new_ones(1, *h.shape)) if drops else None
+        return scaled_lstm(inp, weight, h, c, mask)
+
+    def _plain_steps(self, inp, product, h, c):
+        "`scaled_lstm` with autograd's gradients, and any function as the product with the recurrent weights."
+        gates, scale = self._split_inputs(inp)
+        outs = []
+        for gate, factor in zip(gates.unbind(), self.hidden_drop(scale).unbind()):
+            h, c = lstm_cell(gate + product(factor * h), c)
+            outs.append(h)
+        return torch.stack(outs), h, c
 
     def _embedded(self, x):
         "The embeddings of `x` by calling the module, with the dropout that the table has."
@@ -155,18 +169,3 @@ class CharMulLstm(CharModel):
         gates = inp[..., : 4 * self.n_hid]
         scale = 2 * inp[..., 4 * self.n_hid :].sigmoid()
         return gates, scale
-
-
-def _steps(gates, weight, h, c, scale):
-    if is_traced():
-        return _plain_steps(gates, lambda h: F.linear(h, weight), h, c, scale)
-    return lstm_steps(gates, weight, h, c, scale)
-
-
-def _plain_steps(gates, product, h, c, scale):
-    "`lstm_steps` with autograd's gradients, and any function as the product with the recurrent weights."
-    outs = []
-    for inp, factor in zip(gates.unbind(), scale.unbind()):
-        h, c = lstm_cell(inp + product(factor * h), c)
-        outs.append(h)
-    return torch.stack(outs), h, c
