@@ -17,7 +17,7 @@ from .._checks import check_count
 from ..errors import ArchError
 from .base import CharModel, join_states, split_state
 from .dropout import RNNDropout, check_dropout, rate_of
-from .gated import lstm_cell
+from .gated import lstm_cell, lstm_steps
 from .module_calls import must_call, parts_of
 from .recurrence import table_lookup
 from .registry import MAX_LAYERS, register_arch
@@ -130,6 +130,9 @@ class CharMulLstm(CharModel):
     def _fast_steps(self, inp, weight, h, c):
         if is_traced():
             return self._plain_steps(inp, lambda h: F.linear(h, weight), h, c)
+        if inp.is_cuda:
+            gates, scale = self._split_inputs(inp)
+            return lstm_steps(gates, weight, h, c, self.hidden_drop(scale))
         drops = self.hidden_drop.training and self.hidden_p
         mask = self.hidden_drop(inp.new_ones(1, *h.shape)) if drops else None
         return scaled_lstm(inp, weight, h, c, mask)

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .kernels import product_dtype
-from .recurrence import fast_tanh_
-from .recurrent_products import add_product, product_to, wide_dtype
+from .kernels import fast_tanh_, product_dtype
+from .recurrent_products import add_matmul_, product_to, wide_dtype
 
 __all__ = ["scaled_lstm"]
 
@@ -86,7 +85,7 @@ class _ScaledLstm(torch.autograd.Function):
         factors = steps.factor.to(dtype)
         others = zip(*(part.unbind() for part in (inp[..., : 4 * n_hid], factors, *steps[2:])))
         for (i_f, i, f, g, o), (x, factor, gate, c_next, tanh_c, scaled, h_next) in zip(gates, others):
-            add_product(x, torch.mul(h, factor, out=scaled), weight_t, None, out=gate)
+            add_matmul_(gate.copy_(x), torch.mul(h, factor, out=scaled), weight_t)
             i_f.sigmoid_()
             o.sigmoid_()
             c = torch.mul(f, c, out=c_next).addcmul_(i, fast_tanh_(g))

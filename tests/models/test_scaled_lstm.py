@@ -1,0 +1,71 @@
+"""The recurrence of `mullstm` equals its plain loop: values and gradients."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastai_charrnn.models import kernels, scaled_lstm
+from fastai_charrnn.models.gated import lstm_cell
+
+
+def _plain(inp, w, h, c, mask=None):
+    "Step by step, with autograd's gradients."
+    n_hid = w.shape[1]
+    outs = []
+    for x in inp:
+        scale = 2 * x[:, 4 * n_hid :].sigmoid()
+        factor = scale if mask is None else scale * mask[0]
+        h, c = lstm_cell(x[:, : 4 * n_hid] + F.linear(factor * h, w), c)
+        outs.append(h)
+    return torch.stack(outs), h, c
+
+
+def _arguments(n, bs, n_hid, dtype, drops):
+    torch.manual_seed(n + bs)
+    shapes = (n, bs, 5 * n_hid), (4 * n_hid, n_hid), (bs, n_hid), (bs, n_hid)
+    args = [torch.randn(shape, dtype=dtype).requires_grad_() for shape in shapes]
+    return [*args, torch.empty(1, bs, n_hid, dtype=dtype).bernoulli_(0.5).mul_(2) if drops else None]
+
+
+def _outs_and_grads(run, args):
+    outs = run(*args)
+    total = sum((out.float() * torch.linspace(-1, 1, out.numel()).view(out.shape)).sum() for out in outs)
+    return [*outs, *torch.autograd.grad(total, args[:4])]
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    n=st.integers(1, 5), bs=st.integers(1, 4), n_hid=st.integers(1, 5), drops=st.booleans(), block=st.integers(1, 60)
+)
+def test_values_and_gradients_are_those_of_the_plain_loop(n, bs, n_hid, drops, block):
+    "With blocks of one and of several steps."
+    args = _arguments(n, bs, n_hid, torch.float64, drops)
+    size, scaled_lstm._block_size = scaled_lstm._block_size, block
+    try:
+        got = _outs_and_grads(scaled_lstm.scaled_lstm, args)
+    finally:
+        scaled_lstm._block_size = size
+    for value, expected in zip(got, _outs_and_grads(_plain, args), strict=True):
+        torch.testing.assert_close(value, expected, atol=1e-12, rtol=1e-11)
+
+
+@pytest.mark.parametrize("is_fast", [True, False], ids=["products of bfloat16", "products of float32"])
+def test_in_16_bits_values_and_gradients_are_equal_to_rounding(is_fast, monkeypatch):
+    monkeypatch.setattr(kernels, "has_fast_bf16", lambda: is_fast)
+    args = _arguments(6, 3, 8, torch.bfloat16, drops=True)
+    got = _outs_and_grads(scaled_lstm.scaled_lstm, args)
+    wide = [None if o is None else o.detach().float().requires_grad_() for o in args]
+    for value, expected in zip(got, _outs_and_grads(_plain, wide), strict=True):
+        error = (value.float() - expected).norm() / expected.norm()
+        assert error < 0.02
+    assert [o.dtype for o in got[3:]] == [torch.bfloat16] * 4
+
+
+def test_without_gradients_the_values_are_equal():
+    args = _arguments(5, 3, 4, torch.float32, drops=False)
+    with torch.no_grad():
+        got = scaled_lstm.scaled_lstm(*args)
+    for value, expected in zip(got, scaled_lstm.scaled_lstm(*args), strict=True):
+        assert torch.equal(value, expected)
