@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .tracing import is_traced
 
-__all__ = ["has_fast_tanh", "has_fast_bf16", "product_dtype", "fast_tanh_", "cpu_linear"]
+__all__ = ["has_fast_tanh", "has_fast_bf16", "product_dtype", "fast_tanh_", "cpu_linear", "autocast_of"]
 
 
 @cache
@@ -42,6 +42,15 @@ def product_dtype(
     "Return the dtype in which products are computed: float32 for bfloat16 on a CPU where that is faster."
     is_slow = x.dtype == torch.bfloat16 and x.device.type == "cpu" and not has_fast_bf16()
     return torch.float32 if is_slow else x.dtype
+
+
+def autocast_of(
+    x: Tensor,  # floating
+) -> Tensor:  # of the same shape
+    "Return `x` in the dtype that autocast, if it is on, gives a product of `x`."
+    device = x.device.type
+    is_cast = x.dtype != torch.float64 and torch.is_autocast_enabled(device)
+    return x.to(torch.get_autocast_dtype(device)) if is_cast else x
 
 
 def fast_tanh_(

@@ -3,7 +3,7 @@
 A layer turns its inputs into pre-activations with one product for all characters (`project`). `cell` turns these and a
 state into the next state. `forward_layer` does that for a whole sequence. It may be faster, with equal results.
 `forward_rows` does that for windows of which many begin with the same characters (`beginnings`). `forward_table` reads
-rows of a table.
+rows of a table, `forward_inputs` the outputs of another layer.
 `run_modules` calls the layer's modules instead of reading their weights, so their hooks fire.
 
 Shapes: bs rows, n characters, k numbers in a pre-activation. A state is a tuple of tensors (bs, n_hid).
@@ -91,7 +91,18 @@ class Layer(nn.Module):
         state: State | None,  # the state before the first character; None: zeros
     ) -> tuple[Tensor, State]:  # the output after each beginning (rows, n_hid), the state after each window
         "Read characters, faster than the rows of the table if the layer can. Not for tracing."
-        inp = table_lookup(table, beginnings.chars)
+        return self._forward(table_lookup(table, beginnings.chars), beginnings, state)
+
+    def forward_inputs(
+        self,
+        e: Tensor,  # (rows, n_inp) inputs
+        beginnings: Beginnings,  # of the windows or rows of a batch
+        state: State | None,  # the state before the first character; None: zeros
+    ) -> tuple[Tensor, State]:  # the output after each beginning (rows, n_hid), the state after each window
+        "Read inputs, faster than `project` and the recurrence if the layer can. Not for tracing."
+        return self._forward(self.project(e), beginnings, state)
+
+    def _forward(self, inp, beginnings, state):
         if state is None:
             return self.forward_rows(inp, beginnings)
         outs, state = self.forward_layer(inp.unflatten(0, (len(beginnings.levels), -1)), state)

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from .gated import lstm_cell, lstm_rows, lstm_steps
 from .gru import gru_rows, gru_steps
-from .kernels import cpu_linear, fast_tanh_
+from .kernels import autocast_of, cpu_linear, fast_tanh_
 from .layer import Layer
-from .recurrence import concat_rows, concat_sequence, tanh_rows, tanh_sequence
+from .recurrence import concat_rows, concat_sequence, loop_rows, tanh_rows, tanh_sequence
 from .tracing import is_traced
 
 __all__ = ["LoopLayer", "ConcatLayer", "RnnLayer", "GruLayer", "LstmLayer"]
@@ -33,18 +33,19 @@ class TanhLayer(Layer):
         outs, h = tanh_sequence(inp, self.weight_hh(), *state)
         return outs, (h,)
 
-    def forward_rows(self, inp, beginnings):
-        outs, h = tanh_rows(inp, beginnings, self.weight_hh())
-        return outs, (h,)
-
     def forward_table(self, table, beginnings, state):
-        h0 = None if state is None else state[0]
-        outs, h = tanh_rows(table, beginnings, self.weight_hh(), h0, reads_table=True)
+        outs, h = tanh_rows(table, beginnings, self.weight_hh(), _first(state), reads_table=True)
         return outs, (h,)
 
 
 class LoopLayer(TanhLayer):
     "`h = tanh(H(h + relu(I(e))))`"
+
+    def forward_inputs(self, e, beginnings, state):
+        # one product less than with `project`
+        inp = cpu_linear(e, self.inp.weight, self.inp.bias).relu_()
+        outs, h = loop_rows(inp, beginnings, self.hid.weight, self.hid.bias, _first(state))
+        return outs, (h,)
 
     def layers(self, n_inp, n_hid):
         self.inp = nn.Linear(n_inp, n_hid)
@@ -92,14 +93,15 @@ class ConcatLayer(Layer):
         outs, h = concat_sequence(inp, self.hid_to_inner(), self.hid.weight, self.hid.bias, *state)
         return outs, (h,)
 
-    def forward_rows(self, inp, beginnings):
-        outs, h = concat_rows(inp, beginnings, self.hid_to_inner(), self.hid.weight, self.hid.bias)
-        return outs, (h,)
-
     def forward_table(self, table, beginnings, state):
         weights = self.hid_to_inner(), self.hid.weight, self.hid.bias
-        h0 = None if state is None else state[0]
-        outs, h = concat_rows(table, beginnings, *weights, h0, reads_table=True)
+        outs, h = concat_rows(table, beginnings, *weights, _first(state), reads_table=True)
+        return outs, (h,)
+
+    def forward_inputs(self, e, beginnings, state):
+        weights = self.hid_to_inner(), self.hid.weight, self.hid.bias
+        from_inputs = dict(w_i=self.inp.weight[:, self.n_hid :], b_i=self.inp.bias)
+        outs, h = concat_rows(autocast_of(e), beginnings, *weights, _first(state), **from_inputs)
         return outs, (h,)
 
     def run_modules(self, e, state):
@@ -156,6 +158,11 @@ class RnnLayer(TanhLayer, _LibraryLayer):
 
     def weight_hh(self):
         return self.rnn.weight_hh_l0
+
+    def forward_inputs(self, e, beginnings, state):
+        from_inputs = dict(w_i=self.rnn.weight_ih_l0, b_i=self.bias())
+        outs, h = tanh_rows(autocast_of(e), beginnings, self.weight_hh(), _first(state), **from_inputs)
+        return outs, (h,)
 
 
 class GruLayer(_LibraryLayer):
@@ -233,3 +240,8 @@ class LstmLayer(_LibraryLayer):
     def run_modules(self, e, state):
         outs, state = self.rnn(e, tuple(o[None].contiguous() for o in state))
         return outs, tuple(o[0] for o in state)
+
+
+def _first(state):
+    "The state of a layer that has one tensor. None: zeros."
+    return None if state is None else state[0]

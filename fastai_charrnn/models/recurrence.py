@@ -68,9 +68,11 @@ def tanh_rows(
     w: Tensor,  # (n_hid, n_hid) hidden to hidden
     h0: Tensor | None = None,  # (rows of the first level, n_hid) the state before the first character; None: zeros
     reads_table: bool = False,  # whether `inp` is a table (V, n_hid) of which the characters' rows are read
+    w_i: Tensor | None = None,  # (n_hid, n_inp) inputs to hidden: `inp` are inputs (rows, n_inp)
+    b_i: Tensor | None = None,  # (n_hid,) to add to `w_i inp`
 ) -> tuple[Tensor, Tensor]:  # the state after each beginning (rows, n_hid), after each window (bs, n_hid)
     "`h = tanh(inp + w h)` for all beginnings of windows."
-    return TanhSteps.apply(inp, w, None, None, h0, beginnings, reads_table)
+    return TanhSteps.apply(inp, w, None, None, w_i, b_i, h0, beginnings, reads_table)
 
 
 def concat_rows(
@@ -81,9 +83,22 @@ def concat_rows(
     b2: Tensor,  # (n_hid,)
     h0: Tensor | None = None,  # (rows of the first level, n_hid) the state before the first character; None: zeros
     reads_table: bool = False,  # whether `inp` is a table (V, n_hid) of which the characters' rows are read
+    w_i: Tensor | None = None,  # (n_hid, n_inp) inputs to hidden: `inp` are inputs (rows, n_inp)
+    b_i: Tensor | None = None,  # (n_hid,) to add to `w_i inp`
 ) -> tuple[Tensor, Tensor]:  # the state after each beginning (rows, n_hid), after each window (bs, n_hid)
     "`h = tanh(w2 relu(inp + w h) + b2)` for all beginnings of windows."
-    return TanhSteps.apply(inp, w, w2, b2, h0, beginnings, reads_table)
+    return TanhSteps.apply(inp, w, w2, b2, w_i, b_i, h0, beginnings, reads_table)
+
+
+def loop_rows(
+    inp: Tensor,  # (rows, n_hid) what the last character of each beginning adds to the state
+    beginnings: Beginnings,
+    w: Tensor,  # (n_hid, n_hid)
+    b: Tensor,  # (n_hid,)
+    h0: Tensor | None = None,  # (rows of the first level, n_hid) the state before the first character; None: zeros
+) -> tuple[Tensor, Tensor]:  # the state after each beginning (rows, n_hid), after each window (bs, n_hid)
+    "`h = tanh(w (h + inp) + b)` for all beginnings of windows."
+    return TanhSteps.apply(inp, None, w, b, None, None, h0, beginnings, False)
 
 
 def table_lookup(

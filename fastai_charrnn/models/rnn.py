@@ -112,8 +112,7 @@ class LayeredModel(CharModel, Layer):
         states = split_state(state, self.n_state)
         outs, states[0] = self._read_table(x.t(), states[0])
         for k, layer in enumerate(self.upper):
-            e = self._between(k, outs)
-            outs, states[k + 1] = layer.forward_layer(layer.project(e), states[k + 1])
+            outs, states[k + 1] = self._read_inputs(layer, self._between(k, outs), states[k + 1])
         return self._normed(-1, outs), join_states(states)
 
     def encode(self, x):
@@ -147,8 +146,7 @@ class LayeredModel(CharModel, Layer):
             outs = beginnings.expand(outs).flatten(0, 1)
             beginnings = every_row(*x.t().shape)
         for k, layer in enumerate(self.upper):
-            e = self._between(k, outs)
-            outs, state = layer.forward_rows(layer.project(e), beginnings)
+            outs, state = layer.forward_inputs(self._between(k, outs), beginnings, None)
             states.append(state)
         return beginnings, outs, join_states(states)
 
@@ -158,6 +156,13 @@ class LayeredModel(CharModel, Layer):
             return self.forward_layer(table_lookup(self.table(), chars), state)
         outs, state = self.forward_table(self.table(), every_row(*chars.shape, chars.flatten()), state)
         return outs.unflatten(0, chars.shape), state
+
+    def _read_inputs(self, layer, e, state):
+        "Read inputs (n, bs, n_hid) by another layer."
+        if is_traced():
+            return layer.forward_layer(layer.project(e), state)
+        outs, state = layer.forward_inputs(e.flatten(0, 1), every_row(*e.shape[:2]), state)
+        return outs.unflatten(0, e.shape[:2]), state
 
     def _runs_fused(self, x):
         "Whether to take cuDNN's loop. It has gradients in training mode only, and cannot be transformed."
