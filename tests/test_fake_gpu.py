@@ -11,6 +11,7 @@ from graph_fits import GraphOnCpu, Repeated
 from torch.overrides import TorchFunctionMode
 
 from fastai_charrnn.all import CharDataLoaders, char_learner, list_archs, python_reference
+from fastai_charrnn.generation.decoders import decoder
 from fastai_charrnn.generation.options import GenerationConfig
 from fastai_charrnn.generation.sampling import Sampler
 
@@ -80,6 +81,8 @@ def test_no_generated_character_waits_for_a_fake_gpu(arch, mode, options):
     ids = torch.tensor([[1, 2, 3], [0, 4, 5]])
     seen = torch.zeros(2, model.vocab_sz, dtype=torch.bool)
     sampler = Sampler(model, ids, GenerationConfig(seed=1, **options), [0, 0], seen)
+    # that of a GPU, in float64
+    sampler.decoder = decoder(model, ids, exact=True)
     with fake_gpu():
         new, log_probs = sampler.sample(5)
     assert new.shape == log_probs.shape == (2, 5)

@@ -6,6 +6,7 @@ from fake_gpu import fake_gpu
 from small_models import lively
 
 from fastai_charrnn.all import CharDataLoaders, CharRnnWarning, char_learner, python_reference
+from fastai_charrnn.generation.decoders import decoder
 from fastai_charrnn.generation.options import GenerationConfig
 from fastai_charrnn.generation.replayed import ReplayedSampler, replayed_steps
 from fastai_charrnn.generation.sampling import Sampler
@@ -113,7 +114,10 @@ def test_a_step_that_cannot_be_captured_warns_and_generates_as_without_replays()
 def test_a_captured_step_needs_nothing_from_the_host(options):
     model = _learner("mullstm").model
     seen = torch.zeros(2, model.vocab_sz, dtype=torch.bool)
-    sampler = Sampler(model, torch.tensor([[1, 2], [3, 4]]), GenerationConfig(**options), [0, 0], seen)
+    ids = torch.tensor([[1, 2], [3, 4]])
+    sampler = Sampler(model, ids, GenerationConfig(**options), [0, 0], seen)
+    # that of a GPU, in float64
+    sampler.decoder = decoder(model, ids, exact=True)
     sampler.replayed = ReplayedSampler(sampler, HostGraph)
     sampler.sample(4)
     with fake_gpu():
