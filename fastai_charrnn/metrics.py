@@ -114,8 +114,8 @@ class CharLoss(AvgLoss):
     "Mean loss over characters. Each character counts once, whatever the batch size. Base class of the other metrics."
 
     def accumulate(self, learn):
-        "Add a batch."
-        self.total += learn.to_detach(self.total_of(learn))
+        "Add a batch, on the device of the model: a copy to the CPU would wait for a GPU."
+        self.total += learn.to_detach(self.total_of(learn), cpu=False)
         self.count += learn.y.numel()
 
     def total_of(self, learn) -> Tensor:  # ()

@@ -10,7 +10,7 @@ from fastai.callback.training import GradientClip
 from graph_fits import GraphOnCpu, Repeated
 from torch.overrides import TorchFunctionMode
 
-from fastai_charrnn.all import CharDataLoaders, char_learner, list_archs, python_reference
+from fastai_charrnn.all import BitsPerChar, CharAccuracy, CharDataLoaders, char_learner, list_archs, python_reference
 from fastai_charrnn.generation.decoders import decoder
 from fastai_charrnn.generation.options import GenerationConfig
 from fastai_charrnn.generation.sampling import Sampler
@@ -22,9 +22,9 @@ CASES += [("char3", "windows"), ("ensemble", "streams")]
 READS = [float, bool, torch.nonzero, torch.unique, lambda tensor: tensor.cpu(), torch.Tensor.numpy]
 
 
-def _learner(arch, mode):
+def _learner(arch, mode, **kwargs):
     text = python_reference()[:2_000]
-    dls = CharDataLoaders.from_text(text, seq_len=3, bs=64, valid="tail", device="cpu", **MODES[mode])
+    dls = CharDataLoaders.from_text(text, seq_len=3, bs=64, valid="tail", device="cpu", **MODES[mode], **kwargs)
     return char_learner(dls, arch, n_hid=8, emb_sz=8, seed=0)
 
 
@@ -39,36 +39,53 @@ class _Done(Exception):
 
 
 class _OneFakeBatch(Callback):
-    "From the second batch on the device is a fake GPU. Ends the training after that batch."
+    "The device of the second batch is a fake GPU. Ends the fit after that batch."
 
     order = 1000
+
+    def __init__(self, of_training):
+        self.of_training = of_training
 
     def before_fit(self):
         self.stack = ExitStack()
 
     def before_batch(self):
-        if self.train_iter == 1:
+        if self._is_it():
             self.stack.enter_context(fake_gpu())
 
     def after_batch(self):
-        if self.train_iter == 2:
+        if self._is_it():
             self.close()
             raise _Done("the batch did not wait")
+
+    def _is_it(self):
+        return self.training == self.of_training and self.iter == 1
 
     def close(self):
         self.stack.close()
 
 
-@pytest.mark.parametrize("arch,mode", CASES)
-def test_no_batch_of_training_waits_for_a_fake_gpu(arch, mode):
-    "The numbers of the model, the loss, the gradients, the optimizer and the recorder stay on the device."
-    learn = _learner(arch, mode)
-    fake = _OneFakeBatch()
+def _fit_with_a_fake_batch(learn, of_training):
+    fake = _OneFakeBatch(of_training)
     try:
         with learn.no_bar(), learn.no_logging(), pytest.raises(_Done):
             learn.fit_one_cycle(1, 1e-3, cbs=[fake, GradientClip()])
     finally:
         fake.close()
+
+
+@pytest.mark.parametrize("arch,mode", CASES)
+def test_no_batch_of_training_waits_for_a_fake_gpu(arch, mode):
+    "The numbers of the model, the loss, the gradients, the optimizer and the recorder stay on the device."
+    _fit_with_a_fake_batch(_learner(arch, mode), of_training=True)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_no_batch_of_validation_waits_for_a_fake_gpu(mode):
+    "The sums of the metrics stay on the device."
+    learn = _learner("rnn", mode, val_bs=32)
+    learn.metrics = [CharAccuracy(), BitsPerChar()]
+    _fit_with_a_fake_batch(learn, of_training=False)
 
 
 OPTIONS = [dict(), dict(temperature=0), dict(top_k=3, top_p=0.9, min_p=0.01), dict(repetition_penalty=1.2)]

@@ -109,6 +109,28 @@ def test_no_batch_of_training_waits_for_the_device(arch, mode):
     assert learn.training_log.rows[-1]["valid_loss"] < 5
 
 
+class ForbidWaitingInValidation(Callback):
+    "Make it an error to wait for the GPU, from the end of the first batch of a validation to its last batch."
+
+    order = 100
+
+    def after_batch(self):
+        is_inside = not self.training and self.iter < self.n_iter - 1
+        torch.cuda.set_sync_debug_mode("error" if is_inside else "default")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_no_batch_of_validation_waits_for_the_device(mode):
+    text = python_reference()[:6_000]
+    dls = CharDataLoaders.from_text(text, bs=32, val_bs=16, valid="tail", device="cuda", **MODES[mode])
+    learn = char_learner(dls, "rnn", n_hid=32, seed=0)
+    try:
+        fit(learn, cbs=ForbidWaitingInValidation())
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert learn.training_log.rows[-1]["valid_loss"] < 5
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_batches_of_a_text_on_disk_are_those_of_a_text_in_memory(small, tmp_path, mode):
     (tmp_path / "a.txt").write_text(small, encoding="utf-8")
