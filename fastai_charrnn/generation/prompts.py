@@ -34,8 +34,10 @@ def encode_prompts(
     unk: str = "error",  # what to do with unknown characters, as in `generate`
 ) -> list[np.ndarray]:  # for each text its indices
     "Encode one or several prompts. Raises `UnknownCharError`, and `GenerationError` for other types."
-    learn.dls.vocab.check_unk(unk)
-    return [learn.dls.vocab.encode(p, unk=unk) for p in prompt_list(prompt)]
+    # a learner searches for it in all loaders
+    vocab = learn.dls.vocab
+    vocab.check_unk(unk)
+    return [vocab.encode(p, unk=unk) for p in prompt_list(prompt)]
 
 
 def prompt_list(
