@@ -105,10 +105,13 @@ def check(to_run: list[Part], out: Path) -> bool:  # whether all ended well
     is_well = True
     for part in to_run:
         ending = part.run(out)
-        is_well = is_well and ending.startswith("finished")
         print(f"{part.name}: {ending}; {part.log(out)}", flush=True)
         text = part.log(out).read_text(encoding="utf-8", errors="replace")
-        for line in _summaries[part.name](text):
+        lines = _summaries[part.name](text)
+        if not ending.startswith("finished"):
+            is_well = False
+            lines += ["the end of the log:", *text.splitlines()[-5:]]
+        for line in lines:
             print(f"  {line}", flush=True)
     return is_well
 

@@ -14,9 +14,13 @@ def test_a_part_that_fails_or_is_stopped_loses_nothing(tmp_path, capsys):
     assert not gpu_check.check(parts, tmp_path)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"tests: stopped after 0 s; {tmp_path / 'tests.log'}"
-    assert lines[1] == "  1 passed, 0 failed, 0 skipped"
-    assert lines[2].endswith(f"(exit code 3); {tmp_path / 'benchmark.log'}")
-    assert lines[3] == "  rnn | 1 ms |  |  | "
+    assert lines[1:4] == [
+        "  1 passed, 0 failed, 0 skipped",
+        "  the end of the log:",
+        "  tests/a.py::test_a PASSED [ 50%]",
+    ]
+    assert lines[4].endswith(f"(exit code 3); {tmp_path / 'benchmark.log'}")
+    assert lines[5] == "  rnn | 1 ms |  |  | "
 
 
 def test_the_parts_take_less_than_nine_minutes(tmp_path):
