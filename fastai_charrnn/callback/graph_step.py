@@ -1,5 +1,7 @@
 """A whole step of training as a CUDA graph: `GraphedStep` has its buffers."""
 
+import gc
+
 import torch
 from fastai.basics import Callback, Learner
 from fastai.callback.training import GradientClip
@@ -44,6 +46,9 @@ class GraphedStep:
         self.pred = None
         self.loss = None
         self._drop_batch()
+        if self.x.is_cuda:
+            # what Python would free during the capture, such as steps of other streams
+            gc.collect()
         graph.capture(self._compute)
 
     def _drop_batch(self):

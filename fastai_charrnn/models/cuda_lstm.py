@@ -43,43 +43,52 @@ def cuda_lstm_steps(
 class _CudaLstm(torch.autograd.Function):
     @staticmethod
     def forward(ctx, inp, w, h0, c0, mul):
-        factors, hs = [], [h0]
-        cs, gates = [c0], []
+        hs, cs = [h0], [c0]
+        scaled, gates = [], []
         weight_t = w.t()
         # PyTorch's check of fake tensors refuses calls without biases
         zeros = inp.new_zeros(len(w))
         for t, x in enumerate(inp):
-            factors.append(hs[-1] if mul is None else hs[-1] * mul[t])
-            product = (factors[-1] @ weight_t).to(x.dtype)
-            h, c, activated = _cell(x, product, cs[-1], zeros, zeros)
+            h = hs[-1]
+            if mul is not None:
+                h = h * mul[t]
+                scaled.append(h)
+            h, c, activated = _cell(x, (h @ weight_t).to(x.dtype), cs[-1], zeros, zeros)
             hs.append(h.to(w.dtype))
             cs.append(c)
             gates.append(activated)
-        ctx.n = len(inp)
-        ctx.save_for_backward(w, mul, torch.stack(factors), h0, *cs, *gates, *([] if mul is None else hs[1:-1]))
+        all_hs = torch.stack(hs)
+        ctx.save_for_backward(w, mul, all_hs, torch.stack(scaled) if scaled else None, *cs, *gates)
         # copies: the node would keep itself alive by an output that it saves
-        return torch.stack(hs[1:]), cs[-1].clone()
+        return all_hs[1:].clone(), cs[-1].clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx, douts, dc):
-        n = ctx.n
-        w, mul, factors = ctx.saved_tensors[:3]
-        h0 = ctx.saved_tensors[3]
-        saved = ctx.saved_tensors[4:]
-        cs = saved[: n + 1]
-        gates = saved[n + 1 : 2 * n + 1]
-        hs = (h0, *saved[2 * n + 1 :])
+        w, mul = ctx.saved_tensors[:2]
+        h_prevs = ctx.saved_tensors[2][:-1]
+        scaled = ctx.saved_tensors[3]
+        n = len(h_prevs)
+        cs = ctx.saved_tensors[4 : n + 5]
+        gates = ctx.saved_tensors[n + 5 :]
         douts = douts.to(dc.dtype)
-        dinp = factors.new_empty(n, *gates[0].shape)
-        dmul = None if mul is None else torch.empty_like(mul)
+        dgates = []
+        # gradients of what the products read
+        dproducts = torch.empty_like(h_prevs)
         dh = douts[-1]
         for t in reversed(range(n)):
-            dgates, dc, _ = _cell_grad(dh, dc, cs[t], cs[t + 1], gates[t], False)
-            dscaled = dinp[t].copy_(dgates) @ w
-            if mul is not None:
-                torch.mul(dscaled, hs[t], out=dmul[t])
-                dscaled = dscaled * mul[t]
-            dh = torch.add(douts[t - 1], dscaled) if t else dscaled
-        dw = dinp.flatten(0, 1).t() @ factors.flatten(0, 1)
-        return dinp.to(dc.dtype), dw, dh, dc, dmul
+            dgate, dc, _ = _cell_grad(dh, dc, cs[t], cs[t + 1], gates[t], False)
+            dgates.append(dgate.to(w.dtype))
+            torch.mm(dgates[-1], w, out=dproducts[t])
+            if t:
+                dh = _next_dh(douts[t - 1], dproducts[t], None if mul is None else mul[t])
+        dinp = torch.stack(dgates[::-1])
+        dw = dinp.flatten(0, 1).t() @ (h_prevs if scaled is None else scaled).flatten(0, 1)
+        if mul is None:
+            return dinp.to(dc.dtype), dw, dproducts[0], dc, None
+        return dinp.to(dc.dtype), dw, dproducts[0] * mul[0], dc, dproducts * h_prevs
+
+
+def _next_dh(dout, dproduct, mul):
+    "The gradient of the h before."
+    return dout + dproduct if mul is None else torch.addcmul(dout, dproduct.to(dout.dtype), mul.to(dout.dtype))
