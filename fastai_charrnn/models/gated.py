@@ -21,13 +21,13 @@ from .kernels import fast_tanh_, product_dtype
 from .recurrent_products import (
     InputGrads,
     Inputs,
-    add_matmul_,
     add_product_,
     find_groups,
     product_plus,
     product_to,
     split_rows,
     sum_of,
+    weight_grad,
     wide_dtype,
 )
 
@@ -155,9 +155,9 @@ class _Lstm(torch.autograd.Function):
         hs, mul, scaled = saved[3:]
         sizes = [level.size for level in ctx.levels]
         steps = _Step.list_of(ctx.levels, *saved)
-        groups = find_groups(ctx.levels, w.dtype)
+        groups = find_groups(ctx.levels, h0 is not None, w.dtype)
         dinp = InputGrads(chars, (ctx.n_inputs, len(w)), w, groups)
-        dw = torch.zeros_like(w, dtype=wide_dtype(w.dtype))
+        dw = None
         dmul = None if mul is None else torch.zeros_like(mul)
         dhs, dmuls = split_rows(dhs, sizes), split_rows(dmul, sizes)
         dh = sum_of(dh, dhs[-1], steps[-1].c)
@@ -170,10 +170,10 @@ class _Lstm(torch.autograd.Function):
                 dout = dhs[t - 1] if t else None
                 dh, dz = _product_grad(steps[t], h_prev, w, dz, dout, dmuls[t])
             if h_prev is not None:
-                before = h0 if group.before is None else hs[group.before]
-                before = before if scaled is None else scaled[group.rows]
-                add_matmul_(dw, (dz if len(group.steps) == 1 else rows).t(), before)
+                before = group.states_before(h0, hs) if scaled is None else scaled[group.rows]
+                dw = weight_grad(dw, dz if len(group.steps) == 1 else rows, before)
             dinp.add(group, rows)
+        dw = torch.zeros_like(w) if dw is None else dw
         return dinp.total, None, dw, dh, dc, dmul, None, None
 
 

@@ -8,7 +8,17 @@ from torch.autograd.function import once_differentiable
 
 from .beginnings import Beginnings, Level, from_parent, sum_to_parent
 from .kernels import fast_tanh_, product_dtype
-from .recurrent_products import InputGrads, Inputs, add_matmul_, find_groups, rounded, split_rows, sum_of, wide_dtype
+from .recurrent_products import (
+    InputGrads,
+    Inputs,
+    add_matmul_,
+    find_groups,
+    rounded,
+    split_rows,
+    sum_of,
+    weight_grad,
+    wide_dtype,
+)
 
 __all__ = ["gru_steps", "gru_rows"]
 
@@ -106,11 +116,11 @@ class _Gru(torch.autograd.Function):
         sizes = [level.size for level in ctx.levels]
         n_hid = w.shape[1]
         steps = _Step.list_of(ctx.levels, gates, hidden_ns, hs)
-        groups = find_groups(ctx.levels, w.dtype)
+        groups = find_groups(ctx.levels, h0 is not None, w.dtype)
         # The gradients of W_n h + b_n, r, z and n. The last three are those of `inp`, the first three those of W h.
         dinp = InputGrads(chars, (ctx.n_inputs, 4 * n_hid), w, groups)
         w = w.roll(n_hid, 0)
-        dw = torch.zeros_like(w, dtype=hs.dtype)
+        dw = None
         dbias = hs.new_zeros(n_hid)
         dhs = split_rows(dhs, sizes)
         dh = sum_of(dh, dhs[-1], steps[-1].h)
@@ -126,11 +136,11 @@ class _Gru(torch.autograd.Function):
                 if t and dhs[t - 1] is not None:
                     dh += dhs[t - 1]
             if h_prev is not None:
-                before = rounded(h0 if group.before is None else hs[group.before], ctx.round_to).to(w.dtype)
-                dz = dz if len(group.steps) == 1 else rows[:, : 3 * n_hid]
-                add_matmul_(dw, dz.t(), before)
+                before = rounded(group.states_before(h0, hs), ctx.round_to).to(w.dtype)
+                dw = weight_grad(dw, dz if len(group.steps) == 1 else rows[:, : 3 * n_hid], before)
             dbias += rows[:, :n_hid].sum(0, dtype=hs.dtype)
             dinp.add(group, rows)
+        dw = torch.zeros_like(w) if dw is None else dw
         return dinp.total[:, n_hid:], None, dw.roll(-n_hid, 0), dbias, dh, None, None
 
 

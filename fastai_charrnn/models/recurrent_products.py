@@ -20,6 +20,7 @@ __all__ = [
     "sum_of",
     "product_to",
     "add_matmul_",
+    "weight_grad",
     "add_product_",
     "product_plus",
     "Inputs",
@@ -77,6 +78,17 @@ def add_matmul_(
     return total.addmm_(a, b) if total.dtype == a.dtype else total.add_(torch.mm(a, b))
 
 
+def weight_grad(
+    total: Tensor | None,  # (k, H); None: zeros
+    grads: Tensor,  # (rows, k) of products
+    factors: Tensor,  # (rows, H) what was multiplied
+) -> Tensor:  # (k, H), of at least 32 bits
+    "Add the gradient of a weight for some rows."
+    if total is None:
+        return torch.mm(grads.t(), factors).to(wide_dtype(grads.dtype))
+    return add_matmul_(total, grads.t(), factors)
+
+
 def add_product_(
     total: Tensor,  # (rows, k), may be of more bits
     h: Tensor,  # (rows of the step before, H)
@@ -131,11 +143,23 @@ class Group(NamedTuple):
 
     steps: range
     rows: slice  # their rows among those of all steps
-    before: slice | None  # the rows of the steps before each; None: for the first step
+    n_before: int  # rows of the step before the first of them
+
+    def states_before(self, h0: Tensor | None, hs: Tensor) -> Tensor:  # (rows, H)
+        "Return the states before all of its steps, from those after all steps."
+        start = self.rows.start - self.n_before
+        if start >= 0:
+            return (
+                hs[start : self.rows.stop - self.rows.start + start]
+                if len(self.steps) > 1
+                else hs[start : self.rows.start]
+            )
+        return h0 if len(self.steps) == 1 else torch.cat([h0, hs[: self.rows.stop - self.n_before]])
 
 
 def find_groups(
     levels: list[Level],
+    has_state: bool,  # whether a state precedes the first step, so that it has a product
     dtype: torch.dtype,  # of products
 ) -> list[Group]:
     "Return the groups of all steps. In 16 bits they are long, because each group rounds the sum over its rows."
@@ -144,11 +168,11 @@ def find_groups(
     groups = []
     first = 0
     for t in range(1, len(starts)):
-        is_single = first == 0 or levels[first].parent is not None
+        is_single = levels[first].parent is not None or (first == 0 and not has_state)
         is_last = t == len(levels) or levels[t].parent is not None
         if is_single or is_last or starts[t + 1] - starts[first] > max_rows:
-            before = slice(starts[first - 1], starts[t - 1]) if first else None
-            groups.append(Group(range(first, t), slice(starts[first], starts[t]), before))
+            n_before = levels[max(first - 1, 0)].size
+            groups.append(Group(range(first, t), slice(starts[first], starts[t]), n_before))
             first = t
     return groups
 
