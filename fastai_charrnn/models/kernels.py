@@ -6,6 +6,7 @@ Nothing is timed, so that equal seeds give equal losses in every process of a ma
   AMD EPYC it takes eight times as long as a sigmoid.
 - `product_dtype`: on a CPU without fast bfloat16 products, such as a Xeon without AMX, they take twice as long as
   products of float32. There float32 products of values rounded to bfloat16 give the same results to rounding.
+- `prefers_onednn`: its LSTM of 512 units took 31 ms for 32 rows of 32 characters with two threads, ours 43.
 """
 
 import platform
@@ -18,7 +19,15 @@ from torch import Tensor
 
 from .tracing import is_traced
 
-__all__ = ["has_fast_tanh", "has_fast_bf16", "product_dtype", "fast_tanh_", "cpu_linear", "autocast_of"]
+__all__ = [
+    "has_fast_tanh",
+    "has_fast_bf16",
+    "product_dtype",
+    "fast_tanh_",
+    "cpu_linear",
+    "autocast_of",
+    "prefers_onednn",
+]
 
 
 @cache
@@ -42,6 +51,19 @@ def product_dtype(
     "Return the dtype in which products are computed: float32 for bfloat16 on a CPU where that is faster."
     is_slow = x.dtype == torch.bfloat16 and x.device.type == "cpu" and not has_fast_bf16()
     return torch.float32 if is_slow else x.dtype
+
+
+def prefers_onednn(
+    weight: Tensor,  # of the model
+    n_hid: int,
+) -> bool:
+    """Whether oneDNN's LSTM, which `torch.nn.LSTM` runs on a CPU in float32, reads sequences faster than `gated`.
+
+    It does all work of a step in parallel. With 256 units and two threads both took the same time."""
+    is_float32 = weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    if not is_float32 or weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    return n_hid >= 512 or torch.get_num_threads() > 2
 
 
 def autocast_of(

@@ -27,6 +27,7 @@ class Layer(nn.Module):
 
     n_state = 1  # tensors in a state
     fused = False  # whether `run_modules` is the library's own loop
+    has_onednn = False  # whether on a CPU that is oneDNN's
     shares = False  # whether `forward_rows` is faster than `forward_layer`
 
     def __init__(

@@ -212,6 +212,7 @@ class LstmLayer(_LibraryLayer):
     "A long short-term memory (Hochreiter & Schmidhuber 1997), in the form of `torch.nn.LSTM`. Its state is (h, c)."
 
     lib = nn.LSTM
+    has_onednn = True
     candidate = 2
     shares = True
     n_state = 2

@@ -12,6 +12,7 @@ from ..errors import ArchError
 from .base import CharModel, join_states, split_state
 from .beginnings import every_row, find_beginnings
 from .dropout import check_dropout, rate_of
+from .kernels import prefers_onednn
 from .layer import Layer
 from .layers import ConcatLayer, GruLayer, LoopLayer, LstmLayer, RnnLayer
 from .module_calls import any_hooked, must_call, parts_of
@@ -165,9 +166,13 @@ class LayeredModel(CharModel, Layer):
         return outs.unflatten(0, e.shape[:2]), state
 
     def _runs_fused(self, x):
-        "Whether to take cuDNN's loop. It has gradients in training mode only, and cannot be transformed."
-        can = self.fused and x.is_cuda and not is_recorded()
-        return can and (self.training or not torch.is_grad_enabled())
+        "Whether to take the library's loop: on a GPU cuDNN's, on a CPU oneDNN's. Neither can be transformed."
+        if not self.fused or is_recorded():
+            return False
+        if x.is_cuda:
+            # it has gradients in training mode only
+            return self.training or not torch.is_grad_enabled()
+        return self.has_onednn and not is_traced() and prefers_onednn(self.emb.weight, self.n_hid)
 
     def _call_layers(self, e, state):
         "Read embeddings (n, bs, emb_sz) by calling the layers. Returns the outputs of the last one, and the state."

@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from fastai_charrnn.all import get_arch
 from fastai_charrnn.models.beginnings import every_row, find_beginnings
 from fastai_charrnn.models.gated import lstm_rows, lstm_steps
 from fastai_charrnn.models.gru import gru_rows, gru_steps
+from fastai_charrnn.models.kernels import prefers_onednn
 
 both = pytest.mark.parametrize("cls", [nn.LSTM, nn.GRU])
 
@@ -112,3 +114,30 @@ def test_bfloat16_equals_float32_to_its_rounding(cls, from_table, fast, monkeypa
     ]
     for a, b in zip((*got, *grads[0]), (*expected, *grads[1]), strict=True):
         torch.testing.assert_close(a.float(), b, atol=0.02 * b.abs().max().item(), rtol=0)
+
+
+@pytest.mark.parametrize("n_layers", [1, 2])
+def test_onednns_lstm_equals_ours(n_layers, monkeypatch):
+    "Values, state and gradients, in float32 and for streams. With 512 units it is taken."
+    torch.manual_seed(0)
+    model = get_arch("lstm").cls(9, 5, 512, None, n_layers=n_layers)
+    model.target = "every"
+    x = torch.randint(9, (4, 6))
+    results = []
+    for rule in (prefers_onednn, lambda weight, n_hid: False):
+        monkeypatch.setattr("fastai_charrnn.models.rnn.prefers_onednn", rule)
+        assert model._runs_fused(x) == (rule is prefers_onednn)
+        model.reset()
+        model(x)
+        out = model(x)
+        grads = torch.autograd.grad((out * torch.arange(9)).sum(), list(model.parameters()))
+        results.append((out, *model.state, *grads))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4 * max(1, b.abs().max().item()), rtol=0)
+
+
+def test_onednns_lstm_is_for_float32():
+    assert prefers_onednn(torch.zeros(1), 512)
+    assert not prefers_onednn(torch.zeros(1).double(), 512)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not prefers_onednn(torch.zeros(1), 512)
