@@ -57,7 +57,9 @@ class TanhSteps(torch.autograd.Function):
         ctx.vocab_sz = len(inp) if reads_table else None
         ctx.save_for_backward(*Factors(w, w2, w_i, h0, zs, hs, None if w_i is None else inp))
         if reads_table:
-            xs = (inp.to(dtype).index_select(0, chars) for chars in beginnings.split(beginnings.chars))
+            table = inp.to(dtype)
+            places = zip(beginnings.split(beginnings.chars), beginnings.split(zs))
+            xs = (torch.index_select(table, 0, chars, out=z) for chars, z in places)
         else:
             xs = beginnings.split(inp) if w_i is None else _projected(inp, w_i, b_i, zs, beginnings.levels)
         h = h0
