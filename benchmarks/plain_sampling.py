@@ -3,7 +3,7 @@ PyTorch's own layers.
 
 The loop by hand uses `nn.RNN`, `nn.GRU` and `nn.LSTM`, or the layers of lesson 6, `softmax` and `torch.multinomial`. It
 carries the state of a stateful network, and reads the whole window again for each character of one with windows of 8.
-One text has 500 characters. Each of 256 texts has 100, or 50 of a network that reads windows.
+One text has 500 characters, each of 256 texts has 100.
 
 Networks have initial weights, and output biases that give characters their frequencies in a text. In such text, pairs
 and triples of characters repeat less often than in a language, which is to the disadvantage of `learn.generate`.
@@ -41,9 +41,7 @@ class Case(NamedTuple):
     @property
     def n_chars(self) -> int:
         "Characters of each text."
-        if self.n_texts == 1:
-            return 500
-        return 100 if self.stateful else 50
+        return 500 if self.n_texts == 1 else 100
 
     def learner(self, text: str) -> CharLearner:
         "Our learner."
