@@ -42,6 +42,9 @@ class CharNLLLoss:
         self.reduction = reduction
 
     def __call__(self, inp: Tensor, targ: Tensor) -> Tensor:  # () in nats, or (numel(targ),) for "none"
+        if self.reduction != "none" and inp.dim() == 3 and inp.transpose(0, 1).is_contiguous():
+            # models return predictions by time: to copy the targets is cheaper
+            inp, targ = inp.transpose(0, 1), targ.transpose(0, 1)
         return F.nll_loss(inp.reshape(-1, inp.shape[-1]), targ.reshape(-1), reduction=self.reduction)
 
     def activation(self, x: Tensor) -> Tensor:

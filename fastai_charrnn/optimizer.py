@@ -2,7 +2,7 @@
 
     learn = char_learner(dls, opt_func=partial(FusedAdam, sqr_mom=0.999))
 
-fastai's `Adam` makes six passes over each parameter, one parameter after another. The kernel makes one pass.
+fastai's `Adam` makes six passes over each parameter, one parameter after another. The kernel makes one pass over all.
 """
 
 from collections.abc import Callable
@@ -28,10 +28,7 @@ class FusedAdam(Optimizer):
     fastai's own steps are taken if you change `cbs`, or if a parameter is not a dense tensor of float32 or float64 on
     a CPU or on CUDA.
 
-    CUDA graphs: on CUDA the `step` of each parameter and the learning rate of each group are tensors () on the device,
-    and a step reads nothing back. After one step outside the graph, `step` can be captured. Before each replay, call
-    `prepare`, which copies the learning rates to the device. A replay cannot change the numbers that `baked` returns:
-    if they differ from those at the capture, capture again."""
+    On CUDA the number of steps of each parameter is a tensor () on the device, so no step waits for the device."""
 
     def __init__(
         self,
@@ -47,8 +44,6 @@ class FusedAdam(Optimizer):
         cbs = Adam(params, lr, decouple_wd=decouple_wd).cbs
         super().__init__(params, cbs, lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
         self._adam_cbs = list(cbs)
-        # by the number of the group
-        self._device_lrs: dict[int, Tensor] = {}
 
     def zero_grad(self):
         "Drop the gradients."
@@ -62,30 +57,36 @@ class FusedAdam(Optimizer):
         if closure is not None or kernel is None or not self._can_fuse():
             super().step(closure)
             return
-        self.prepare()
-        for k, (params, hyper) in enumerate(zip(self.param_lists, self.hypers)):
-            lr = self._device_lrs[k] if k in self._device_lrs else float(hyper["lr"])
-            for decays in (True, False):
-                wd = float(hyper["wd"]) if decays else 0.0
-                chosen = [p for p in params if p.grad is not None and self.state[p].get("do_wd", True) == decays]
-                if chosen:
-                    _update(kernel, chosen, [_started(p, self.state[p]) for p in chosen], hyper, lr, wd)
+        for (lr, mom, sqr_mom, eps, wd, *_), batch in self._batches().items():
+            params, states = zip(*batch)
+            kernel(
+                params,
+                [p.grad.contiguous() for p in params],
+                [state["grad_avg"] for state in states],
+                [state["sqr_avg"] for state in states],
+                [],
+                _count(states),
+                lr=lr,
+                beta1=mom,
+                beta2=sqr_mom,
+                eps=eps,
+                weight_decay=wd,
+                amsgrad=False,
+                maximize=False,
+            )
 
-    def prepare(self):
-        "Copy the learning rates to the device if it is a GPU. `step` calls this, except while it is captured."
-        for k, (params, hyper) in enumerate(zip(self.param_lists, self.hypers)):
-            if not len(params) or not params[0].is_cuda or torch.cuda.is_current_stream_capturing():
-                continue
-            if k not in self._device_lrs:
-                self._device_lrs[k] = torch.empty((), device=params[0].device)
-            self._device_lrs[k].fill_(float(hyper["lr"]))
-
-    def baked(self) -> list[tuple]:  # one for each group
-        "Return what the replay of a captured step cannot change: mom, sqr_mom, eps, wd, and which parameters train."
-        return [
-            (*(hyper[name] for name in ("mom", "sqr_mom", "eps", "wd")), *(p.requires_grad for p in params))
-            for params, hyper in zip(self.param_lists, self.hypers)
-        ]
+    def _batches(self):
+        "Parameters with gradients and their states, for each call of the kernel, by what it needs to be equal."
+        batches: dict[tuple, list] = {}
+        for params, hyper in zip(self.param_lists, self.hypers):
+            hypers = tuple(float(hyper[name]) for name in ("lr", "mom", "sqr_mom", "eps"))
+            wd = float(hyper["wd"])
+            for p in params:
+                if p.grad is not None:
+                    state = self.state[p]
+                    key = (*hypers, wd if state.get("do_wd", True) else 0.0, p.device, p.dtype)
+                    batches.setdefault(key, []).append((p, _started(p, state)))
+        return batches
 
     def _can_fuse(self):
         "Whether the steps are still those of `Adam`, and the kernel can take all parameters."
@@ -114,25 +115,6 @@ def _started(p, state):
     else:
         state["step"] = int(step)
     return state
-
-
-def _update(kernel, params, states, hyper, lr, wd):
-    "Make a step with parameters of one group that have the same weight decay."
-    kernel(
-        params,
-        [p.grad.contiguous() for p in params],
-        [state["grad_avg"] for state in states],
-        [state["sqr_avg"] for state in states],
-        [],
-        _count(states),
-        lr=lr,
-        beta1=float(hyper["mom"]),
-        beta2=float(hyper["sqr_mom"]),
-        eps=float(hyper["eps"]),
-        weight_decay=wd,
-        amsgrad=False,
-        maximize=False,
-    )
 
 
 def _count(states):

@@ -153,25 +153,15 @@ def test_a_learner_trains_as_with_fastais_adam(tmp_path):
 
 
 @pytest.mark.gpu
-def test_a_step_can_be_captured_in_a_graph():
-    "The learning rate may change between replays."
-    theirs, ours = (
-        opt_func([p.cuda().detach().requires_grad_() for p in _groups()[0]], lr=1e-2) for opt_func in (Adam, FusedAdam)
-    )
-    grads = [torch.randn_like(p) for p, *_ in ours.all_params()]
-    for opt in (theirs, ours):
-        for (p, *_), grad in zip(opt.all_params(), grads):
-            p.grad = grad.clone()
-        opt.step()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        ours.step()
-    for lr in (1e-2, 1e-3, 3e-2):
-        theirs.set_hypers(lr=lr)
-        theirs.step()
-        ours.set_hypers(lr=lr)
-        ours.prepare()
-        graph.replay()
-    for (p, *_), (q, *_) in zip(theirs.all_params(), ours.all_params()):
-        torch.testing.assert_close(q, p, atol=1e-6, rtol=1e-5)
-    assert len(set(ours.baked())) == 1
+def test_steps_on_a_gpu_are_those_of_fastais_adam():
+    opts = []
+    for opt_func in (Adam, FusedAdam):
+        params = [[torch.nn.Parameter(p.detach().cuda()) for p in group] for group in _groups()]
+        opts.append(opt_func(params, lr=1e-2, wd=0.1))
+    for step in range(3):
+        _give_gradients(opts, step)
+        for opt in opts:
+            opt.set_hypers(lr=slice(1e-3, 1e-2))
+            opt.step()
+    for (p, *_), (q, *_) in zip(*(opt.all_params() for opt in opts)):
+        torch.testing.assert_close(q, p, atol=2e-6, rtol=2e-5)

@@ -73,3 +73,12 @@ def test_a_flat_loss_has_the_reduction_of_its_loss_and_is_pickled():
     assert torch.allclose(loss(pred, target), F.cross_entropy(pred.flatten(0, 1), target.flatten(), reduction="none"))
     assert torch.allclose(loss.activation(pred).sum(-1), torch.ones(2, 3))
     assert torch.equal(loss.decodes(pred), pred.argmax(-1))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_the_loss_of_predictions_by_time_is_that_of_a_copy_by_row(reduction):
+    "Models return (bs, n, vocab) as a view of (n, bs, vocab)."
+    log_probs = torch.randn(5, 3, 7, dtype=torch.float64).log_softmax(-1).transpose(0, 1)
+    targets = torch.randint(7, (3, 5))
+    loss = CharNLLLoss(reduction)
+    torch.testing.assert_close(loss(log_probs, targets), loss(log_probs.contiguous(), targets), atol=1e-12, rtol=1e-12)

@@ -76,11 +76,13 @@ class FiniteLoss(Callback):
             raise CancelFitException
 
     def _rests(self):
-        return not self.learn.training_now or hasattr(self.learn, "lr_finder")
+        # `hasattr` would search the model too, at every batch
+        return not self.learn.training_now or "lr_finder" in vars(self.learn)
 
     def _check_loss(self):
         "Cancel the fit if the current loss is not a finite number."
-        loss = float(self.loss.detach().mean())
+        loss = self.learn.loss.detach()
+        loss = float(loss if loss.dim() == 0 else loss.mean())
         if not math.isfinite(loss):
             self._stop(f"the loss is {loss} at step {self.train_iter + self.training}")
 
