@@ -207,8 +207,7 @@ def _add_recurrent(x, h, w_t, parent, out):
 
     Not `@`, which autocast would round."""
     if h is None:
-        if x.data_ptr() != out.data_ptr():
-            out.copy_(x)
+        out.copy_(x)
     elif w_t is None:
         torch.add(from_parent(h, parent), x, out=out)
     elif parent is None:
