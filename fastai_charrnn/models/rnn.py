@@ -172,7 +172,8 @@ class LayeredModel(CharModel, Layer):
         if x.is_cuda:
             # it has gradients in training mode only
             return self.training or not torch.is_grad_enabled()
-        return self.has_onednn and not is_traced() and prefers_onednn(self.emb.weight, self.n_hid)
+        n_layers = 1 + len(self.upper)
+        return self.has_onednn and not is_traced() and prefers_onednn(self.emb.weight, self.n_hid, n_layers)
 
     def _call_layers(self, e, state):
         "Read embeddings (n, bs, emb_sz) by calling the layers. Returns the outputs of the last one, and the state."

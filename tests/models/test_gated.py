@@ -124,7 +124,7 @@ def test_onednns_lstm_equals_ours(n_layers, monkeypatch):
     model.target = "every"
     x = torch.randint(9, (4, 6))
     results = []
-    for rule in (prefers_onednn, lambda weight, n_hid: False):
+    for rule in (prefers_onednn, lambda weight, n_hid, n_layers: False):
         monkeypatch.setattr("fastai_charrnn.models.rnn.prefers_onednn", rule)
         assert model._runs_fused(x) == (rule is prefers_onednn)
         model.reset()
@@ -136,8 +136,17 @@ def test_onednns_lstm_equals_ours(n_layers, monkeypatch):
         torch.testing.assert_close(a, b, atol=1e-4 * max(1, b.abs().max().item()), rtol=0)
 
 
+def test_onednns_lstm_is_for_several_layers_or_threads(monkeypatch):
+    weight = torch.zeros(1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert not prefers_onednn(weight, 256, 1)
+    assert prefers_onednn(weight, 256, 2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert prefers_onednn(weight, 256, 1)
+
+
 def test_onednns_lstm_is_for_float32():
-    assert prefers_onednn(torch.zeros(1), 512)
-    assert not prefers_onednn(torch.zeros(1).double(), 512)
+    assert prefers_onednn(torch.zeros(1), 512, 1)
+    assert not prefers_onednn(torch.zeros(1).double(), 512, 1)
     with torch.autocast("cpu", torch.bfloat16):
-        assert not prefers_onednn(torch.zeros(1), 512)
+        assert not prefers_onednn(torch.zeros(1), 512, 1)
