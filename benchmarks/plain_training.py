@@ -174,7 +174,7 @@ def _n_chars(case):
     n_gates = dict(gru=3, lstm=4, concat=2).get(case.arch, 1)
     per_char = units * n_gates**0.7
     n = dict(windows=40_000, chunks=160_000, streams=160_000)[case.mode] / per_char
-    return max(int(n), 12_000 if case.mode == "windows" else 50_000)
+    return max(int(n), 5_000 if case.mode == "windows" else 25_000)
 
 
 def measure(short: bool = False, wanted: str = "", rounds: int = 3) -> list[Row]:

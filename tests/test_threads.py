@@ -81,6 +81,8 @@ class AskDuring(Callback):
 def test_generating_during_a_batch_changes_neither_training_nor_texts(question, mode):
     learn = make("gru", mode, lr=0.0)
     alone = copy.deepcopy(learn)
+    # with a hook, as in `AskDuring`, windows are read in another way, whose last bits differ
+    unwrap_model(alone.model).out.register_forward_hook(lambda *_: None)
     expected = list(question(alone))
     asking = AskDuring(question)
     quiet_fit(learn, 1, cbs=asking)

@@ -29,6 +29,7 @@ TABLES = {
     "io.format",
     "io.tensor_file",
     "state.fit",
+    "models.beginnings",
     "models.rnn",
     "models.mullstm",
     "data.streams",
@@ -74,7 +75,8 @@ def test_the_examples_are_found():
     assert packages | {"analysis.held_out", "recipes.best", "recipes.optimizer", "learner", "adapt"} <= set(EXAMPLES)
 
 
-@pytest.mark.filterwarnings("ignore:.*torchrun")
+# without a GPU `CudaGraph` says that it has no effect
+@pytest.mark.filterwarnings("ignore:.*torchrun", "ignore:(?s).*CudaGraph has no effect")
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_example_of_a_module_runs(name, small, tmp_path, monkeypatch):
     text = "It was for those who saw. " + small
