@@ -15,7 +15,16 @@ from .beginnings import Beginnings, every_row, find_beginnings, sum_to_parent
 from .tanh_function import TanhSteps
 from .tracing import is_traced
 
-__all__ = ["tanh_steps", "concat_steps", "tanh_sequence", "concat_sequence", "tanh_rows", "concat_rows", "table_lookup"]
+__all__ = [
+    "tanh_steps",
+    "concat_steps",
+    "tanh_sequence",
+    "concat_sequence",
+    "tanh_rows",
+    "concat_rows",
+    "loop_rows",
+    "table_lookup",
+]
 
 
 def tanh_steps(
