@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from .tracing import is_traced
 
@@ -83,8 +84,8 @@ def fast_tanh_(
     """Return tanh(x). May overwrite `x` if it needs no gradient.
 
     On a CPU without a fast tanh it is 2σ(2x) - 1 (`has_fast_tanh`). In 16 bits this form would be too coarse."""
-    # PyTorch checks a trace by a second one without gradients, which must be the same
-    if x.requires_grad or torch.jit.is_tracing():
+    # PyTorch checks a trace by a second one without gradients, which must be the same; a compiler cannot follow `cache`
+    if x.requires_grad or is_compiling() or torch.jit.is_tracing():
         return x.tanh()
     if x.device.type != "cpu" or has_fast_tanh() or x.dtype not in (torch.float32, torch.float64):
         return x.tanh_()
@@ -98,7 +99,7 @@ def cpu_linear(
 ) -> Tensor:  # (…, m)
     "`F.linear`. Where autocast would compute slow products of bfloat16, of float32 values rounded to it."
     is_16_bits = x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
-    if not is_16_bits or torch.get_autocast_dtype("cpu") != torch.bfloat16 or has_fast_bf16() or is_traced():
+    if not is_16_bits or is_traced() or torch.get_autocast_dtype("cpu") != torch.bfloat16 or has_fast_bf16():
         return F.linear(x, weight, bias)
     factors = (None if o is None else o.to(torch.bfloat16).float() for o in (x, weight, bias))
     with torch.autocast("cpu", enabled=False):

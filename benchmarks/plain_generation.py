@@ -120,5 +120,5 @@ def measure(short: bool = False, wanted: str = "", rounds: int = 5) -> list[Row]
 
 
 if __name__ == "__main__":
-    # python benchmarks/plain_sampling.py lstm stateful
+    # python benchmarks/plain_generation.py lstm stateful
     measure(wanted=" ".join(sys.argv[1:]), rounds=3)
