@@ -95,6 +95,7 @@ def picture(
     _, ax = plt.subplots(figsize=(8, 0.6 + 0.42 * len(promised)), layout="constrained")
     for k, row in enumerate(promised):
         _draw_row(ax, k, row, label="aim" if k == 0 else None)
+    ax.set_ylim(-0.7, len(promised) - 0.3)
     ax.axvline(1, color="black", ls=":", label="promise")
     labels = [f"{row.what.replace('`', '')}: {row.form.format(row.value)}{row.unit}" for row in promised]
     ax.set_yticks(range(len(promised)), labels, fontsize=8)

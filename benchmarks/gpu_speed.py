@@ -125,7 +125,7 @@ def _rows_of(case, short):
     except (RuntimeError, ValueError, TypeError, AttributeError) as e:
         if short:
             raise
-        # on a machine that is lent for minutes, the figures of the other cases must not be lost
+        # a GPU may be at hand for minutes only, so the figures of the other cases must not be lost
         traceback.print_exc()
         _failures.append(f"`{case}`: {type(e).__name__}: {e}")
         return []

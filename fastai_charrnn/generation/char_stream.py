@@ -23,7 +23,7 @@ class CharStream:
     """An iterator over the prompt and then the characters of one text, as they are generated.
 
     You can use the model between two characters. Training it does not change the rest of the text if the model has the
-    step protocol, since the stream steps a copy in float64 that is made at the start."""
+    step protocol, since the stream steps a copy that is made at the start."""
 
     def __init__(
         self,

@@ -105,9 +105,9 @@ def generate(
     A text ends with its `stop` string. A `stop` function gets the continuation after each character, without the
     prompt.
 
-    The same seed gives the same text on any device, streamed or not, alone or in a batch: each continuation of each
-    prompt has its own random numbers, and scores are computed in float64. A model without the step protocol runs in its
-    own precision. There, rounding that depends on the batch size changes a few draws in a million.
+    The same seed gives the same text, streamed or not, alone or in a batch: each continuation of each prompt has its
+    own random numbers, and its scores do not depend on the batch. On another device, and for a model without the step
+    protocol in another batch, rounding changes a few draws in a million.
 
     `beam=k` returns the k texts with the highest `log_prob`, or the first `num` of them, without a correction for
     length. It draws nothing, and raises an error for options that change a draw.

@@ -2,7 +2,7 @@
 
 `greedy_ids` takes the most likely index each time, `sample_ids` follows a `GenerationConfig`, `stream_ids` yields one
 index at a time. `text` handles text and learners, `filters` the options, `random_streams` the random numbers.
-The result for a row depends only on its prompt, its number and the seed, not on other rows or the device.
+The result for a row depends only on its prompt, its number and the seed, not on other rows.
 """
 
 from collections.abc import Callable, Iterator, Sequence
