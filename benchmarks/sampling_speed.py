@@ -3,8 +3,8 @@ LSTM of equal width.
 
 Networks have 256 hidden units and initial weights, and run on one thread. The peer is `AWD_LSTM` with one layer over
 characters. The lesson's loop (`tests/oracles.py`, over the lesson's layers, without gradients) is listed for
-comparison. It takes the most likely character; `generate` draws, so that a text does not depend on its batch. A text
-has 500 characters, the peers' have 100, and one of 256 prompts 100.
+comparison. It takes the most likely character, and `generate` draws. A text has 500 characters, the peers' have 100,
+and one of 256 prompts 100.
 """
 
 from collections.abc import Callable
