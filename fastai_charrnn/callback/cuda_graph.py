@@ -139,7 +139,7 @@ class CudaGraph(Callback):
         return not self.is_blocked
 
     def _capture(self, kind):
-        "Capture a step. If that fails, the fit goes on without a graph."
+        "Capture a step. If that fails, the fit continues without a graph."
         learn = self.learn
         model = learn.model
         state = model.state

@@ -15,6 +15,7 @@ On a GPU, finding equal beginnings would make the host wait. There the first lev
 vocabulary, and the other levels are the batch.
 """
 
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -58,9 +59,7 @@ class Beginnings(NamedTuple):
         shared = [index for index in self.row_of if index is not None]
         if not shared:
             return rows.view(len(self.levels), -1, rows.shape[-1])
-        starts = [0]
-        for level in self.levels:
-            starts.append(starts[-1] + level.size)
+        starts = [0, *accumulate(level.size for level in self.levels)]
         index = torch.cat([index + start for index, start in zip(shared, starts)])
         outs = _Expand.apply(rows, index, starts[len(shared)])
         return outs.view(len(self.levels), -1, rows.shape[-1])

@@ -1,8 +1,8 @@
 """LSTM over a sequence, with gradients computed by hand (`lstm_steps`). The GRU is in `gru`.
 
-Forward and backward take one matrix product a step. Each weight's gradient is one product over all steps at the end.
-The caller computes `inp`, everything that does not depend on the state, for all steps at once. Rows of a batch that
-begin alike can be packed (see `beginnings`).
+Forward and backward take one matrix product a step. The gradient of the weights is added for groups of steps, while
+their rows are in the cache. The caller computes `inp`, everything that does not depend on the state, for all steps at
+once. Rows of a batch that begin alike can be packed (see `beginnings`).
 
 In float64 and float32, values and gradients equal those of PyTorch's layers to rounding. If `inp` is bfloat16, then
 products, pre-activations and outputs are bfloat16, while gates, cells and sums stay float32. On a CPU with AVX512-BF16

@@ -147,14 +147,12 @@ class Group(NamedTuple):
 
     def states_before(self, h0: Tensor | None, hs: Tensor) -> Tensor:  # (rows, H)
         "Return the states before all of its steps, from those after all steps."
+        is_single = len(self.steps) == 1
         start = self.rows.start - self.n_before
+        stop = self.rows.start if is_single else self.rows.stop - self.n_before
         if start >= 0:
-            return (
-                hs[start : self.rows.stop - self.rows.start + start]
-                if len(self.steps) > 1
-                else hs[start : self.rows.start]
-            )
-        return h0 if len(self.steps) == 1 else torch.cat([h0, hs[: self.rows.stop - self.n_before]])
+            return hs[start:stop]
+        return h0 if is_single else torch.cat([h0, hs[:stop]])
 
 
 def find_groups(

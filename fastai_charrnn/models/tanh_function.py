@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from .beginnings import add_rows_, from_parent, sum_to_parent
 from .kernels import fast_tanh_, product_dtype
+from .recurrent_products import add_matmul_
 
 __all__ = []
 
@@ -148,9 +149,9 @@ class _Grads:
             hs, h0 = self.factors.hs, self.factors.h0
             h = hs[self.starts[first - 1] :][: len(dz)] if first else h0
             if h is not None:
-                _add_product(self.dw, dz.t(), h)
+                add_matmul_(self.dw, dz.t(), h)
         if self.dw2 is not None:
-            _add_product(self.dw2, da.t(), z)
+            add_matmul_(self.dw2, da.t(), z)
             self.db2 += da.sum(0, dtype=self.db2.dtype)
 
     def _add_inputs(self, start, stop, dz):
@@ -158,7 +159,7 @@ class _Grads:
             add_rows_(self.dinp, self.beginnings.chars[start:stop], dz)
         elif self.dw_i is not None:
             torch.mm(dz, self.factors.w_i, out=self.dinp[start:stop])
-            _add_product(self.dw_i, dz.t(), self.factors.inp[start:stop].to(dz.dtype))
+            add_matmul_(self.dw_i, dz.t(), self.factors.inp[start:stop].to(dz.dtype))
             self.db_i += dz.sum(0, dtype=self.db_i.dtype)
 
 
@@ -224,7 +225,3 @@ def _last_grad(beginnings, douts, dlast, dtype):
         return dout
     dlast = sum_to_parent(dlast.to(dtype), beginnings.row_of[-1], beginnings.levels[-1].size)
     return dlast if dout is None else dout + dlast
-
-
-def _add_product(out, a, b):
-    return out.addmm_(a, b) if a.dtype == out.dtype else out.add_(a @ b)
