@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from plain_training import Plain
+from plain_training import Plain, detached
 from torch import Tensor, nn
 
 from fastai_charrnn.all import CharDataLoaders
@@ -47,7 +47,7 @@ class PlainTraining:
         state = None
         for xb, yb in zip(x.split(seq_len, 1), y.split(seq_len, 1)):
             logits, state = self.model(xb, state)
-            state = tuple(o.detach() for o in state) if isinstance(state, tuple) else state.detach()
+            state = detached(state)
             self._update(F.cross_entropy(logits.flatten(0, 1), yb.t().flatten()))
 
     def train_windows(self, x: Tensor, y: Tensor, bs: int):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 from byhand import PlainTraining
+from graph_fits import GraphOnCpu, Repeated
 from plain_training import Plain
 from torch import Tensor
 
@@ -28,26 +29,9 @@ def waiting(run: Callable) -> Callable:
     return timed
 
 
-class HostGraph:
-    "Stands for a CUDA graph on a CPU: computes what it captured again."
-
-    def run_eager(self, step: Callable):
-        step()
-
-    def capture(self, step: Callable):
-        self.step = step
-
-    def replay(self):
-        self.step()
-
-
 def graph_callback() -> CudaGraph:
     "The callback, on a CPU with a stand-in for graphs."
-    cb = CudaGraph()
-    if device() == "cpu":
-        cb.device = "cpu"
-        cb.graph_class = HostGraph
-    return cb
+    return CudaGraph() if device() == "cuda" else GraphOnCpu()
 
 
 def _all_windows(dl) -> tuple[Tensor, Tensor]:
@@ -176,7 +160,7 @@ class Texts:
             self.learn.generate(self.prompts, self.n, temperature=1.0, seed=1)
 
         def replayed():
-            with replayed_steps(DeviceGraph if device() == "cuda" else HostGraph):
+            with replayed_steps(DeviceGraph if device() == "cuda" else Repeated):
                 ours()
 
         return dict(graph=waiting(replayed), ours=waiting(ours), plain=waiting(self._by_hand))

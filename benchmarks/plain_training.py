@@ -6,6 +6,7 @@ chunks have 8 characters and batches of 512. Streams have 64 rows and 64 charact
 """
 
 import sys
+from collections.abc import Callable
 from itertools import product
 from statistics import median
 from typing import NamedTuple
@@ -103,7 +104,9 @@ class Case(NamedTuple):
         return learn.to_bf16() if self.bf16 else learn
 
 
-def _fit(learn):
+def epoch_of(learn: CharLearner) -> Callable:
+    "An epoch of `learn.fit`."
+
     def epoch():
         with learn.no_bar(), learn.no_logging():
             learn.fit(1, 1e-3)
@@ -126,7 +129,7 @@ def _by_hand(case, dls):
                 state = None
             with torch.autocast("cpu", torch.bfloat16, enabled=case.bf16):
                 logits, state = model(inputs, state, every)
-            state = _detached(state)
+            state = detached(state)
             yield F.cross_entropy(logits.float().flatten(0, -2), (targets.t() if every else targets).flatten())
 
     def epoch():
@@ -154,7 +157,8 @@ def _batches(case, x, y):
     return ((x[i], y[i]) for i in torch.randperm(len(x)).split(512))
 
 
-def _detached(state):
+def detached(state):
+    "The state without its graph."
     return tuple(o.detach() for o in state) if isinstance(state, tuple) else state.detach()
 
 
@@ -185,7 +189,7 @@ def measure(short: bool = False, wanted: str = "", rounds: int = 3) -> list[Row]
         if not all(word in str(case) for word in wanted.split()):
             continue
         dls = case.dls(text[: 6_000 if short else _n_chars(case)])
-        runs = dict(ours=_fit(case.learner(dls)), hand=_by_hand(case, dls))
+        runs = dict(ours=epoch_of(case.learner(dls)), hand=_by_hand(case, dls))
         times = in_turn(runs, 1 if short else rounds)
         against = ratios(times["hand"], times["ours"])
         row = Row(str(case), against, must=1.0, aim=1.25)

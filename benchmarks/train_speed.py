@@ -11,6 +11,7 @@ from fastai.basics import DataLoaders, Learner, accuracy
 from fastai.data.load import DataLoader
 from figures import Row, in_turn, ratios
 from oracles import ORACLES
+from plain_training import epoch_of
 from torch import nn
 
 from fastai_charrnn.all import CharDataLoaders, CharNLLLoss, char_learner, nietzsche, read_text
@@ -47,14 +48,6 @@ def _by_hand(model, dls):
     return epoch
 
 
-def _fit(learn):
-    def epoch():
-        with learn.no_bar(), learn.no_logging():
-            learn.fit(1, 1e-3)
-
-    return epoch
-
-
 def _stock_learner(model, dls):
     "fastai's Learner with its per-item loader."
     train = DataLoader(dls.train_ds, bs=512, shuffle=True, num_workers=0)
@@ -70,9 +63,9 @@ def measure(short: bool = False) -> list[Row]:
         windows = dict(seq_len=3, stride=3) if arch == "char3" else dict(seq_len=8, stride=1)
         dls = CharDataLoaders.from_text(text, valid="tail", valid_pct=0.1, device="cpu", **windows)
         runs = dict(
-            ours=_fit(char_learner(dls, arch)),
+            ours=epoch_of(char_learner(dls, arch)),
             hand=_by_hand(Plain(arch, char_learner(dls, arch).model), dls),
-            stock=_fit(_stock_learner(Plain(arch, char_learner(dls, arch).model), dls)),
+            stock=epoch_of(_stock_learner(Plain(arch, char_learner(dls, arch).model), dls)),
         )
         times = in_turn(runs, 1 if short else 7)
         batch = [1e3 * s / len(dls.train) for s in times["ours"]]

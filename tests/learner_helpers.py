@@ -1,6 +1,7 @@
-"""What tests of learners share: fits without output, and weights as one tensor."""
+"""What tests of learners share: fits without output, weights as one tensor, a callback for tests on a GPU."""
 
 import torch
+from fastai.basics import Callback
 
 
 def quiet_fit(learn, *args, **kwargs):
@@ -13,3 +14,12 @@ def quiet_fit(learn, *args, **kwargs):
 def weights(learn):
     "A copy of all weights."
     return torch.cat([p.detach().flatten().clone() for p in learn.model.parameters()])
+
+
+class AllowWaiting(Callback):
+    "Ends the debug mode in which waiting for a GPU is an error, before callbacks read the numbers of an epoch."
+
+    order = -100
+
+    def after_train(self):
+        torch.cuda.set_sync_debug_mode("default")

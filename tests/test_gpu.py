@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from fastai.basics import Callback
+from learner_helpers import AllowWaiting
 from small_models import CALM
 
 from fastai_charrnn.all import (
@@ -87,15 +88,6 @@ class ForbidWaiting(Callback):
 
     def after_batch(self):
         torch.cuda.set_sync_debug_mode("error")
-
-
-class AllowWaiting(Callback):
-    "Runs before the callbacks that read the numbers of an epoch."
-
-    order = -100
-
-    def after_train(self):
-        torch.cuda.set_sync_debug_mode("default")
 
 
 @all_archs_and_modes

@@ -52,6 +52,16 @@ def one_cycle(learn, n_epoch=1):
     learn.fit_one_cycle(n_epoch, 1e-2)
 
 
+def drop_more(learn):
+    "Change a dropout rate."
+    learn.model.output_p = 0.8
+
+
+def freeze(learn):
+    "Freeze the first group."
+    learn.opt.freeze_to(1)
+
+
 class ValidatesOften(Callback):
     "Validates within an epoch."
 

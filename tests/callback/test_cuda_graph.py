@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from equal_fits import Changes, ValidatesOften, assert_equal_fits, one_cycle, results
+from equal_fits import Changes, ValidatesOften, assert_equal_fits, drop_more, freeze, one_cycle, results
 from fastai.basics import Callback, noop
 from fastai.callback.training import GradientClip
 from graph_fits import CASES, GraphOnCpu, learner
@@ -72,14 +72,6 @@ def test_frozen_weights_between_fits_are_the_same():
         learn.fit(1, 1e-2)
 
     assert_equal_fits(train, "lstm", "streams")
-
-
-def drop_more(learn):
-    learn.model.output_p = 0.8
-
-
-def freeze(learn):
-    learn.opt.freeze_to(1)
 
 
 def no_dropout(learn):

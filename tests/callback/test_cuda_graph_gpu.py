@@ -4,11 +4,12 @@ import threading
 
 import pytest
 import torch
-from equal_fits import Changes, StepLosses, ValidatesOften, compare, no_effect, one_cycle
+from equal_fits import Changes, StepLosses, ValidatesOften, compare, drop_more, freeze, no_effect, one_cycle
 from fastai.basics import Callback
 from fastai.callback.training import GradientClip
 from fastai.optimizer import Adam, OptimWrapper
 from graph_fits import CASES, graph_adam, learner
+from learner_helpers import AllowWaiting
 from resume_cases import differences
 
 from fastai_charrnn.all import CheckpointCallback, CudaGraph, FusedAdam, TrainingError, get_arch
@@ -92,14 +93,6 @@ def test_frozen_weights_between_fits_are_the_same():
     compare(train, "lstm", "streams")
 
 
-def drop_more(learn):
-    learn.model.output_p = 0.8
-
-
-def freeze(learn):
-    learn.opt.freeze_to(1)
-
-
 def other_weight(learn):
     learn.model.out.weight.data = learn.model.out.weight.data * 2
 
@@ -149,15 +142,6 @@ class ForbidWaiting(Callback):
     def after_batch(self):
         if self.training and self.learn.cuda_graph.n_replayed:
             torch.cuda.set_sync_debug_mode("error")
-
-
-class AllowWaiting(Callback):
-    "Runs before the callbacks that read the numbers of an epoch."
-
-    order = -100
-
-    def after_train(self):
-        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.parametrize("arch,mode", FEWER)
