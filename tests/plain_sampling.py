@@ -5,6 +5,7 @@ Tests compare `generation.filters` and `generation.sampling` with these function
 
 import copy
 import hashlib
+import itertools
 import math
 
 import numpy as np
@@ -87,20 +88,36 @@ def choose(scores, temperature, us):
     return draw(divide_by_temperature(scores, temperature), next(us))
 
 
+def certainty(scores, temperature, u):
+    "How much the probabilities must change at least to change the index that `choose` returns."
+    if temperature == 0:
+        first, second = sorted(probs(scores))[:-3:-1]
+        return first - second
+    totals = itertools.accumulate(probs(divide_by_temperature(scores, temperature)))
+    # the last total is 1, which no number reaches
+    return min(abs(u - total) for total in list(totals)[:-1])
+
+
 def sample(model, arch, prompts, n, temperature, seed=0):
-    "Continuations of encoded prompts (lists of indices) by a sliding window, and the log-probability of each index."
+    """Continue encoded prompts (lists of indices) by a sliding window, in float64.
+
+    Return the continuations, and the log-probability and the `certainty` of each index."""
     model = copy.deepcopy(model).double().eval()
     texts = [list(p) for p in prompts]
     log_probs = [[] for _ in prompts]
+    certainties = [[] for _ in prompts]
     streams = [uniforms(seed, p[-model.seq_len :]) for p in prompts]
     for _ in range(n):
         predictions = _predict(model, arch, texts)
-        for text, row, prediction, us in zip(texts, log_probs, predictions, streams):
+        for i, prediction in enumerate(predictions):
             # index 0, the padding, is never chosen
-            index = 1 + choose(prediction[1:], temperature, us)
-            text.append(index)
-            row.append(prediction[index])
-    return [text[len(p) :] for text, p in zip(texts, prompts)], log_probs
+            scores = prediction[1:]
+            u = next(streams[i]) if temperature else None
+            index = 1 + choose(scores, temperature, iter([u]))
+            texts[i].append(index)
+            log_probs[i].append(prediction[index])
+            certainties[i].append(certainty(scores, temperature, u))
+    return [text[len(p) :] for text, p in zip(texts, prompts)], log_probs, certainties
 
 
 def _predict(model, arch, texts):

@@ -21,9 +21,13 @@ def test_a_thousand_texts_equal_those_of_the_plain_sliding_window(small, arch):
     encoded = [learn.dls.vocab.encode(p).tolist() for p in prompts]
     for temperature in (0, 0.8):
         generated = learn.generate(prompts, 12, temperature=temperature, seed=3)
-        expected, log_probs = plain.sample(learn.model, arch, encoded, 12, temperature, 3)
-        assert [o.text for o in generated] == [p + decode(ids) for p, ids in zip(prompts, expected)]
-        np.testing.assert_allclose(np.stack([o.log_probs for o in generated]), log_probs, atol=1e-4, rtol=1e-5)
+        expected, log_probs, certainties = plain.sample(learn.model, arch, encoded, 12, temperature, 3)
+        # the rounding of float32, which is another one on other processors, may change a choice that is nearly a tie
+        certain = [i for i, row in enumerate(certainties) if min(row) > 1e-5]
+        assert len(certain) > 950
+        assert [generated[i].text for i in certain] == [prompts[i] + decode(expected[i]) for i in certain]
+        for i in certain:
+            np.testing.assert_allclose(generated[i].log_probs, log_probs[i], atol=1e-4, rtol=1e-5)
         assert len({o.new for o in generated}) > 100
     # the last ones are sampled
     for i in (0, 1, 77):
