@@ -42,7 +42,7 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=[lib, f"{lib}.*"]),
-    package_data={lib: ["py.typed"]},
+    package_data={lib: ["py.typed", "page/assets/*", "share/pretrained/*"]},
     install_requires=cfg["requirements"].split(),
     extras_require={k: cfg[f"{k}_requirements"].split() for k in ("dev", "docs")},
     entry_points={"console_scripts": [f"charrnn={lib}.cli:main"]},

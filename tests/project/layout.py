@@ -5,7 +5,10 @@ from pathlib import Path
 
 root = Path(__file__).parents[2]
 package = root / "fastai_charrnn"
-packages = ["data", "models", "generation", "state", "callback", "io", "analysis", "recipes", "cli"]
+packages = [
+    *("data", "models", "generation", "state", "callback", "io", "analysis", "recipes"),
+    *("share", "page", "serve", "cli"),
+]
 
 
 def module_name(path: Path) -> str:

@@ -41,8 +41,17 @@ MAY_IMPORT = {
     "io": ["data", "models", "generation", "callback", "learner"],
     "analysis": ["data", "generation", "learner"],
     "recipes": ["data", "models", "callback", "learner", "optimizer"],
-    "cli": ["data", "models", "generation", "callback", "learner", "adapt", "io", "analysis", "recipes", "state"],
-    "all": ["data", "models", "generation", "callback", "learner", "adapt", "io", "analysis", "recipes", "optimizer"],
+    "share": ["data", "models", "generation", "learner", "io", "analysis", "recipes"],
+    "page": ["data", "models", "generation", "learner", "io", "analysis", "share"],
+    "serve": ["data", "models", "generation", "callback", "learner", "io", "analysis", "share", "page"],
+    "cli": [
+        *("data", "models", "generation", "state", "callback", "learner", "adapt", "io", "analysis", "recipes"),
+        *("share", "page", "serve"),
+    ],
+    "all": [
+        *("data", "models", "generation", "callback", "learner", "adapt", "io", "analysis", "recipes", "optimizer"),
+        *("share", "page", "serve"),
+    ],
 }
 
 
