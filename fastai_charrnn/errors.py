@@ -12,6 +12,7 @@ ValueError
    ├─ TrainingError       a loss that is NaN or infinite
    ├─ ResumeError         a training that differs from the one of its checkpoint
    ├─ GenerationError     invalid options of generation, or a model that predicts NaN
+   ├─ PageError           a model that a page cannot run
    └─ DistribError        processes that cannot train together, or one that is lost
 UserWarning
 └─ CharRnnWarning         something was changed or looks wrong; work continues
@@ -29,6 +30,7 @@ __all__ = [
     "TrainingError",
     "ResumeError",
     "GenerationError",
+    "PageError",
     "DistribError",
     "CharRnnWarning",
 ]
@@ -89,6 +91,10 @@ class ResumeError(CharRnnError):
 
 class GenerationError(CharRnnError):
     "Options of generation are invalid, or a model cannot generate."
+
+
+class PageError(CharRnnError):
+    "A model cannot be put into a page."
 
 
 class DistribError(CharRnnError):
