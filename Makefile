@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help setup quickstart test lint notebooks dist dist-full constraints release pytest other-python bench gpu reproduce leaderboard soak readme outputs docs clean
+.PHONY: help setup quickstart test lint notebooks dist dist-full constraints release pytest other-python bench gpu browser reproduce leaderboard soak readme outputs docs clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -25,8 +25,9 @@ setup: .venv/installed ## create .venv with what running needs, in the tested ve
 quickstart: setup ## train a network for about two minutes, show samples, save the model
 	$(BIN)/charrnn train --out models/quickstart.safetensors --overwrite
 
-# CI also runs the fast tests on a second Python, if there is one; pytest's closing line comes last
-test: lint notebooks dist quickstart $(if $(CI),other-python) pytest ## everything that CI runs
+# CI also installs a browser if it can, and runs the fast tests on a second Python if there is one; pytest's closing line
+# comes last
+test: lint notebooks dist quickstart $(if $(CI),browser other-python) pytest ## everything that CI runs
 
 lint: .venv/dev-installed ## check the format and style of the code, and that notebooks are stored clean
 	$(BIN)/ruff check .
@@ -54,6 +55,9 @@ pytest: .venv/dev-installed ## run all tests, including slow ones
 
 other-python: .venv/dev-installed ## run the fast tests on another supported Python that is installed here
 	$(BIN)/python tools/other_python.py
+
+browser: .venv/dev-installed ## install Chromium for the tests marked browser, if there is none
+	$(BIN)/python tools/chromium.py --install
 
 bench: .venv/dev-installed ## measure speed, write results/BENCHMARKS.md
 	$(BIN)/python benchmarks/run.py
