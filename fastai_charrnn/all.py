@@ -12,6 +12,7 @@ from fastai.callback.all import *
 from fastai.interpret import *
 
 from .adapt import *
+from .analysis.connectivity import *
 from .analysis.ngrams import *
 from .analysis.plots import *
 from .analysis.report import *

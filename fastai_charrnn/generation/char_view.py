@@ -33,14 +33,14 @@ def char_view(
     if not isinstance(vocab, TokenVocab):
         return learn
     model = unwrap_model(learn.model)
-    kind = _CharSteps if has_steps(model) else _CharColumns
+    kind = _CharSteps if has_steps(model) else CharColumns
     view = kind(model, vocab)
     # not the whole view: another thread may train the model
     view.index = view.index.to(next(model.parameters()).device)
     return SimpleNamespace(model=view, dls=SimpleNamespace(vocab=vocab.chars, seq_len=learn.dls.seq_len))
 
 
-class _CharColumns(nn.Module):
+class CharColumns(nn.Module):
     "A model with the indices and columns of `TokenVocab.chars`: padding, then the characters."
 
     def __init__(self, model: nn.Module, vocab: TokenVocab):
@@ -72,7 +72,7 @@ class _CharColumns(nn.Module):
         return super().__getattr__(name)
 
 
-class _CharSteps(_CharColumns):
+class _CharSteps(CharColumns):
     "The same for a model with steps."
 
     def table(self):

@@ -39,7 +39,7 @@ MAY_IMPORT = {
     ],
     "adapt": ["data", "models", "callback", "learner"],
     "io": ["data", "models", "generation", "callback", "learner"],
-    "analysis": ["data", "generation", "learner"],
+    "analysis": ["data", "models", "generation", "learner"],
     "recipes": ["data", "models", "callback", "learner", "optimizer"],
     "share": ["data", "models", "generation", "learner", "io", "analysis", "recipes"],
     "page": ["data", "models", "generation", "learner", "io", "analysis", "share"],
