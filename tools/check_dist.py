@@ -73,9 +73,15 @@ def check_contents(
 
 
 def package_files() -> set[str]:  # paths relative to the checkout
-    "The files of the package."
-    modules = (root / "fastai_charrnn").rglob("*.py")
-    return {path.relative_to(root).as_posix() for path in modules} | {"fastai_charrnn/py.typed"}
+    "The files of the package: modules, parts of the page, pretrained models."
+    package = root / "fastai_charrnn"
+    files = [
+        package / "py.typed",
+        *package.rglob("*.py"),
+        *package.glob("page/assets/*"),
+        *package.glob("share/pretrained/*"),
+    ]
+    return {path.relative_to(root).as_posix() for path in files if path.is_file()}
 
 
 def check_wheel(
