@@ -57,3 +57,4 @@ from .recipes.best import *
 from .recipes.default import *
 from .recipes.lesson6 import *
 from .recipes.optimizer import *
+from .share.card import *

@@ -13,7 +13,8 @@ ValueError
    ├─ ResumeError         a training that differs from the one of its checkpoint
    ├─ GenerationError     invalid options of generation, or a model that predicts NaN
    ├─ PageError           a model that a page cannot run
-   └─ DistribError        processes that cannot train together, or one that is lost
+   ├─ DistribError        processes that cannot train together, or one that is lost
+   └─ ShareError          a model that cannot be shared or exported, or an extra that is not installed
 UserWarning
 └─ CharRnnWarning         something was changed or looks wrong; work continues
 """
@@ -32,6 +33,7 @@ __all__ = [
     "GenerationError",
     "PageError",
     "DistribError",
+    "ShareError",
     "CharRnnWarning",
 ]
 
@@ -99,6 +101,10 @@ class PageError(CharRnnError):
 
 class DistribError(CharRnnError):
     "Processes cannot train together, or one of them is lost."
+
+
+class ShareError(CharRnnError):
+    "A model cannot be shared or exported, or a library for it is not installed."
 
 
 class CharRnnWarning(UserWarning):

@@ -65,7 +65,7 @@ def _check_earlier(earlier, where):
 
 
 def check_training(
-    training: dict,  # epochs, log, bs, opt and loss
+    training: dict,  # epochs, log, bs, opt, loss and seed
 ):
     "Raise `ValueError` for a field of `training` that is wrong."
     check_names(training, "training")
@@ -75,6 +75,9 @@ def check_training(
         raise ValueError(f"training has epochs={shown(epochs)}, which is no number of epochs")
     if bs is not None and not (is_count(bs) and bs <= MAX_COUNT):
         raise ValueError(f"training has bs={shown(bs)}, which is no batch size")
+    seed = training.get("seed")
+    if seed is not None and not (type(seed) is int and 0 <= seed < 2**64):
+        raise ValueError(f"training has seed={shown(seed)}, which is no seed")
     for name in ("opt", "loss"):
         if not is_text(training.get(name, "")):
             raise ValueError(f"training has {name}={shown(training[name])}, which is no name")

@@ -43,20 +43,14 @@ def save_model(
     `ModelFileError` for an architecture that is not registered, for weights that are NaN or infinite, for a model
     beyond the limits of a file (`io.limits`), and if the file cannot be written."""
     path = with_suffix(path)
-    if not isinstance(learn, CharLearner):
-        raise ModelFileError(f"learn={shown(learn)} is not a CharLearner; make one with char_learner")
+    description = learner_description(learn)
     model = unwrap_model(learn.model)
-    if learn.arch is None or not learn.arch.registered:
-        raise ModelFileError(
-            f"{type(model).__name__} is not a registered architecture, so a model file cannot name it; "
-            'register it with @register_arch("name") before char_learner, or use learn.export'
-        )
     if rank_distrib():
         return path
     _check_finite(model, path)
     # cloned, as safetensors refuses tensors that share memory, such as tied weights
     tensors = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
-    metadata = dict(charrnn=_to_json(_description(learn)))
+    metadata = dict(charrnn=_to_json(description))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # not `save_file`, which replaces the temporary file and so loses its lock
@@ -91,7 +85,17 @@ def _to_json(description):
     return text
 
 
-def _description(learn):
+def learner_description(
+    learn: CharLearner,  # a learner made by `char_learner` with a registered architecture
+) -> dict:  # the fields that `io.format` lists
+    "Describe the model and its training as a model file does. Raises `ModelFileError` if no file can name the model."
+    if not isinstance(learn, CharLearner):
+        raise ModelFileError(f"learn={shown(learn)} is not a CharLearner; make one with char_learner")
+    if learn.arch is None or not learn.arch.registered:
+        raise ModelFileError(
+            f"{type(unwrap_model(learn.model)).__name__} is not a registered architecture, so a model file cannot name "
+            'it; register it with @register_arch("name") before char_learner, or use learn.export'
+        )
     dls = learn.dls
     return dict(
         format=FORMAT,
@@ -108,10 +112,22 @@ def _description(learn):
 
 
 def _training(learn):
+    "How the model was trained. A learner without a text has not trained since it was loaded: its file has the record."
+    record = getattr(learn, "training_record", None)
+    if record is not None and not has_text(learn):
+        return record
     log = learn.training_log.rows if hasattr(learn, "training_log") else []
-    return dict(
-        epochs=len(log), log=log, bs=batch_size(learn.dls.train), opt=_name(learn.opt_func), loss=_name(learn.loss_func)
-    )
+    seed = {} if learn.seed is None else dict(seed=learn.seed)
+    bs = batch_size(learn.dls.train)
+    opt, loss = _name(learn.opt_func), _name(learn.loss_func)
+    return dict(epochs=len(log), log=log, bs=bs, opt=opt, loss=loss, **seed)
+
+
+def has_text(
+    learn: CharLearner,  # any
+) -> bool:
+    "Whether a learner has a text to train on. One that was loaded from a file has none."
+    return len(learn.dls.train) > 0
 
 
 def _name(function):
@@ -155,6 +171,7 @@ def learner_of(
     file.load_weights(learn.model)
     learn.model.to(learn.dls.device).eval()
     learn.training_log.rows += description["training"].get("log", [])
+    learn.training_record = description["training"]
     return learn
 
 
