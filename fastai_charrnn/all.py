@@ -16,6 +16,8 @@ from .analysis.connectivity import *
 from .analysis.ngrams import *
 from .analysis.plots import *
 from .analysis.report import *
+from .analysis.tracking import *
+from .analysis.units import *
 from .callback.checkpoint import *
 from .callback.cuda_graph import *
 from .callback.lr_find import *
