@@ -1,0 +1,92 @@
+"use strict";
+// Characters as a reader sees them, and small helpers to build elements. Defines the one global, `CharPage`.
+
+const CharPage = {};
+
+// Names of characters that have no shape of their own: [what is shown, what is read aloud]
+CharPage.NAMED = new Map([
+    [" ", ["␣", "space"]],
+    ["\n", ["⏎", "line break"]],
+    ["\t", ["⇥", "tab"]],
+    ["\r", ["␍", "carriage return"]],
+    ["\u00a0", ["⍽", "no-break space"]],
+]);
+
+// Whether a character is invisible or changes its surroundings, such as a bidirectional control.
+CharPage.isHidden = (char) => /^[\p{C}\p{Zl}\p{Zp}\p{Zs}\u2800\u3164\u115f\u1160\uffa0]$/u.test(char);
+
+// U+ and the number of a character.
+CharPage.codeOf = (char) => `U+${char.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+
+// A character as it is shown on its own. A combining mark needs something to combine with.
+CharPage.glyph = function (char) {
+    const named = CharPage.NAMED.get(char);
+    if (named) return named[0];
+    if (CharPage.isHidden(char)) return CharPage.codeOf(char);
+    return /^\p{M}/u.test(char) ? `◌${char}` : char;
+};
+
+// A character as a screen reader should say it.
+CharPage.nameOf = function (char) {
+    const named = CharPage.NAMED.get(char);
+    if (named) return named[1];
+    return CharPage.isHidden(char) ? CharPage.codeOf(char) : char;
+};
+
+// A short text with its special characters shown, for sentences about it.
+CharPage.shown = (text) => Array.from(text, CharPage.glyph).join("");
+
+// An element. Properties are set, texts become text nodes: nothing is ever parsed as HTML.
+CharPage.el = function (tag, properties = {}, ...children) {
+    const node = document.createElement(tag);
+    for (const [name, value] of Object.entries(properties)) {
+        if (name === "class") node.className = value;
+        else if (name.includes("-") || name === "role" || name === "for") node.setAttribute(name, value);
+        else node[name] = value;
+    }
+    node.append(...children);
+    return node;
+};
+
+// Numbers in words of the page.
+CharPage.percent = (p) => (p >= 0.0995 ? `${(100 * p).toFixed(0)} %` : p >= 0.001 ? `${(100 * p).toFixed(1)} %` : "< 0.1 %");
+CharPage.count = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
+CharPage.bits = (nats) => nats / Math.LN2;
+
+// Whether an error only says that a newer request has replaced this one.
+CharPage.isAbort = (error) => Boolean(error) && error.name === "AbortError";
+
+// Probabilities at a temperature, without the padding at index 0. At 0 the likeliest has all.
+CharPage.probabilities = function (logProbs, temperature) {
+    const probs = new Float64Array(logProbs.length);
+    let best = 1;
+    for (let id = 2; id < logProbs.length; id++) if (logProbs[id] > logProbs[best]) best = id;
+    if (temperature <= 0) {
+        probs[best] = 1;
+        return probs;
+    }
+    let total = 0;
+    for (let id = 1; id < logProbs.length; id++) {
+        probs[id] = Math.exp((logProbs[id] - logProbs[best]) / temperature);
+        total += probs[id];
+    }
+    for (let id = 1; id < probs.length; id++) probs[id] /= total;
+    return probs;
+};
+
+// The indices from the likeliest on.
+CharPage.ranked = function (probs) {
+    const ids = [];
+    for (let id = 1; id < probs.length; id++) ids.push(id);
+    return ids.sort((a, b) => probs[b] - probs[a] || a - b);
+};
+
+// How many of the ranked characters top-p keeps: the fewest that together have this probability.
+CharPage.nucleus = function (probs, ranked, topP) {
+    let total = 0;
+    for (let n = 0; n < ranked.length; n++) {
+        total += probs[ranked[n]];
+        if (total >= topP) return n + 1;
+    }
+    return ranked.length;
+};

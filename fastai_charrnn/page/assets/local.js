@@ -1,0 +1,62 @@
+"use strict";
+// A backend that runs the model in this page: in a Worker made from a Blob, or where Workers are not allowed, beside it.
+//
+// A backend has the methods info, next, score, connectivity and generate, which return promises. `next` may add `units`,
+// the hidden state after the text. Positions count the characters that the model knows.
+
+CharPage.localBackend = function (source, packed) {
+    const waiting = new Map();
+    let count = 0;
+
+    const port = CharPage.startWorker(source);
+    port.onmessage = ({ data }) => {
+        const call = waiting.get(data.id);
+        if (!call) return;
+        if (data.part !== undefined) {
+            call.onPart(data.part);
+            return;
+        }
+        waiting.delete(data.id);
+        if (data.error) call.reject(Object.assign(new Error(data.error.message), { name: data.error.name }));
+        else call.resolve(data.result);
+    };
+    port.postMessage({ load: packed });
+
+    const call = (method, args, signal, onPart) => new Promise((resolve, reject) => {
+        const id = ++count;
+        const abort = () => {
+            port.postMessage({ cancel: id });
+            waiting.delete(id);
+            reject(new DOMException("replaced by a newer request", "AbortError"));
+        };
+        if (signal && signal.aborted) {
+            abort();
+            return;
+        }
+        if (signal) signal.addEventListener("abort", abort, { once: true });
+        waiting.set(id, { resolve, reject, onPart });
+        port.postMessage({ id, method, args });
+    });
+
+    return {
+        info: () => call("info", []),
+        next: (text, { signal } = {}) => call("next", [text], signal),
+        score: (text, { onPart, signal, units = [] }) =>
+            call("score", [text, { units }], signal, (part) => onPart(part.start, part.nats, part.units)),
+        connectivity: (text, at, { signal } = {}) => call("connectivity", [text, at], signal),
+        generate: (text, { n, temperature, topP, seed, onChar, signal }) =>
+            call("generate", [text, { n, temperature, topP, seed }], signal, (chars) => chars.forEach(onChar)),
+    };
+};
+
+// A Worker, or a port to the same code on this thread.
+CharPage.startWorker = function (source) {
+    try {
+        const url = URL.createObjectURL(new Blob([source, "\nCharWorker.listen(self);"], { type: "text/javascript" }));
+        return new Worker(url);
+    } catch {
+        const channel = new MessageChannel();
+        CharWorker.listen(channel.port2);
+        return channel.port1;
+    }
+};

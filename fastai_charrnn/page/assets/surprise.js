@@ -1,0 +1,115 @@
+"use strict";
+// The text shaded by surprise, with bits per character beside the model's held-out loss and that of n-grams.
+
+CharPage.MAX_BITS = 8; // the strongest shade
+CharPage.MAX_LINKED = 200; // characters whose influence on a prediction is computed
+
+CharPage.surprisePanel = function (backend, about, suffix) {
+    const { el } = CharPage;
+    const figures = el("dl", { class: "figures" });
+    const detail = el("p", { class: "detail", "aria-live": "polite" });
+    const links = el("input", { type: "checkbox", id: CharPage.newId() });
+    const shaded = CharPage.shadedText(`Text shaded by surprise${suffix}`, (i) => look(i));
+    const legend = el("p", { class: "legend" }, el("span", { textContent: "expected" }),
+        el("span", { class: "scale surprise", "aria-hidden": "true" }), el("span", { textContent: "surprising (8 bits or more)" }));
+    const hint = "Point at a character, or move with the arrow keys, to see its probability.";
+    const node = el("section", { class: "panel surprise", "aria-label": `Surprise${suffix}` },
+        el("h2", { textContent: "Surprise" }), figures, shaded.node,
+        el("div", { class: "row" }, legend, el("label", { class: "check" }, links, "Show what a prediction depends on")),
+        detail);
+    detail.textContent = hint;
+    let view = null; // the text shown: its characters and which of them are known
+    let nats = [];
+    let looking = null;
+
+    const figure = (name, nats, note) => el("div", { class: "figure" }, el("dt", { textContent: name }),
+        el("dd", {}, el("strong", { textContent: nats === null ? "–" : CharPage.bits(nats).toFixed(2) }),
+            nats === null ? "" : " bits per character", el("span", { class: "note", textContent: note })));
+
+    // `loss` is the mean over the text in nats, null while it is unknown.
+    const showFigures = (loss, note) => {
+        const { valid_loss: valid, ngram_loss: ngrams, ngram_context: context } = about.facts;
+        const parts = [figure("This text", loss, note)];
+        if (Number.isFinite(valid)) parts.push(figure("Model, held-out text", valid, "text it was not trained on"));
+        if (Number.isFinite(ngrams)) {
+            const contexts = context ? `counts with up to ${CharPage.count(context, "character")} of context` : "counts";
+            parts.push(figure("n-grams, held-out text", ngrams, contexts));
+        }
+        figures.replaceChildren(...parts);
+    };
+
+    const mean = (numbers) => numbers.reduce((total, number) => total + number, 0) / numbers.length;
+
+    const setView = (newView) => {
+        view = newView;
+        nats = [];
+        shaded.underline(null);
+        shaded.setText(view.chars, view.isKnown);
+        showFigures(null, "");
+    };
+
+    // A part of the scores has come. `start` counts known characters.
+    const addPart = (start, part) => {
+        part.forEach((value, k) => {
+            nats[start + k] = value;
+            shaded.paint(view.kept[start + k], "surprise", Math.min(CharPage.bits(value) / CharPage.MAX_BITS, 1));
+        });
+    };
+
+    const finish = () => {
+        if (nats.length) showFigures(mean(nats), `mean of ${CharPage.count(nats.length, "character")}`);
+    };
+
+    const look = async (i) => {
+        if (looking) looking.abort();
+        looking = new AbortController();
+        shaded.underline(null);
+        if (i < 0 || !view) {
+            detail.textContent = hint;
+            return;
+        }
+        const char = view.chars[i];
+        const at = view.kept.indexOf(i);
+        if (at < 0) {
+            detail.textContent = `“${CharPage.nameOf(char)}” is not a character of the model, which leaves it out.`;
+            return;
+        }
+        try {
+            await describe(char, at, looking.signal);
+        } catch (error) {
+            if (!CharPage.isAbort(error)) throw error;
+        }
+    };
+
+    const describe = async (char, at, signal) => {
+        const known = view.known();
+        const before = known.slice(0, at).join("");
+        const { logProbs } = await backend.next(before, { signal });
+        if (signal.aborted) return;
+        const probs = CharPage.probabilities(logProbs, 1);
+        const ranked = CharPage.ranked(probs);
+        const id = about.vocab.indexOf(char, 1);
+        const rank = ranked.indexOf(id) + 1;
+        const others = ranked.filter((other) => other !== id).slice(0, 3)
+            .map((other) => `${CharPage.nameOf(about.vocab[other])} ${CharPage.percent(probs[other])}`);
+        const p = probs[id];
+        detail.textContent = `“${CharPage.nameOf(char)}”: probability ${CharPage.percent(p)}, rank ${rank} of ` +
+            `${ranked.length}, ${CharPage.bits(-logProbs[id]).toFixed(1)} bits. ${rank === 1 ? "Next" : "Likelier"}: ` +
+            `${others.join(", ")}.`;
+        if (links.checked && at > 0) await showLinks(known, at, signal);
+    };
+
+    // Underline the earlier characters on which the prediction of character `at` depends.
+    const showLinks = async (known, at, signal) => {
+        const start = Math.max(at - CharPage.MAX_LINKED, 0);
+        const text = known.slice(start, at).join("");
+        const norms = await backend.connectivity(text, at - start - 1, { signal });
+        if (signal.aborted) return;
+        const most = Math.max(...norms) || 1;
+        const strengths = [];
+        norms.forEach((norm, k) => (strengths[view.kept[start + k]] = norm / most));
+        shaded.underline(strengths);
+    };
+
+    return { node, shaded, setView, addPart, finish, showFigures };
+};
