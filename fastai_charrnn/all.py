@@ -55,6 +55,7 @@ from .models.registry import *
 from .models.rnn import *
 from .models.step import *
 from .optimizer import *
+from .page.to_page import *
 from .recipes.best import *
 from .recipes.default import *
 from .recipes.lesson6 import *

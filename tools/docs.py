@@ -51,7 +51,7 @@ pages = [
     "docs/citing",
 ]
 # folders of reference pages, in the order of the sidebar
-reference_folders = [".", "data", "models", "training", "generation", "io", "analysis", "share", "cli"]
+reference_folders = [".", "data", "models", "training", "generation", "io", "analysis", "page", "share", "cli"]
 # pictures wider than this scroll on phones
 max_narrow = 800
 

@@ -1,7 +1,7 @@
 """Join the files of a page to one HTML text: `page_html`, with a policy that allows its own code only.
 
-A page has data, which is never run, and scripts, whose checksums are in its content security policy. Texts of models and
-of users are shown by `textContent`.
+A page has data, which is never run, and scripts, whose checksums are in its content security policy. Texts of models
+and of users are shown by `textContent`.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """Write a page in which a model runs: `learn.to_page("model.html")`, and `write_page` for a packed model.
 
-    learn.to_page("model.html")         # open it in a browser, mail it, or put it on any web server
+learn.to_page("model.html")         # open it in a browser, mail it, or put it on any web server
 """
 
 from collections.abc import Iterable, Mapping

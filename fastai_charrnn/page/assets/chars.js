@@ -49,7 +49,10 @@ CharPage.el = function (tag, properties = {}, ...children) {
 };
 
 // Numbers in words of the page.
-CharPage.percent = (p) => (p >= 0.0995 ? `${(100 * p).toFixed(0)} %` : p >= 0.001 ? `${(100 * p).toFixed(1)} %` : "< 0.1 %");
+CharPage.percent = function (p) {
+    if (p < 0.001) return "< 0.1 %";
+    return `${(100 * p).toFixed(p >= 0.0995 ? 0 : 1)} %`;
+};
 CharPage.count = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
 CharPage.bits = (nats) => nats / Math.LN2;
 

@@ -11,8 +11,8 @@ CharPage.continuationPanel = function (label, take, tell) {
     const note = el("p", { class: "note" });
     const add = el("button", { type: "button", textContent: "Add to text" });
     const copy = el("button", { type: "button", textContent: "Copy" });
-    const node = el("section", { class: "panel continuation", "aria-label": label }, el("h2", { textContent: "Continuation" }),
-        page, el("div", { class: "row" }, add, copy, note));
+    const node = el("section", { class: "panel continuation", "aria-label": label },
+        el("h2", { textContent: "Continuation" }), page, el("div", { class: "row" }, add, copy, note));
     let text = "";
 
     const enable = () => {
@@ -67,6 +67,7 @@ CharPage.copy = async function (text, node) {
         const selection = getSelection();
         selection.removeAllRanges();
         selection.addRange(range);
-        return document.execCommand("copy") ? "Copied." : "The browser does not allow copying. The text is selected: press Ctrl-C.";
+        if (document.execCommand("copy")) return "Copied.";
+        return "The browser does not allow copying. The text is selected: press Ctrl-C.";
     }
 };

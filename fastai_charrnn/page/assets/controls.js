@@ -1,6 +1,7 @@
 "use strict";
 // The text and the controls that all models share.
 
+// A new id for an element that a label names.
 CharPage.newId = (() => {
     let count = 0;
     return () => `charrnn-${++count}`;
@@ -8,7 +9,8 @@ CharPage.newId = (() => {
 
 CharPage.slider = function (label, min, max, step, value, format) {
     const { el } = CharPage;
-    const input = el("input", { type: "range", min: String(min), max: String(max), step: String(step), id: CharPage.newId() });
+    const input = el("input", { type: "range", id: CharPage.newId() });
+    Object.assign(input, { min: String(min), max: String(max), step: String(step) });
     input.value = String(value);
     const output = el("output", { for: input.id });
     const show = () => {
@@ -17,7 +19,8 @@ CharPage.slider = function (label, min, max, step, value, format) {
     };
     input.addEventListener("input", show);
     show();
-    const node = el("div", { class: "field slider" }, el("label", { for: input.id, textContent: label }), input, output);
+    const node = el("div", { class: "field slider" },
+        el("label", { for: input.id, textContent: label }), input, output);
     return { node, input, value: () => Number(input.value) };
 };
 
@@ -31,7 +34,8 @@ CharPage.numberField = function (label, min, max, value) {
         return Math.min(Math.max(Number.isFinite(number) ? number : value, min), max);
     };
     input.addEventListener("change", () => (input.value = String(read())));
-    return { node: el("div", { class: "field" }, el("label", { for: input.id, textContent: label }), input), input, value: read };
+    const node = el("div", { class: "field" }, el("label", { for: input.id, textContent: label }), input);
+    return { node, input, value: read };
 };
 
 // The textbox, example prompts, and Undo for what the page itself adds.
@@ -45,7 +49,8 @@ CharPage.textPanel = function (prompts, changed) {
     const undo = el("button", { type: "button", class: "quiet", textContent: "Undo", disabled: true });
     const clear = el("button", { type: "button", class: "quiet", textContent: "Clear" });
     const examples = el("div", { class: "row prompts" });
-    const node = el("section", { class: "panel text" }, el("label", { class: "title", for: box.id, textContent: "Text" }), box,
+    const node = el("section", { class: "panel text" },
+        el("label", { class: "title", for: box.id, textContent: "Text" }), box,
         el("div", { class: "row" }, examples, el("span", { class: "spring" }), undo, clear), notice, status);
     const earlier = [];
 
@@ -57,9 +62,13 @@ CharPage.textPanel = function (prompts, changed) {
         box.scrollTop = box.scrollHeight;
         changed();
     };
-    const shorten = (text) => (Array.from(text).length > 24 ? `${Array.from(text).slice(0, 23).join("")}…` : text);
+    const shorten = (text) => {
+        const line = text.trim().replace(/\s+/g, " ");
+        const chars = Array.from(line, (char) => (char === " " ? char : CharPage.glyph(char)));
+        return chars.length > 24 ? `${chars.slice(0, 23).join("")}…` : chars.join("");
+    };
     for (const prompt of prompts) {
-        const button = el("button", { type: "button", class: "prompt", textContent: CharPage.shown(shorten(prompt)).replace(/␣/g, " ") });
+        const button = el("button", { type: "button", class: "prompt", textContent: shorten(prompt) });
         button.addEventListener("click", () => set(prompt));
         examples.append(button);
     }

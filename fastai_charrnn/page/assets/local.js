@@ -1,8 +1,9 @@
 "use strict";
-// A backend that runs the model in this page: in a Worker made from a Blob, or where Workers are not allowed, beside it.
+// A backend that runs the model in this page: in a Worker made from a Blob, or on this thread where that is forbidden.
 //
-// A backend has the methods info, next, score, connectivity and generate, which return promises. `next` may add `units`,
-// the hidden state after the text. Positions count the characters that the model knows.
+// A backend has the methods info, next, score, connectivity and generate, which return promises. `next` may add
+// `units`, the hidden state after the text. Positions count the characters that the model knows. Errors are rejected
+// promises; of a call whose signal was aborted, one with the name "AbortError".
 
 CharPage.localBackend = function (source, packed) {
     const waiting = new Map();

@@ -11,20 +11,25 @@ CharPage.surprisePanel = function (backend, about, suffix) {
     const links = el("input", { type: "checkbox", id: CharPage.newId() });
     const shaded = CharPage.shadedText(`Text shaded by surprise${suffix}`, (i) => look(i));
     const legend = el("p", { class: "legend" }, el("span", { textContent: "expected" }),
-        el("span", { class: "scale surprise", "aria-hidden": "true" }), el("span", { textContent: "surprising (8 bits or more)" }));
+        el("span", { class: "scale surprise", "aria-hidden": "true" }),
+        el("span", { textContent: `surprising (${CharPage.MAX_BITS} bits or more)` }));
     const hint = "Point at a character, or move with the arrow keys, to see its probability.";
     const node = el("section", { class: "panel surprise", "aria-label": `Surprise${suffix}` },
         el("h2", { textContent: "Surprise" }), figures, shaded.node,
-        el("div", { class: "row" }, legend, el("label", { class: "check" }, links, "Show what a prediction depends on")),
+        el("div", { class: "row" }, legend,
+            el("label", { class: "check" }, links, "Show what a prediction depends on")),
         detail);
     detail.textContent = hint;
     let view = null; // the text shown: its characters and which of them are known
     let nats = [];
     let looking = null;
 
-    const figure = (name, nats, note) => el("div", { class: "figure" }, el("dt", { textContent: name }),
-        el("dd", {}, el("strong", { textContent: nats === null ? "–" : CharPage.bits(nats).toFixed(2) }),
-            nats === null ? "" : " bits per character", el("span", { class: "note", textContent: note })));
+    const figure = (name, nats, note) => el("div", { class: "figure" },
+        el("dt", { textContent: name }),
+        el("dd", {},
+            el("strong", { textContent: nats === null ? "–" : CharPage.bits(nats).toFixed(2) }),
+            nats === null ? "" : " bits per character",
+            el("span", { class: "note", textContent: note })));
 
     // `loss` is the mean over the text in nats, null while it is unknown.
     const showFigures = (loss, note) => {
@@ -32,7 +37,7 @@ CharPage.surprisePanel = function (backend, about, suffix) {
         const parts = [figure("This text", loss, note)];
         if (Number.isFinite(valid)) parts.push(figure("Model, held-out text", valid, "text it was not trained on"));
         if (Number.isFinite(ngrams)) {
-            const contexts = context ? `counts with up to ${CharPage.count(context, "character")} of context` : "counts";
+            const contexts = context ? `contexts of up to ${CharPage.count(context, "character")}` : "";
             parts.push(figure("n-grams, held-out text", ngrams, contexts));
         }
         figures.replaceChildren(...parts);
@@ -94,7 +99,7 @@ CharPage.surprisePanel = function (backend, about, suffix) {
             .map((other) => `${CharPage.nameOf(about.vocab[other])} ${CharPage.percent(probs[other])}`);
         const p = probs[id];
         detail.textContent = `“${CharPage.nameOf(char)}”: probability ${CharPage.percent(p)}, rank ${rank} of ` +
-            `${ranked.length}, ${CharPage.bits(-logProbs[id]).toFixed(1)} bits. ${rank === 1 ? "Next" : "Likelier"}: ` +
+            `${ranked.length}, ${CharPage.bits(-logProbs[id]).toFixed(1)} bits. Others: ` +
             `${others.join(", ")}.`;
         if (links.checked && at > 0) await showLinks(known, at, signal);
     };

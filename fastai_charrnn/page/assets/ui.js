@@ -112,8 +112,10 @@ CharPage.unknownMessage = function (counts, name) {
     const shown = Array.from(counts).slice(0, 8)
         .map(([char, n]) => `“${CharPage.nameOf(char)}”${n > 1 ? ` (${n.toLocaleString("en")} times)` : ""}`);
     const more = counts.size > shown.length ? ` and ${CharPage.count(counts.size - shown.length, "other")}` : "";
-    const what = counts.size === 1 ? "This character was not in its training text" : "These characters were not in its training text";
-    return `${what}, so ${name || "the model"} leaves ${counts.size === 1 ? "it" : "them"} out: ${shown.join(", ")}${more}.`;
+    const isOne = counts.size === 1;
+    const what = isOne ? "This character is" : "These characters are";
+    const who = name || "the model";
+    return `${what} not in the vocabulary, so ${who} leaves ${isOne ? "it" : "them"} out: ${shown.join(", ")}${more}.`;
 };
 
 // Draw the page in `root`. Several backends are several models side by side on one text.
@@ -158,7 +160,8 @@ CharPage.drawPage = function (root, backends, abouts) {
     const models = backends.map((backend, i) => CharPage.modelView(backend, abouts[i], several, page));
 
     const warn = (part, all) => {
-        const messages = models.map((model) => CharPage.unknownMessage(model.unknown(all), several ? model.about.name : ""));
+        const messages = models.map((model) =>
+            CharPage.unknownMessage(model.unknown(all), several ? model.about.name : ""));
         if (part.start) {
             messages.unshift(`The text has ${CharPage.count(part.total, "character")}. ` +
                 `The page reads and shades the last ${part.chars.length.toLocaleString("en")}.`);

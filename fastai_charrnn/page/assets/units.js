@@ -35,7 +35,8 @@ CharPage.unitsPanel = function (about, suffix, change) {
 
     const describe = () => {
         const found = named.get(unit());
-        const score = found && Number.isFinite(found.score) ? ` (score ${found.score.toFixed(2)} on text it was not chosen by)` : "";
+        const hasScore = found && Number.isFinite(found.score);
+        const score = hasScore ? ` (score ${found.score.toFixed(2)} on text it was not chosen by)` : "";
         meaning.textContent = found ? `Unit ${unit()} follows ${found.tracks}${score}.`
             : `Unit ${unit()} of the last layer. Each character is coloured by the unit's value after it.`;
         for (const cell of strip.children) cell.classList.toggle("chosen", cell.dataset.unit === select.value);
@@ -62,7 +63,7 @@ CharPage.unitsPanel = function (about, suffix, change) {
 
     const makeStrip = () => {
         for (let k = 0; k < about.nUnits; k++) {
-            const cell = el("span", { title: named.has(k) ? `unit ${k}: follows ${named.get(k).tracks}` : `unit ${k}` });
+            const cell = el("span", { title: `unit ${k}${named.has(k) ? `: follows ${named.get(k).tracks}` : ""}` });
             cell.dataset.unit = String(k);
             cell.classList.toggle("named", named.has(k));
             strip.append(cell);
