@@ -3,8 +3,9 @@
 import re
 
 from ..data.protocol import data_info
+from ..data.window_dl import WindowDL
+from ..io.model_file import has_text
 from ..learner import CharLearner
-from .facts import has_text
 
 __all__ = ["example_texts", "validation_text"]
 
@@ -17,7 +18,7 @@ def validation_text(
     learn: CharLearner,  # trained or loaded
 ) -> str:  # at most 100,000 characters; empty for a model without text
     "The beginning of the validation text."
-    if not has_text(learn):
+    if not has_text(learn) or not isinstance(learn.dls.train, WindowDL):
         return ""
     ids = learn.dls.valid_ds.ids
     spans = data_info(learn.dls).get("spans")

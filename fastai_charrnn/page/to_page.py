@@ -14,7 +14,7 @@ from .._printable import printable
 from ..errors import PageError
 from ..learner import CharLearner
 from .examples import example_texts
-from .facts import model_facts
+from .facts import page_facts
 from .html import page_html
 from .pack import pack_model
 
@@ -55,7 +55,7 @@ def pack_page(
         seq_len=learn.dls.seq_len,
         mode=learn.dls.mode,
         name=name,
-        facts=model_facts(learn),
+        facts=page_facts(learn),
         units=units or (),
         prompts=examples if prompts is None else list(prompts),
     )

@@ -20,7 +20,7 @@ CharPage.factRows = function (about) {
         ["Trained on", facts.trained_on],
         ["Epochs", Number.isFinite(facts.epochs) && facts.epochs > 0 ? String(facts.epochs) : null],
         ["Validated on", facts.split],
-        ["Held-out loss", Number.isFinite(facts.valid_loss) ? loss(facts.valid_loss) : null],
+        [facts.is_held_out === false ? "Validation loss" : "Held-out loss", Number.isFinite(facts.valid_loss) ? loss(facts.valid_loss) : null],
         ["n-grams there", Number.isFinite(facts.ngram_loss) ? loss(facts.ngram_loss) : null],
     ];
     return rows.filter(([, text]) => text);

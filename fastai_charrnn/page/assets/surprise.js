@@ -34,11 +34,14 @@ CharPage.surprisePanel = function (backend, about, suffix) {
     // `loss` is the mean over the text in nats, null while it is unknown.
     const showFigures = (loss, note) => {
         const { valid_loss: valid, ngram_loss: ngrams, ngram_context: context } = about.facts;
+        const isHeldOut = about.facts.is_held_out !== false;
+        const where = isHeldOut ? "held-out text" : "validation text";
         const parts = [figure("This text", loss, note)];
-        if (Number.isFinite(valid)) parts.push(figure("Model, held-out text", valid, "text it was not trained on"));
+        if (Number.isFinite(valid)) parts.push(figure(`Model, ${where}`, valid, isHeldOut ? "text it was not trained on"
+            : "shares characters with the training text"));
         if (Number.isFinite(ngrams)) {
             const contexts = context ? `contexts of up to ${CharPage.count(context, "character")}` : "";
-            parts.push(figure("n-grams, held-out text", ngrams, contexts));
+            parts.push(figure(`n-grams, ${where}`, ngrams, contexts));
         }
         figures.replaceChildren(...parts);
     };
