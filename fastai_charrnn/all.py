@@ -13,9 +13,12 @@ from fastai.interpret import *
 
 from .adapt import *
 from .analysis.connectivity import *
+from .analysis.connectivity_plots import *
 from .analysis.ngrams import *
 from .analysis.plots import *
 from .analysis.report import *
+from .analysis.surprise import *
+from .analysis.text_picture import *
 from .analysis.tracking import *
 from .analysis.units import *
 from .callback.checkpoint import *

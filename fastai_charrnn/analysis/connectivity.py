@@ -48,18 +48,27 @@ def connectivity(
 
     Raises `UnknownCharError` for characters outside the vocabulary, `DataError` for an impossible `at` or `char`, and
     `ArchError` for a model that does not look characters up in one embedding each."""
+    return norms_and_char(learn, text, at, char)[0]
+
+
+def norms_and_char(
+    learn: Learner,  # as in `connectivity`
+    text: str,
+    at: int | None = None,
+    char: str | None = None,
+) -> tuple[np.ndarray, str]:
+    "Return what `connectivity` returns, and the character that is predicted."
     at = _checked_position(text, at)
     view = char_view(learn)
     model = unwrap_model(view.model)
     check_weights(model)
     (ids,) = encode_prompts(view, text[: at + 1])
     target = None if char is None else _char_index(view.dls.vocab, char)
-    rows = prompt_rows(view, [ids])
-    norms = gradient_norms(model, rows, len(learn.dls.vocab), target)[0].double().cpu().numpy()
+    norms, chosen = gradient_norms(model, prompt_rows(view, [ids]), len(learn.dls.vocab), target)
     result = np.zeros(at + 1)
-    n_read = min(len(norms), at + 1)
-    result[-n_read:] = norms[-n_read:]
-    return result
+    n_read = min(norms.shape[1], at + 1)
+    result[-n_read:] = norms[0, -n_read:].double().cpu().numpy()
+    return result, view.dls.vocab[int(chosen)]
 
 
 def _checked_position(text, at):
@@ -81,7 +90,7 @@ def gradient_norms(
     rows: Tensor,  # (bs, n) indices on the model's device
     n_vocab: int,  # rows of the model's embeddings
     target: int | None = None,  # index of the predicted character; None: the most likely one of each row
-) -> Tensor:  # (bs, n)
+) -> tuple[Tensor, Tensor]:  # norms (bs, n), the index predicted after each row (bs,)
     "The norm of the gradient of each row's log-probability with respect to the embedding of each of its characters."
     columns = None
     if isinstance(model, CharColumns):
@@ -97,7 +106,7 @@ def gradient_norms(
         chosen = log_probs[:, 1:].argmax(-1) + 1 if target is None else rows.new_full((len(rows),), target)
         grads = torch.autograd.grad(log_probs.gather(1, chosen[:, None]).sum(), tables)
     # the table has one row more than there are positions
-    return torch.cat([grad[:-1] for grad in grads], 1).norm(dim=1).view(rows.shape)
+    return torch.cat([grad[:-1] for grad in grads], 1).norm(dim=1).view(rows.shape), chosen
 
 
 @contextmanager
