@@ -3,7 +3,7 @@
 //     const model = CharRNN.load(packed);
 //     let state = model.start();
 //     for (const id of model.encode("The ").ids) state = model.feed(state, id);
-//     model.logProbs(state);              // Float32Array of one number for each character of model.vocab
+//     model.logProbs(state);              // Float32Array with a number for each character of model.vocab
 //
 // States are never changed: `feed` returns a new one. A model with a window predicts from the last `seqLen` characters,
 // and a shorter text is padded on the left with index 0. A model in streams mode carries its state from the first one.
@@ -12,47 +12,78 @@
 (function () {
     const { decodeHalves, addProduct, logSoftmax } = CharRNN.numbers;
 
+    // Beginnings of windows are kept up to this length, as long as their states have fewer numbers than this (16 MB).
+    const MAX_BEGINNING = 4;
+    const MAX_KEPT_NUMBERS = 2 ** 22;
+
     // The tensors of a member, by name.
     function readTensors(member) {
         const numbers = decodeHalves(member.weights);
         const tensors = {};
         for (const [name, { shape, at }] of Object.entries(member.tensors)) {
             const size = shape.reduce((product, n) => product * n, 1);
+            if (at + size > numbers.length) throw new Error(`the packed model is cut short: ${name} is missing`);
             tensors[name] = numbers.subarray(at, at + size);
         }
         return tensors;
     }
 
-    // (x - mean) / sqrt(variance + 1e-5) * weight + bias (Ba, Kiros & Hinton 2016)
-    function layerNorm(norm, x) {
-        let mean = 0;
-        for (const v of x) mean += v / x.length;
-        let variance = 0;
-        for (const v of x) variance += (v - mean) ** 2 / x.length;
-        const scale = 1 / Math.sqrt(variance + 1e-5);
-        return x.map((v, i) => (v - mean) * scale * norm.weight[i] + norm.bias[i]);
+    // y = (x - mean) / sqrt(variance + 1e-5) * weight + bias (Ba, Kiros & Hinton 2016)
+    class LayerNorm {
+        constructor(weight, bias) {
+            this.weight = weight;
+            this.bias = bias;
+        }
+
+        // (x - mean) / sqrt(variance + 1e-5), and the divisor
+        standard(x) {
+            let mean = 0;
+            for (const v of x) mean += v / x.length;
+            let variance = 0;
+            for (const v of x) variance += (v - mean) ** 2 / x.length;
+            const deviation = Math.sqrt(variance + 1e-5);
+            return [x.map((v) => (v - mean) / deviation), deviation];
+        }
+
+        apply(x) {
+            const [standard] = this.standard(x);
+            return standard.map((v, i) => v * this.weight[i] + this.bias[i]);
+        }
+
+        // dx = (d - mean(d) - s mean(d ⊙ s)) / deviation, with d = dy ⊙ weight and the standardised s
+        gradient(x, dy) {
+            const [standard, deviation] = this.standard(x);
+            const d = dy.map((v, i) => v * this.weight[i]);
+            let mean = 0;
+            let slope = 0;
+            d.forEach((v, i) => {
+                mean += v / d.length;
+                slope += (v * standard[i]) / d.length;
+            });
+            return d.map((v, i) => (v - mean - standard[i] * slope) / deviation);
+        }
     }
 
-    // One network. An ensemble has several.
+    // One network. An ensemble has several. Its state is an array of the states of its layers.
     class Member {
         constructor(packed) {
             const { arch, config } = packed;
-            if (!(arch in CharRNN.cells.layers)) throw new Error(`the page cannot run the architecture ${arch}`);
-            const kind = CharRNN.cells.layers[arch];
+            if (!Object.hasOwn(CharRNN.cells.layers, arch)) throw new Error(`the engine does not know ${arch}`);
+            const { Layer, nState } = CharRNN.cells.layers[arch];
             const tensors = readTensors(packed);
+            const numbers = [...Array(config.n_layers).keys()];
             this.nHid = config.n_hid;
             this.embSz = config.emb_sz;
-            this.nState = kind.nState;
+            this.nState = nState;
             this.emb = tensors["emb.weight"];
+            // with tied weights there is no other matrix
             this.outWeight = tensors["out.weight"] || this.emb;
             this.outBias = tensors["out.bias"];
-            this.layers = [];
-            this.norms = [];
-            for (let k = 0; k < (config.n_layers || 1); k++) {
-                this.layers.push(new kind.Layer(tensors, k ? `upper.${k - 1}.` : "", this.nHid, k));
+            this.layers = numbers.map((k) => new Layer(tensors, k));
+            this.norms = numbers.map((k) => {
                 const weight = tensors[`norms.${k}.weight`];
-                if (weight) this.norms.push({ weight, bias: tensors[`norms.${k}.bias`] });
-            }
+                return weight ? new LayerNorm(weight, tensors[`norms.${k}.bias`]) : null;
+            });
             this.table = [];
         }
 
@@ -66,14 +97,15 @@
             return this.table[id];
         }
 
-        // The state before the first character: zeros. One array of parts for each layer.
+        // The state before the first character: zeros.
         start() {
             return this.layers.map(() => Array.from({ length: this.nState }, () => new Float32Array(this.nHid)));
         }
 
         // The output of layer k, normalised if the model does so.
         output(state, k) {
-            return this.norms.length ? layerNorm(this.norms[k], state[k][0]) : state[k][0];
+            const [h] = state[k];
+            return this.norms[k] ? this.norms[k].apply(h) : h;
         }
 
         lastOutput(state) {
@@ -104,6 +136,33 @@
         });
     }
 
+    // Reads windows. Many windows begin with the same characters, so the states after short beginnings are kept.
+    class WindowReader {
+        constructor(model) {
+            this.model = model;
+            this.root = { hidden: model.zeros(), next: new Map() };
+            const numbers = model.members.reduce((sum, m) => sum + m.layers.length * m.nState * m.nHid, 0);
+            this.room = Math.floor(MAX_KEPT_NUMBERS / numbers);
+        }
+
+        // The hidden states after a window.
+        read(window) {
+            let beginning = this.root;
+            let n = 0;
+            while (n < window.length && beginning.next.has(window[n])) beginning = beginning.next.get(window[n++]);
+            let hidden = beginning.hidden;
+            for (; n < window.length; n++) {
+                hidden = this.model.step(hidden, window[n]);
+                if (n >= MAX_BEGINNING || this.room <= 0) continue;
+                this.room--;
+                const longer = { hidden, next: new Map() };
+                beginning.next.set(window[n], longer);
+                beginning = longer;
+            }
+            return hidden;
+        }
+    }
+
     class Model {
         constructor(packed) {
             if (packed.format !== 1) throw new Error(`a packed model has format 1, got ${packed.format}`);
@@ -114,6 +173,7 @@
             this.members = packed.members.map((member) => new Member(member));
             this.nHid = this.members[0].nHid;
             this.index = new Map(packed.vocab.map((char, i) => [char, i]).slice(1));
+            this.windows = new WindowReader(this);
         }
 
         // Indices of a text, by code points. Unknown characters are left out: `kept` are the positions of the others.
@@ -135,12 +195,23 @@
             return { ids: Int32Array.from(ids), kept, unknown };
         }
 
+        // The hidden states of all members before the first character.
+        zeros() {
+            return this.members.map((member) => member.start());
+        }
+
+        // The hidden states of all members after one more character.
+        step(hidden, id) {
+            return this.members.map((member, k) => member.step(hidden[k], id));
+        }
+
         // The state before the first character. A window is full of padding.
         start() {
             if (this.seqLen) return { window: new Int32Array(this.seqLen), hidden: null };
-            return { window: null, hidden: this.members.map((member) => member.start()) };
+            return { window: null, hidden: this.zeros() };
         }
 
+        // The state after one more character. A window is not read before its hidden states are needed.
         feed(state, id) {
             if (!this.seqLen) return { window: null, hidden: this.step(state.hidden, id) };
             const window = new Int32Array(this.seqLen);
@@ -149,17 +220,9 @@
             return { window, hidden: null };
         }
 
-        step(hidden, id) {
-            return this.members.map((member, k) => member.step(hidden[k], id));
-        }
-
-        // The hidden states of the members. A window is read when they are first needed.
+        // The hidden states of all members.
         hidden(state) {
-            if (!state.hidden) {
-                let hidden = this.members.map((member) => member.start());
-                for (const id of state.window) hidden = this.step(hidden, id);
-                state.hidden = hidden;
-            }
+            if (!state.hidden) state.hidden = this.windows.read(state.window);
             return state.hidden;
         }
 
@@ -169,9 +232,17 @@
             return meanLogProbs(this.members.map((member, k) => member.logProbs(hidden[k])));
         }
 
-        // The hidden state of the last layer of the first member.
+        // The hidden state of the last layer of the first member, before layer normalisation.
         units(state) {
-            return this.members[0].lastOutput(this.hidden(state)[0]).slice();
+            const [layers] = this.hidden(state);
+            return layers[layers.length - 1][0].slice();
+        }
+
+        // How much the likeliest next character after ids[0] … ids[at] depends on each of these, see `gradient.js`.
+        connectivity(ids, at) {
+            const reader = new CharRNN.Reader(this);
+            reader.read(ids.subarray(0, at + 1));
+            return reader.connectivity(at);
         }
     }
 

@@ -1,6 +1,6 @@
 // Numbers of the engine: float16 weights, products of matrices and vectors, activations.
 //
-// A matrix of shape (rows, cols) is a Float32Array, row after row, as in PyTorch.
+// A matrix of shape (rows, cols) is a Float32Array, row after row, as in PyTorch. Sums are in float64.
 "use strict";
 
 globalThis.CharRNN = globalThis.CharRNN || {};
@@ -18,13 +18,13 @@ CharRNN.numbers = (function () {
 
     let halves = null;
 
-    // The numbers of all 65,536 half-precision patterns.
+    // The numbers of all 65,536 half-precision patterns, made once.
     function halfTable() {
         if (!halves) halves = Float32Array.from({ length: 65536 }, (_, bits) => halfToNumber(bits));
         return halves;
     }
 
-    // The numbers of a base64 text of little-endian float16, as a Float32Array.
+    // The numbers of a base64 text of little-endian float16.
     function decodeHalves(base64) {
         const table = halfTable();
         const bytes = atob(base64);
@@ -35,33 +35,10 @@ CharRNN.numbers = (function () {
         return numbers;
     }
 
-    // out += W x, for W (rows, cols). Four rows at a time share the reads of x.
-    function addProduct(out, w, x) {
-        const rows = out.length;
+    // out[i] += W[i] · x, for the rows i from `first` on.
+    function addRows(out, w, x, first) {
         const cols = x.length;
-        let i = 0;
-        for (; i + 4 <= rows; i += 4) {
-            let a = i * cols;
-            let b = a + cols;
-            let c = b + cols;
-            let d = c + cols;
-            let p = 0;
-            let q = 0;
-            let r = 0;
-            let s = 0;
-            for (let j = 0; j < cols; j++) {
-                const v = x[j];
-                p += w[a++] * v;
-                q += w[b++] * v;
-                r += w[c++] * v;
-                s += w[d++] * v;
-            }
-            out[i] += p;
-            out[i + 1] += q;
-            out[i + 2] += r;
-            out[i + 3] += s;
-        }
-        for (; i < rows; i++) {
+        for (let i = first; i < out.length; i++) {
             let sum = 0;
             for (let j = 0, a = i * cols; j < cols; j++) sum += w[a + j] * x[j];
             out[i] += sum;
@@ -69,17 +46,71 @@ CharRNN.numbers = (function () {
         return out;
     }
 
-    // out += Wᵀ y, for W (rows, cols) and y (rows).
+    // out += W x, for W (rows, cols). Eight rows at a time share the reads of x, and their sums do not wait for
+    // each other: several times as fast as row after row.
+    function addProduct(out, w, x) {
+        const cols = x.length;
+        const whole = out.length & ~7;
+        for (let i = 0; i < whole; i += 8) {
+            const a = i * cols;
+            const b = a + cols;
+            const c = b + cols;
+            const d = c + cols;
+            const e = d + cols;
+            const f = e + cols;
+            const g = f + cols;
+            const h = g + cols;
+            let p = 0;
+            let q = 0;
+            let r = 0;
+            let s = 0;
+            let t = 0;
+            let u = 0;
+            let y = 0;
+            let z = 0;
+            for (let j = 0; j < cols; j++) {
+                const v = x[j];
+                p += w[a + j] * v;
+                q += w[b + j] * v;
+                r += w[c + j] * v;
+                s += w[d + j] * v;
+                t += w[e + j] * v;
+                u += w[f + j] * v;
+                y += w[g + j] * v;
+                z += w[h + j] * v;
+            }
+            out[i] += p;
+            out[i + 1] += q;
+            out[i + 2] += r;
+            out[i + 3] += s;
+            out[i + 4] += t;
+            out[i + 5] += u;
+            out[i + 6] += y;
+            out[i + 7] += z;
+        }
+        return addRows(out, w, x, whole);
+    }
+
+    // out += Wᵀ y, for W (rows, cols). Four rows at a time share the reads of out.
     function addTransposed(out, w, y) {
         const cols = out.length;
-        for (let i = 0; i < y.length; i++) {
-            const v = y[i];
-            if (v === 0) continue;
-            for (let j = 0, a = i * cols; j < cols; j++) out[j] += w[a + j] * v;
+        const whole = y.length & ~3;
+        for (let i = 0; i < whole; i += 4) {
+            const a = i * cols;
+            const b = a + cols;
+            const c = b + cols;
+            const d = c + cols;
+            for (let j = 0; j < cols; j++) {
+                out[j] += w[a + j] * y[i] + w[b + j] * y[i + 1] + w[c + j] * y[i + 2] + w[d + j] * y[i + 3];
+            }
+        }
+        for (let i = whole; i < y.length; i++) {
+            for (let j = 0, a = i * cols; j < cols; j++) out[j] += w[a + j] * y[i];
         }
         return out;
     }
 
+    // 1 / (1 + exp(-x))
     function sigmoid(x) {
         return 1 / (1 + Math.exp(-x));
     }
@@ -91,7 +122,7 @@ CharRNN.numbers = (function () {
         let sum = 0;
         for (const v of logits) sum += Math.exp(v - max);
         const shift = max + Math.log(sum);
-        return Float32Array.from(logits, (v) => v - shift);
+        return logits.map((v) => v - shift);
     }
 
     return { halfToNumber, decodeHalves, addProduct, addTransposed, sigmoid, logSoftmax };
