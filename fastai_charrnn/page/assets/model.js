@@ -10,20 +10,24 @@
 "use strict";
 
 (function () {
-    const { decodeHalves, addProduct, logSoftmax } = CharRNN.numbers;
+    const { decodeNumbers, scaleRows, addProduct, logSoftmax } = CharRNN.numbers;
 
     // Beginnings of windows are kept up to this length, as long as their states have fewer numbers than this (16 MB).
     const MAX_BEGINNING = 4;
     const MAX_KEPT_NUMBERS = 2 ** 22;
+    // The bias of padding that is never predicted.
+    const NEVER = -1e4;
 
-    // The tensors of a member, by name.
+    // The tensors of a member, by name. A vector is one row.
     function readTensors(member) {
-        const numbers = decodeHalves(member.weights);
+        const integers = decodeNumbers(member.weights, Int16Array);
+        const scales = decodeNumbers(member.scales, Float32Array);
         const tensors = {};
-        for (const [name, { shape, at }] of Object.entries(member.tensors)) {
+        for (const [name, { shape, at, row }] of Object.entries(member.tensors)) {
             const size = shape.reduce((product, n) => product * n, 1);
-            if (at + size > numbers.length) throw new Error(`the packed model is cut short: ${name} is missing`);
-            tensors[name] = numbers.subarray(at, at + size);
+            const rows = shape.length > 1 ? shape[0] : 1;
+            if (at + size > integers.length || row + rows > scales.length) throw new Error(`${name} is cut short`);
+            tensors[name] = scaleRows(integers.subarray(at, at + size), scales.subarray(row, row + rows));
         }
         return tensors;
     }
@@ -79,6 +83,7 @@
             // with tied weights there is no other matrix
             this.outWeight = tensors["out.weight"] || this.emb;
             this.outBias = tensors["out.bias"];
+            if (!config.has_padding) this.outBias[0] = NEVER;
             this.layers = numbers.map((k) => new Layer(tensors, k));
             this.norms = numbers.map((k) => {
                 const weight = tensors[`norms.${k}.weight`];

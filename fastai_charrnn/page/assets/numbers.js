@@ -1,4 +1,4 @@
-// Numbers of the engine: float16 weights, products of matrices and vectors, activations.
+// Numbers of the engine: decoded weights, products of matrices and vectors, activations.
 //
 // A matrix of shape (rows, cols) is a Float32Array, row after row, as in PyTorch. Sums are in float64.
 "use strict";
@@ -6,31 +6,25 @@
 globalThis.CharRNN = globalThis.CharRNN || {};
 
 CharRNN.numbers = (function () {
-    // The number that 16 bits stand for (IEEE 754 binary16).
-    function halfToNumber(bits) {
-        const sign = bits & 0x8000 ? -1 : 1;
-        const exponent = (bits >> 10) & 31;
-        const fraction = bits & 1023;
-        if (exponent === 0) return sign * fraction * 2 ** -24;
-        if (exponent === 31) return fraction ? NaN : sign * Infinity;
-        return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+    // The bytes of a base64 text.
+    function decodeBytes(base64) {
+        const chars = atob(base64);
+        const bytes = new Uint8Array(chars.length);
+        for (let i = 0; i < bytes.length; i++) bytes[i] = chars.charCodeAt(i);
+        return bytes;
     }
 
-    let halves = null;
-
-    // The numbers of all 65,536 half-precision patterns, made once.
-    function halfTable() {
-        if (!halves) halves = Float32Array.from({ length: 65536 }, (_, bits) => halfToNumber(bits));
-        return halves;
+    // Numbers of a base64 text, as an array of the class `Numbers`: little-endian, as all browsers are.
+    function decodeNumbers(base64, Numbers) {
+        return new Numbers(decodeBytes(base64).buffer);
     }
 
-    // The numbers of a base64 text of little-endian float16.
-    function decodeHalves(base64) {
-        const table = halfTable();
-        const bytes = atob(base64);
-        const numbers = new Float32Array(bytes.length >> 1);
-        for (let i = 0; i < numbers.length; i++) {
-            numbers[i] = table[bytes.charCodeAt(2 * i) | (bytes.charCodeAt(2 * i + 1) << 8)];
+    // Integers times the scale of their row.
+    function scaleRows(integers, scales) {
+        const cols = integers.length / scales.length;
+        const numbers = new Float32Array(integers.length);
+        for (let i = 0; i < scales.length; i++) {
+            for (let j = i * cols; j < (i + 1) * cols; j++) numbers[j] = integers[j] * scales[i];
         }
         return numbers;
     }
@@ -125,5 +119,5 @@ CharRNN.numbers = (function () {
         return logits.map((v) => v - shift);
     }
 
-    return { halfToNumber, decodeHalves, addProduct, addTransposed, sigmoid, logSoftmax };
+    return { decodeNumbers, scaleRows, addProduct, addTransposed, sigmoid, logSoftmax };
 })();
