@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help setup quickstart test lint notebooks dist dist-full constraints release pytest other-python bench gpu browser reproduce leaderboard soak readme outputs docs clean
+.PHONY: help setup quickstart test lint notebooks dist dist-full constraints release pytest other-python bench gpu browser reproduce leaderboard pretrained soak readme outputs docs clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -76,6 +76,9 @@ readme: setup ## write README.md and its pictures from nbs/index.ipynb
 leaderboard: setup ## train all architectures for the same time (3 hours), write results/LEADERBOARD.md
 	$(BIN)/python tools/leaderboard.py
 	$(BIN)/python tools/readme.py
+
+pretrained: setup ## train the two models of the package (20 minutes), write fastai_charrnn/share/pretrained
+	$(BIN)/python tools/pretrained.py
 
 soak: .venv/dev-installed ## try to break training, files and calls (15 minutes), write results/RELIABILITY.md
 	$(BIN)/python tools/soak.py

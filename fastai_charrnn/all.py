@@ -14,7 +14,6 @@ from fastai.interpret import *
 from .adapt import *
 from .analysis.connectivity import *
 from .analysis.connectivity_plots import *
-from .analysis.gates import *
 from .analysis.ngrams import *
 from .analysis.plots import *
 from .analysis.report import *
@@ -65,3 +64,4 @@ from .recipes.default import *
 from .recipes.lesson6 import *
 from .recipes.optimizer import *
 from .share.card import *
+from .share.pretrained import *

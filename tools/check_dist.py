@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -30,6 +31,8 @@ path = save_model(learn, "trial")
 again = load_model(path)
 assert again.predict_next("one ", n=20) == learn.predict_next("one ", n=20)
 assert len(again.generate("one ", n=20, seed=0).text) == 24
+for name in list_pretrained():
+    load_pretrained(name).to_page(f"{name}.html")
 """
 environ = {name: value for name, value in uv_environ(sys.executable).items() if name != "PYTHONPATH"}
 uv = (sys.executable, "-m", "uv")
@@ -128,14 +131,28 @@ def try_wheel(
     env: Path,  # folder for the environment
     options: list,  # of `uv pip install`
 ):
-    "Install the wheel into a new environment, then train, save, load and generate."
+    "Install the wheel into a new environment, then train, save, load, generate and write pages."
     run(*uv, "venv", "--quiet", "--python", sys.executable, env)
     run(*uv, "pip", "install", "--quiet", "--python", env / "bin/python", wheel, *options, env=environ)
     run(env / "bin/python", "-c", trial, root, cwd=env, env=environ)
     quiet = dict(cwd=env, env=environ, stdout=subprocess.DEVNULL)
     run(env / "bin/charrnn", "info", "trial", **quiet)
+    try_pretrained(env)
     run(env / "bin/python", "-m", "fastai_charrnn", "--version", **quiet)
     print(f"{wheel.name} trains, saves, loads and generates in an empty environment: {installed(env)}")
+
+
+def try_pretrained(
+    env: Path,  # folder of an environment with the wheel
+):
+    "Generate with each pretrained model of the wheel, without network, and print the time."
+    for name in ("nietzsche", "python"):
+        began = time.monotonic()
+        options = ["--prompt", "The ", "-n", 200, "--seed", 1]
+        done = run(env / "bin/charrnn", "generate", name, *options, cwd=env, env=environ, stdout=subprocess.PIPE)
+        text = done.stdout.decode()
+        assert text.startswith("The ") and len(text) == len("The ") + 200 + len("\n"), text
+        print(f"charrnn generate {name}: 200 characters in {time.monotonic() - began:.1f} s")
 
 
 def installed(
@@ -175,7 +192,8 @@ def main(
         folder = Path(name)
         sdist, wheel = build(folder / "dist")
         check_contents(sdist, wheel)
-        print(f"{sdist.name} and {wheel.name} build")
+        sizes = [f"{path.name} ({path.stat().st_size / 1e6:.1f} MB)" for path in (sdist, wheel)]
+        print(f"{' and '.join(sizes)} build")
         if "--unpinned" in args:
             try_unpinned(wheel, folder)
         else:

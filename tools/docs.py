@@ -4,8 +4,8 @@
     IN_TEST=1 python tools/docs.py  with smaller networks, in less time
 
 Tutorials and the index are executed only if their stored outputs are not current. A page that was executed before is
-executed again only after it or the package changed. The front page is nbs/index.ipynb. Links to other sites are not
-followed, only their form is checked.
+executed again only after it or the package changed. The front page is nbs/index.ipynb. It links to a page in which the
+pretrained model of Nietzsche runs. Links to other sites are not followed, only their form is checked.
 """
 
 import hashlib
@@ -54,6 +54,10 @@ pages = [
 reference_folders = [".", "data", "models", "training", "generation", "io", "analysis", "page", "share", "cli"]
 # pictures wider than this scroll on phones
 max_narrow = 800
+# the page in which a model runs, and the cell of the front page that links to it
+live_name = "nietzsche.html"
+live_link = f"""<p><strong><a href="{live_name}">Try a model in your browser</a></strong>: a network that read Nietzsche
+shows what it expects next while you type, and continues your text. It runs on this page, without a server.</p>"""
 
 
 # notebooks
@@ -64,7 +68,8 @@ def stamp(
 ) -> str:
     "A digest of what the outputs of a notebook depend on: the notebook, the package and `IN_TEST`."
     digest = hashlib.sha256(os.environ.get("IN_TEST", "").encode())
-    package = sorted((root / "fastai_charrnn").rglob("*.py"))
+    package = [path for path in sorted((root / "fastai_charrnn").rglob("*")) if path.is_file()]
+    package = [path for path in package if path.suffix != ".pyc"]
     for path in [nbs / rel, *sorted(nbs.glob("*.py")), *package]:
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -94,12 +99,15 @@ def with_outputs(
 def front_page(
     notebook,  # nbs/index.ipynb, of nbformat
 ):
-    "The index, changed: links start at the root, and the sidebar lists all pages."
+    "The index, changed: links start at the root, a model can be tried, and the sidebar lists all pages."
     import nbformat
 
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = from_root(cell.source, "")
+    # after the title and the line about the package
+    title, about, rest = notebook.cells[0].source.split("\n\n", 2)
+    notebook.cells[0].source = "\n\n".join([title, about, live_link, rest])
     tutorials = _names("tutorials")
     reference = [name for folder in reference_folders for name in _names(folder)]
     for caption, entries in (("Tutorials", tutorials), ("Reference", reference), ("The project", pages)):
@@ -155,6 +163,13 @@ def _write_notebook(rel, path):
     nbformat.write(notebook, source / rel)
 
 
+def write_live_page():
+    "Write the page in which the pretrained model of Nietzsche runs."
+    from fastai_charrnn.all import load_pretrained
+
+    load_pretrained("nietzsche", device="cpu").to_page(html / live_name, title="Nietzsche")
+
+
 def mark_wide_pictures():
     "Give wide pictures a class, and for phones a width at which their text can be read."
     image = re.compile(r'<img ((?:[^>]*?)src="[./]*_images/([\w-]+\.png)")')
@@ -187,6 +202,7 @@ def main():
     sphinx = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", source, html]
     subprocess.run(sphinx, check=True)
     mark_wide_pictures()
+    write_live_page()
     if faults := list(broken_links(html.resolve())):
         sys.exit("\n".join(faults))
     n_pages = len(list(html.rglob("*.html")))

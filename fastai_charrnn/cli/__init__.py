@@ -79,7 +79,10 @@ def _report(message):
 
 
 def _run(args):
-    "Import the module of the command and call it."
+    "Find the models that are named, import the module of the command and call it."
+    from .models import find_models
+
+    find_models(args)
     if args.command in ("generate", "info"):
         from . import generate as module
     elif args.command == "write":

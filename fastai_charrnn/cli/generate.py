@@ -158,6 +158,9 @@ def _info_rows(description):
     for earlier in data.get("earlier", ()):
         yield "before", f"{earlier.get('n_chars', 0):,} characters, validated on {earlier.get('split', 'nothing')}"
     yield "trained", epochs_text(training.get("epochs", 0)) + _last_losses(training.get("log", []))
+    if "ngram_loss" in data:
+        contexts = f", contexts up to {data['ngram_context']} characters" if "ngram_context" in data else ""
+        yield "n-grams", f"{data['ngram_loss']:.4f} nats on the validation part{contexts}"
     yield "tensors", ", ".join(f"{name} {tuple(shape)}" for name, shape in description["tensors"].items())
     yield "versions", ", ".join(f"{name} {version}" for name, version in description["versions"].items())
 

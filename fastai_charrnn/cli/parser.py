@@ -16,6 +16,7 @@ __all__ = ["make_parser"]
 _main_examples = """examples:
   charrnn train                   the text of lesson 6, or one of Python's
   charrnn train my.txt --out my.safetensors
+  charrnn generate nietzsche --prompt "The "        a model that the package contains
   charrnn generate my.safetensors --prompt "It was " -n 200
   charrnn write my.safetensors
   charrnn evaluate my.safetensors other.txt
@@ -171,7 +172,8 @@ def _add_reproduce(parser):
 
 
 def _add_model(parser):
-    parser.add_argument("model", metavar="MODEL", type=Path, help="a model file saved by charrnn train")
+    summary = "a model file saved by charrnn train, or a pretrained model: nietzsche, python"
+    parser.add_argument("model", metavar="MODEL", type=Path, help=summary)
 
 
 def _add_unk(parser):

@@ -29,10 +29,21 @@ def check_data(
         raise ValueError(f"{where} has split={shown(data['split'])}, which is no short text")
     if "digest" in data and not _is_digest(data["digest"]):
         raise ValueError(f"{where} has digest={shown(data['digest'])}, which is no checksum")
+    _check_ngrams(data, where)
     _check_spans(data.get("spans"), n_chars, where)
     _check_parts(data.get("documents"), _is_size, f"documents of {where}")
     _check_parts(data.get("document_digests"), _are_digests, f"document_digests of {where}")
     _check_earlier(data.get("earlier", []), where)
+
+
+def _check_ngrams(data, where):
+    "The loss of n-grams on the validation part, and their longest context."
+    loss = data.get("ngram_loss", 0)
+    context = data.get("ngram_context", 1)
+    if type(loss) not in (int, float) or not 0 <= loss <= MAX_COUNT:
+        raise ValueError(f"{where} has ngram_loss={shown(loss)}, which is no loss")
+    if not is_count(context) or context > MAX_COUNT:
+        raise ValueError(f"{where} has ngram_context={shown(context)}, which is no number of characters")
 
 
 def _check_spans(spans, n_chars, where):

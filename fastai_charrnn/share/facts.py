@@ -1,7 +1,8 @@
 """What a model card tells about a model: `model_facts` collects it from a learner or from a model file.
 
 A learner that has its text is validated as it is now, and n-grams are counted in its text. A model file, and a learner
-that was loaded from one, have the numbers that were logged in training, and no n-grams. Nothing is estimated.
+that was loaded from one, have the numbers that were logged in training. The files of pretrained models have the loss of
+n-grams, others have none. Nothing is estimated.
 """
 
 import math
@@ -68,6 +69,7 @@ def model_facts(
         writer = model
         row = _validated(model) if _can_validate(model) else None
         ngrams = _counted(model) if ngrams is None else ngrams
+    ngrams = _recorded(description["data"]) if ngrams is None else ngrams
     is_measured = row is not None
     training = description["training"]
     row = row or (training.get("log") or [{}])[-1]
@@ -110,6 +112,14 @@ def _counted(learn):
     if not _can_validate(learn) or not isinstance(learn.dls.train, WindowDL):
         return None
     return ngram_baseline(learn.dls, max_chars=_max_counted).best
+
+
+def _recorded(data):
+    "The n-grams that a model file tells of."
+    if "ngram_loss" not in data or "ngram_context" not in data:
+        return None
+    nats = data["ngram_loss"]
+    return NgramScore(data["ngram_context"], nats, nats / math.log(2))
 
 
 def _nats(row, loss):

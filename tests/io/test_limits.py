@@ -1,6 +1,7 @@
 """A file that declares much and holds little is refused at once, and the largest that is allowed works."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -53,6 +54,9 @@ HUGE = [
     (lambda d: d["data"].update(n_chars="many"), "data has n_chars='many'"),
     (lambda d: d["data"].update(spans=[[[5, 3]], []]), r"data has the span \[5, 3\]"),
     (lambda d: d["data"].update(digest=7), "data has digest=7"),
+    (lambda d: d["data"].update(ngram_loss="low"), "data has ngram_loss='low', which is no loss"),
+    (lambda d: d["data"].update(ngram_loss=math.nan), "data has ngram_loss=nan"),
+    (lambda d: d["data"].update(ngram_context=-1), "data has ngram_context=-1"),
     (lambda d: d["data"].update(document_digests=dict(train=[1])), "document_digests of data are"),
     (lambda d: d["data"].update(earlier=[dict(earlier=[])]), "earlier data inside earlier data"),
     (lambda d: d["data"].update(x=[[]] * 600_000), "it has more than 500,000 values"),

@@ -1,0 +1,85 @@
+"""The texts of the pretrained models, and what their cards say about them."""
+
+import hashlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+from fastai_charrnn.all import nietzsche, python_reference, read_text
+
+__all__ = ["TEXTS", "SourceText", "about"]
+
+_about = """A small model of the package, to look at and to play with. It needs no training and no network:
+
+```bash
+charrnn generate {name} --prompt "The " --seed 1
+charrnn page {name}
+```
+
+{source} Its sha256 is {sha256}.
+
+The last tenth of the text was held out: the model was not trained on it, and it chose nothing. Training had a fixed
+number of epochs. The choices come from experiments on the first nine tenths of Nietzsche (`results/EXPERIMENTS.md`).
+The time is processor time: {seconds:,.0f} seconds of one thread of {processor}, with Python {python}. `make pretrained`
+trains the model again. The weights are stored as float16 and computed with in float32. The figures below are those of
+the stored weights. This gives the model's loss again:
+
+```bash
+{evaluate}
+```
+
+{licence} The file of the model has weights and checksums, not the text."""
+
+
+class SourceText(NamedTuple):
+    "A text, and words about it."
+
+    read: Callable[[], str]
+    title: str
+    source: str  # where it comes from
+    evaluate: str  # shell commands
+    licence: str
+
+
+def _nietzsche():
+    return read_text(nietzsche())
+
+
+_reference_command = "from fastai_charrnn.data.corpus import *; print(python_reference(), end='')"
+
+TEXTS = {
+    "nietzsche": SourceText(
+        read=_nietzsche,
+        title="writings of Friedrich Nietzsche in English",
+        source="The text is `nietzsche()`, that of lesson 6 of the fast.ai course, unchanged.",
+        evaluate="charrnn evaluate nietzsche nietzsche.txt",
+        licence="The translations are a century old and, as far as we know, in the public domain.",
+    ),
+    "python": SourceText(
+        read=python_reference,
+        title="the Python language reference",
+        source=(
+            "The text is `python_reference()`, the help texts that every CPython contains. It depends on the version "
+            "of Python: this model was trained on that of Python {python}. The text of another version is not "
+            "recognised. The model knows most of it, so its loss on it would be too low."
+        ),
+        evaluate=f'python -c "{_reference_command}" > reference.txt\ncharrnn evaluate python reference.txt',
+        licence="Python's documentation has the PSF License Version 2, its examples the Zero-Clause BSD License.",
+    ),
+}
+
+
+def about(
+    name: str,  # one of `TEXTS`
+    text: str,  # the text itself
+    training: dict,  # seconds, processor and python
+) -> str:  # Markdown
+    "What a card says besides its figures."
+    source = TEXTS[name]
+    return _about.format(
+        name=name,
+        source=source.source.format(**training),
+        evaluate=source.evaluate,
+        licence=source.licence,
+        sha256=hashlib.sha256(text.encode()).hexdigest(),
+        **training,
+    )
