@@ -14,6 +14,7 @@ from fastai.interpret import *
 from .adapt import *
 from .analysis.connectivity import *
 from .analysis.connectivity_plots import *
+from .analysis.gates import *
 from .analysis.ngrams import *
 from .analysis.plots import *
 from .analysis.report import *
