@@ -12,6 +12,7 @@ from fastai.callback.all import *
 from fastai.interpret import *
 
 from .adapt import *
+from .analysis.arch_plots import *
 from .analysis.connectivity import *
 from .analysis.connectivity_plots import *
 from .analysis.gates import *

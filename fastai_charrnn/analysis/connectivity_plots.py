@@ -8,7 +8,7 @@ from fastai.basics import Learner
 from ..data.char_checks import check_str
 from ..errors import DataError
 from .connectivity import connectivity, norms_and_char
-from .plot_checks import check_axes
+from .drawing import drawing_axes
 from .text_picture import check_drawn, draw_text, shades, visible
 
 if TYPE_CHECKING:
@@ -64,18 +64,11 @@ def plot_connectivity_map(
     scaled = values / np.maximum(values.max(1, keepdims=True), np.finfo(float).tiny)
     after = np.where(np.tri(len(text), dtype=bool), scaled, np.nan)
     names = [visible(char, "␣") for char in text]
-    ax = _map_axes(ax, len(text))
+    size = 0.16 * len(text) + 1.2
+    ax = drawing_axes(ax, (size, size))
     ax.imshow(after, cmap="cividis", vmin=0, vmax=1)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_ticks(range(len(text)), names, fontfamily="monospace", parse_math=False)
     ax.tick_params(length=0)
     ax.set(xlabel="character that is read", ylabel="last character before the prediction")
     return ax
-
-
-def _map_axes(ax, n):
-    import matplotlib.pyplot as plt
-
-    check_axes(ax)
-    size = 0.16 * n + 1.2
-    return ax if ax is not None else plt.subplots(figsize=(size, size), layout="constrained")[1]

@@ -14,7 +14,8 @@ from .._checks import check_count
 from ..data.char_checks import check_str
 from ..errors import DataError
 from .colours import BLUE, MAX_ALPHA, VERMILLION, rgb
-from .plot_checks import as_rows, check_axes, check_colours
+from .drawing import drawing_axes
+from .plot_checks import as_rows, check_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,7 +105,8 @@ def draw_text(
 ) -> "Axes":
     "Draw a text with a colour behind each character. Characters have the colour of matplotlib's texts."
     lines = wrapped(text, width)
-    ax = _text_axes(ax, width, len(lines), bool(title))
+    size = (_char_size * width + 0.2, _line_size * max(len(lines), 1) + 0.1 + 0.3 * bool(title))
+    ax = drawing_axes(ax, size)
     cells = np.zeros((max(len(lines), 1), width, 4))
     for row, (begin, end) in enumerate(lines):
         cells[row, : end - begin] = colours[begin:end]
@@ -117,16 +119,6 @@ def draw_text(
     ax.set_title(title, fontsize=10, loc="left", parse_math=False)
     ax.axis("off")
     return ax
-
-
-def _text_axes(ax, width, n_lines, has_title):
-    import matplotlib.pyplot as plt
-
-    check_axes(ax)
-    if ax is not None:
-        return ax
-    size = (_char_size * width + 0.2, _line_size * max(n_lines, 1) + 0.1 + 0.3 * has_title)
-    return plt.subplots(figsize=size, layout="constrained")[1]
 
 
 def _draw_char(ax, column, row, char):

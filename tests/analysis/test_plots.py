@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from fastai_charrnn.analysis.plots import DRAWN, plot_arch, plot_embeddings, plot_next, plot_over_text
-from fastai_charrnn.errors import DataError, UnknownCharError
+from fastai_charrnn.all import list_archs
+from fastai_charrnn.analysis.arch_plots import DRAWN, plot_arch
+from fastai_charrnn.analysis.char_kinds import KINDS, char_kind
+from fastai_charrnn.analysis.colours import contrast
+from fastai_charrnn.analysis.plots import plot_embeddings, plot_next, plot_over_text
+from fastai_charrnn.analysis.step_drawings import STEPS
+from fastai_charrnn.errors import ArchError, DataError, UnknownCharError
 
 
 @pytest.fixture(autouse=True)
@@ -27,17 +32,47 @@ def _texts(ax):
 def test_an_unrolled_drawing_has_every_character_and_state(arch, n):
     texts = _texts(plot_arch(arch, n=n))
     for k in range(1, n + 1):
-        assert f"$c_{k}$" in texts
-        assert f"$h_{k}$" in texts
-    assert f"$c_{n + 1}$" not in texts
+        assert f"$c_{{{k}}}$" in texts
+        assert f"$h_{{{k}}}$" in texts
+    assert f"$c_{{{n + 1}}}$" not in texts
     assert texts.count("0") == texts.count("next") == 1
 
 
 @pytest.mark.parametrize("arch", DRAWN)
 def test_a_rolled_drawing_has_one_step_and_no_initial_state(arch):
     texts = _texts(plot_arch(arch, n=5, rolled=True))
-    assert texts.count("$c_t$") == texts.count("$h_t$") == 1
+    assert texts.count("$c_{t}$") == texts.count("$h_{t}$") == 1
     assert "0" not in texts
+
+
+def test_every_architecture_of_the_package_has_a_drawing():
+    assert set(DRAWN) == set(list_archs()) - {"hawk"}
+    with pytest.raises(ArchError, match="'hawk' has no drawing; plot_arch draws char3, loop"):
+        plot_arch("hawk")
+
+
+@pytest.mark.parametrize("arch", STEPS)
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+def test_the_step_of_an_architecture_with_gates_can_be_read_on_light_and_dark_axes(arch, style):
+    with plt.style.context(style):
+        ax = plot_arch(arch)
+        ax.figure.canvas.draw()
+        page = matplotlib.colors.to_rgb(ax.get_facecolor())
+        assert all(contrast(matplotlib.colors.to_rgb(t.get_color()), page) >= 4.5 for t in ax.texts)
+    assert len({matplotlib.colors.to_hex(t.get_color()) for t in ax.texts}) >= 4
+    gates = {"lstm": 4, "mullstm": 5, "gru": 3, "ensemble": 0}
+    texts = _texts(ax)
+    # an LSTM's cell has one tanh more, which has no weights
+    assert sum(t in ("σ", "2σ", "tanh") for t in texts) == gates[arch] + ("lstm" in arch)
+    assert texts.count("next") == 1
+
+
+def test_a_character_has_one_kind():
+    chars = "aß漢 \n1²Ⅳ.«+AÉ\x07\u0301"
+    kinds = [char_kind(c) for c in chars]
+    assert kinds == [*["letters"] * 3, *["spaces"] * 2, *["digits"] * 3, *["punctuation"] * 3, *["capitals"] * 2,
+                     *["other"] * 2]  # fmt: skip
+    assert set(kinds) == set(KINDS)
 
 
 def test_plots_draw_into_the_given_axes(trained):
