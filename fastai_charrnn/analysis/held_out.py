@@ -7,12 +7,20 @@ evaluate_spans(learn, text, spans)
 
 from collections.abc import Sequence
 
+import torch
+
 from ..data.ids import CharIds
+from ..data.loaders import CharDataLoaders
 from ..data.protocol import data_info
+from ..data.windows import CharWindows
 from ..errors import UnknownCharError
 from ..learner import CharLearner
+from .ngrams import NgramScore, ngram_baseline
 
-__all__ = ["is_trained_text", "held_out", "evaluate_spans"]
+__all__ = ["is_trained_text", "held_out", "held_out_ngrams", "evaluate_spans"]
+
+# n-grams are counted and scored in so many characters at most, as by `charrnn train`
+_max_counted = 5_000_000
 
 
 def is_trained_text(
@@ -50,6 +58,26 @@ def held_out(
     if not spans:
         return None
     return [(int(begin), int(end)) for begin, end in spans[1]]
+
+
+def held_out_ngrams(
+    learn: CharLearner,  # a learner, trained or loaded
+    text: str,  # any text
+    unk: str = "error",  # as `is_trained_text`
+) -> NgramScore | None:  # the best of an `ngram_baseline`
+    """Count n-grams in the spans of a text on which `learn` was trained, and score them on those on which it validates.
+
+    None if `held_out` is, and for a text of several documents."""
+    data = _data_of(learn, text, unk) or {}
+    if not data.get("spans") or "documents" in data:
+        return None
+    vocab = learn.dls.vocab
+    ids = CharIds.from_array(vocab.encode(text, unk=unk))
+    # only the spans are read, so no windows are needed
+    no_windows = torch.zeros(0, dtype=torch.int64)
+    windows = CharWindows(ids, vocab, no_windows, learn.dls.seq_len, data)
+    dls = CharDataLoaders.from_datasets(windows, windows, device="cpu")
+    return ngram_baseline(dls, max_chars=_max_counted).best
 
 
 def evaluate_spans(

@@ -186,6 +186,7 @@ _phrases = (
         r"takes no argument (\w+); it takes .*",
         lambda m: f"has no {option_of(m[1])}; leave it out, or choose another --arch",
     ),
+    (r"pass overwrite=True to replace it, or another path", "pass --overwrite to replace it, or another --out"),
     (r"(\w+)=True", lambda m: option_of(m[1])),
 )
 

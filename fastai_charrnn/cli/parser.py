@@ -21,6 +21,7 @@ _main_examples = """examples:
   charrnn write my.safetensors
   charrnn evaluate my.safetensors other.txt
   charrnn info my.safetensors
+  charrnn page my.safetensors
   charrnn reproduce --out losses.txt
   eval "$(charrnn --print-completion bash)"
 """
@@ -44,6 +45,11 @@ _evaluate_examples = """examples:
 _info_examples = """examples:
   charrnn info my.safetensors
   charrnn info my.safetensors --json
+"""
+_page_examples = """examples:
+  charrnn page my.safetensors
+  charrnn page my.safetensors --text my.txt --out index.html
+  charrnn page my.safetensors --prompt "It was " --title "My novel"
 """
 _reproduce_examples = """examples:
   charrnn reproduce --arch char3 --seeds 1
@@ -69,6 +75,8 @@ def make_parser() -> argparse.ArgumentParser:
     summary = "measure loss, accuracy and bits per char on a text"
     _add_evaluate(_command(commands, "evaluate", summary, _evaluate_examples))
     _add_info(_command(commands, "info", "show what a model file contains", _info_examples))
+    summary = "write one HTML file in which a model runs"
+    _add_page(_command(commands, "page", summary, _page_examples))
     summary = "train lesson 6's networks and compare with its losses"
     _add_reproduce(_command(commands, "reproduce", summary, _reproduce_examples))
     return parser
@@ -161,6 +169,19 @@ def _add_evaluate(parser):
 def _add_info(parser):
     _add_model(parser)
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def _add_page(parser):
+    _add_model(parser)
+    summary = "the page to write (the name of MODEL, with the ending .html)"
+    parser.add_argument("--out", type=Path, metavar="FILE", help=summary)
+    parser.add_argument("--overwrite", action="store_true", help="replace the page if it exists")
+    parser.add_argument("--title", metavar="TEXT", help="shown at the top of the page (the name of MODEL)")
+    summary = "a text to begin with and to find hidden units in; with the text of the training, n-grams are counted"
+    parser.add_argument("--text", metavar="FILE", help=summary)
+    parser.add_argument("--encoding", default="utf-8", help="character encoding of --text (utf-8)")
+    summary = "a text that visitors can begin with; repeat for more (parts of --text)"
+    parser.add_argument("--prompt", action="append", metavar="TEXT", help=summary)
 
 
 def _add_reproduce(parser):

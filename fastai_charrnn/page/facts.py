@@ -1,5 +1,6 @@
 """What a page tells of its model: `page_facts`. What nobody measured is None."""
 
+from ..analysis.held_out import held_out_ngrams
 from ..learner import CharLearner
 from ..share.facts import model_facts
 
@@ -8,12 +9,13 @@ __all__ = ["page_facts"]
 
 def page_facts(
     learn: CharLearner,  # trained or loaded
+    text: str | None = None,  # that of the training of a loaded model, to count n-grams in
 ) -> dict:  # JSON values
     """Describe a model, its training and its losses, which are means per character in nats.
 
     A learner that has its text is validated as it is now, and n-grams are counted in the text. A loaded model has the
     losses of its file."""
-    facts = model_facts(learn)
+    facts = model_facts(learn, ngrams=None if text is None else held_out_ngrams(learn, text, unk="skip"))
     description = facts.description
     data = description["data"]
     ngrams = facts.ngrams

@@ -13,7 +13,7 @@ from .._files import atomic_write, write_errors
 from .._printable import printable
 from ..errors import PageError
 from ..learner import CharLearner
-from .examples import example_texts
+from .examples import example_texts, named_units, page_text
 from .facts import page_facts
 from .html import page_html
 from .pack import pack_model
@@ -26,15 +26,18 @@ def to_page(
     self: CharLearner,  # trained or loaded, of a built-in architecture
     path: str | Path = "model.html",  # the file to write; ".html" is added if it has no suffix
     title: str | None = None,  # shown at the top; None: the name of the file
-    text: str | None = None,  # text to begin with, and to find units in; None: the learner's validation text
+    text: str | None = None,  # a text to show and to find units in; None: the validation text, if there is one
     prompts: Iterable[str] | None = None,  # texts to offer; the first is shown; None: parts of `text`
-    units: Iterable[Mapping] | None = None,  # named hidden units, {"unit": 17, "tracks": "quotes", "score": 0.8}
+    units: Iterable[Mapping] | None = None,  # {"unit": 17, "tracks": "quotes", "score": 0.8}, …; None: `find_units`
     overwrite: bool = False,  # whether an existing file may be replaced
 ) -> Path:  # the file written
     """Write one HTML file in which the model runs: no server, no network, no other file.
 
-    The weights are stored as float16. Raises `PageError` if the file exists or cannot be written, for models of more
-    than 20 MB, and for architectures that the page cannot run: `charrnn serve` shows these."""
+    The weights are stored as float16. If `text` is the one that a loaded model was trained on, its validation part is
+    shown, and n-grams are counted in the rest.
+
+    Raises `PageError` if the file exists or cannot be written, for models of more than 20 MB, and for architectures
+    that the page cannot run: `charrnn serve` shows these."""
     path = page_path(path, overwrite)
     packed = pack_page(self, title or path.stem, text, prompts, units)
     return write_page(packed, path, overwrite=overwrite)
@@ -48,16 +51,16 @@ def pack_page(
     units: Iterable[Mapping] | None = None,
 ) -> dict:  # as `pack_model`
     "Pack a model with what its page tells of it."
-    examples = example_texts(learn, text)
+    shown = page_text(learn, text)
     return pack_model(
         learn.model,
         learn.dls.vocab,
         seq_len=learn.dls.seq_len,
         mode=learn.dls.mode,
         name=name,
-        facts=page_facts(learn),
-        units=units or (),
-        prompts=examples if prompts is None else list(prompts),
+        facts=page_facts(learn, text),
+        units=named_units(learn, shown) if units is None else list(units),
+        prompts=example_texts(shown) if prompts is None else list(prompts),
     )
 
 

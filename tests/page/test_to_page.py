@@ -9,12 +9,14 @@ from html.parser import HTMLParser
 import pytest
 
 from fastai_charrnn.all import CharDataLoaders, PageError, char_learner, load_model, ngram_baseline, save_model
-from fastai_charrnn.page.examples import example_texts
+from fastai_charrnn.analysis.tracking import find_units
+from fastai_charrnn.page.examples import example_texts, page_text
 from fastai_charrnn.page.facts import page_facts
 from fastai_charrnn.page.html import page_html
 from fastai_charrnn.page.pack import pack_model
 from fastai_charrnn.page.to_page import write_page
 
+TEXT = "She said that the sea was calm. He said that it was not. " * 30
 # what would end the data's element or change how a parser reads it
 HOSTILE = [
     "</script>",
@@ -56,8 +58,7 @@ class Elements(HTMLParser):
 
 @pytest.fixture(scope="module")
 def learn():
-    text = "She said that the sea was calm. He said that it was not. " * 30
-    dls = CharDataLoaders.from_text(text, bs=64, device="cpu")
+    dls = CharDataLoaders.from_text(TEXT, bs=64, device="cpu")
     learn = char_learner(dls, n_hid=16, seed=0)
     with learn.no_bar(), learn.no_logging():
         learn.fit(1)
@@ -118,12 +119,12 @@ def test_a_page_of_a_loaded_model_tells_nothing_that_it_does_not_know(learn, tmp
     assert facts["valid_loss"] == learn.training_log.rows[-1]["valid_loss"]
     assert facts["is_held_out"]
     assert facts["ngram_loss"] is None
-    assert example_texts(loaded) == []
+    assert page_text(loaded) == ""
 
 
 def test_examples_are_parts_of_the_validation_text_that_begin_with_a_sentence(learn):
     valid = learn.dls.vocab.decode(learn.dls.valid_ds.ids.stretch(*learn.dls.valid_ds.info["spans"][1][0]))
-    examples = example_texts(learn)
+    examples = example_texts(page_text(learn))
     assert examples and all(example in valid for example in examples)
     assert all(example.startswith(("She", "He")) for example in examples)
 
@@ -149,3 +150,26 @@ def test_a_packed_model_can_be_changed_before_its_page_is_written(learn, tmp_pat
     page = write_page(packed, tmp_path / "sea").read_text(encoding="utf-8")
     assert data_of(page) == packed
     assert "<title>a &lt;b&gt; &amp; c</title>" in page
+
+
+def test_the_text_of_the_training_gives_a_loaded_model_its_n_grams_and_examples(learn, tmp_path):
+    loaded = load_model(save_model(learn, tmp_path / "sea"))
+    page = loaded.to_page(tmp_path / "sea", text=TEXT)
+    own = data_of(learn.to_page(tmp_path / "own").read_text(encoding="utf-8"))
+    found = data_of(page.read_text(encoding="utf-8"))
+    assert found["facts"]["ngram_loss"] == ngram_baseline(learn.dls).best.nats
+    assert found["prompts"] == own["prompts"]
+
+
+def test_another_text_is_shown_without_n_grams(learn, tmp_path):
+    loaded = load_model(save_model(learn, tmp_path / "sea"))
+    packed = data_of(loaded.to_page(tmp_path / "sea", text="He was not at sea. 7").read_text(encoding="utf-8"))
+    assert packed["prompts"] == ["He was not at sea."]
+    assert packed["facts"]["ngram_loss"] is None
+
+
+def test_units_are_named_by_what_they_track(learn, tmp_path):
+    units = data_of(learn.to_page(tmp_path / "sea", text=TEXT[:1500]).read_text(encoding="utf-8"))["units"]
+    found = find_units(learn, TEXT[:1500])
+    assert [(unit["unit"], unit["tracks"]) for unit in units] == [(row.unit, row.tracks) for row in found]
+    assert units
