@@ -33,6 +33,7 @@ from fastai_charrnn.all import (
     save_model,
 )
 from fastai_charrnn.io.format import describe_model
+from fastai_charrnn.page.examples import named_units, page_text
 from fastai_charrnn.recipes.default import DefaultRecipe
 from fastai_charrnn.recipes.optimizer import adamw, decay_groups
 
@@ -82,7 +83,7 @@ def write_files(
     training = Training(**json.loads((build / f"{name}.json").read_text(encoding="utf-8")))
     dls = recipe_for(text).dls(text, device="cpu")
     ngrams = ngram_baseline(dls).best
-    write_model(name, training, ngrams)
+    write_model(name, text, training, ngrams)
     # with its text, so that the card has the loss of the weights in float16
     learn = load_pretrained(name, dls, opt_func=adamw, splitter=decay_groups)
     atomic_write(
@@ -92,18 +93,21 @@ def write_files(
 
 def write_model(
     name: str,  # one of `TEXTS`
+    text: str,  # the whole text
     training: Training,
     ngrams: NgramScore,  # on the part that is held out
 ):
-    "Write a trained model with weights in float16, and with the time and the loss of the n-grams."
+    "Write a trained model with weights in float16, and with the time, the loss of n-grams, and examples for its page."
     trained = build / f"{name}.safetensors"
-    weights = load_model(trained, device="cpu").model.state_dict()
+    learn = load_model(trained, device="cpu")
     description = describe_model(trained)
     # these two are of the tensors, not of the description
     del description["tensors"], description["dtypes"]
     description["data"] |= dict(ngram_loss=round(ngrams.nats, 4), ngram_context=ngrams.context)
-    description["training"] |= dict(seed=SEED, seconds=round(training.seconds))
-    halves = {key: tensor.half() for key, tensor in weights.items()}
+    units = named_units(learn, page_text(learn, text))
+    examples = dict(prompts=list(TEXTS[name].prompts), units=units)
+    description["training"] |= dict(seed=SEED, seconds=round(training.seconds)) | examples
+    halves = {key: tensor.half() for key, tensor in learn.model.state_dict().items()}
     with atomic_path(package / f"{name}.safetensors") as part:
         part.write_bytes(save(halves, dict(charrnn=json.dumps(description))))
 

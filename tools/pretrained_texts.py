@@ -38,6 +38,7 @@ class SourceText(NamedTuple):
     source: str  # where it comes from
     evaluate: str  # shell commands
     licence: str
+    prompts: tuple[str, ...]  # texts of our own to begin with on a page
 
 
 def _nietzsche():
@@ -53,6 +54,13 @@ TEXTS = {
         source="The text is `nietzsche()`, that of lesson 6 of the fast.ai course, unchanged.",
         evaluate="charrnn evaluate nietzsche nietzsche.txt",
         licence="The translations are a century old and, as far as we know, in the public domain.",
+        prompts=(
+            "The man who wishes to be free must first ask himself whom he obeys. It is easy to despise the opinions of "
+            "others; but to doubt one's own opinions--that requires a strength which few possess.",
+            'We praise in our neighbour what is useful to ourselves, and call it "goodness." But who would praise the '
+            "storm because it fills his sails?",
+            "What is the value of a truth that nobody can bear? ",
+        ),
     ),
     "python": SourceText(
         read=python_reference,
@@ -64,6 +72,13 @@ TEXTS = {
         ),
         evaluate=f'python -c "{_reference_command}" > reference.txt\ncharrnn evaluate python reference.txt',
         licence="Python's documentation has the PSF License Version 2, its examples the Zero-Clause BSD License.",
+        prompts=(
+            'The "for" statement repeats a block for each item of an iterable object:\n\n   for line in lines:\n'
+            "       print(line)\n\nIf the block contains a",
+            "A class may define a method that is called when an instance is created. It receives the arguments that "
+            "were passed to the class, and returns",
+            'If the value is not an integer, a "TypeError" is raised. ',
+        ),
     ),
 }
 

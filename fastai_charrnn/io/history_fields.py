@@ -76,7 +76,7 @@ def _check_earlier(earlier, where):
 
 
 def check_training(
-    training: dict,  # epochs, log, bs, opt, loss and seed
+    training: dict,  # epochs, log, bs, opt, loss, seed, prompts and units
 ):
     "Raise `ValueError` for a field of `training` that is wrong."
     check_names(training, "training")
@@ -92,6 +92,7 @@ def check_training(
     for name in ("opt", "loss"):
         if not is_text(training.get(name, "")):
             raise ValueError(f"training has {name}={shown(training[name])}, which is no name")
+    _check_examples(training.get("prompts", []), training.get("units", []))
     log = training.get("log", [])
     if not isinstance(log, list) or not all(isinstance(row, dict) for row in log):
         raise ValueError(f"training.log is {shown(log)}, which is no list of epochs")
@@ -101,6 +102,21 @@ def check_training(
         for name, value in row.items():
             if type(value) not in (int, float) or abs(value) > MAX_COUNT and value != math.inf:
                 raise ValueError(f"training.log has {shown(name)}: {shown(value)}, which is no number of an epoch")
+
+
+def _check_examples(prompts, units):
+    "Texts to begin with, and hidden units with what they track, how well."
+    if not isinstance(prompts, list) or not all(map(is_text, prompts)):
+        raise ValueError(f"training has prompts={shown(prompts)}, which are no short texts")
+    if not isinstance(units, list) or not all(map(_is_unit, units)):
+        raise ValueError(f"training has units={shown(units)}, which are no units with what they track")
+
+
+def _is_unit(value):
+    if not isinstance(value, dict) or value.keys() != {"unit", "tracks", "score"}:
+        return False
+    score = value["score"]
+    return _is_size(value["unit"]) and is_text(value["tracks"]) and type(score) in (int, float) and -1 <= score <= 1
 
 
 def check_texts(

@@ -1,4 +1,7 @@
-"""The text that a page shows, and what is found in it: `page_text`, `example_texts`, `named_units`."""
+"""The text that a page shows, and what is found in it: `page_text`, `example_texts`, `named_units`.
+
+The files of pretrained models have prompts and named units, for pages without a text: `stored_examples`.
+"""
 
 import re
 
@@ -9,7 +12,7 @@ from ..data.window_dl import WindowDL
 from ..io.model_file import has_text
 from ..learner import CharLearner
 
-__all__ = ["page_text", "example_texts", "named_units"]
+__all__ = ["page_text", "example_texts", "named_units", "stored_examples"]
 
 _n_examples = 3
 _size = 240  # characters of an example
@@ -71,3 +74,13 @@ def named_units(
     return [
         dict(unit=row.unit, tracks=row.tracks, score=round(row.score, 3)) for row in find_units(learn, text[:_max_read])
     ]
+
+
+def stored_examples(
+    learn: CharLearner,  # trained or loaded
+) -> tuple[list[str], list[dict]]:  # prompts and named units; empty for a learner that has trained since
+    "Return the prompts and the named units that the model's file has."
+    record = {} if has_text(learn) else getattr(learn, "training_record", {})
+    n_hid = learn.arch_config.get("n_hid", 0)
+    units = [unit for unit in record.get("units", []) if unit["unit"] < n_hid]
+    return list(record.get("prompts", [])), units

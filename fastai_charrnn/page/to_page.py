@@ -13,7 +13,7 @@ from .._files import atomic_write, write_errors
 from .._printable import printable
 from ..errors import PageError
 from ..learner import CharLearner
-from .examples import example_texts, named_units, page_text
+from .examples import example_texts, named_units, page_text, stored_examples
 from .facts import page_facts
 from .html import page_html
 from .pack import pack_model
@@ -52,6 +52,9 @@ def pack_page(
 ) -> dict:  # as `pack_model`
     "Pack a model with what its page tells of it."
     shown = page_text(learn, text)
+    stored_prompts, stored_units = stored_examples(learn)
+    units = (named_units(learn, shown) or stored_units) if units is None else list(units)
+    prompts = (example_texts(shown) or stored_prompts) if prompts is None else list(prompts)
     return pack_model(
         learn.model,
         learn.dls.vocab,
@@ -59,8 +62,8 @@ def pack_page(
         mode=learn.dls.mode,
         name=name,
         facts=page_facts(learn, text),
-        units=named_units(learn, shown) if units is None else list(units),
-        prompts=example_texts(shown) if prompts is None else list(prompts),
+        units=units,
+        prompts=prompts,
     )
 
 
