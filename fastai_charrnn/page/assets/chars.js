@@ -33,8 +33,11 @@ CharPage.nameOf = function (char) {
     return CharPage.isHidden(char) ? CharPage.codeOf(char) : char;
 };
 
-// A short text with its special characters shown, for sentences about it.
-CharPage.shown = (text) => Array.from(text, CharPage.glyph).join("");
+// A character in a sentence: its name, or itself in quotation marks.
+CharPage.quoted = function (char) {
+    const name = CharPage.nameOf(char);
+    return name === char ? `“${char}”` : name;
+};
 
 // An element. Properties are set, texts become text nodes: nothing is ever parsed as HTML.
 CharPage.el = function (tag, properties = {}, ...children) {

@@ -13,6 +13,8 @@ CharPage.continuationPanel = function (label, take, tell) {
     const copy = el("button", { type: "button", textContent: "Copy" });
     const node = el("section", { class: "panel continuation", "aria-label": label },
         el("h2", { textContent: "Continuation" }), page, el("div", { class: "row" }, add, copy, note));
+    const hint = el("span", { class: "note", textContent: "Press Continue. The model then writes on from the text." });
+    page.append(hint);
     let text = "";
 
     const enable = () => {
@@ -26,6 +28,7 @@ CharPage.continuationPanel = function (label, take, tell) {
         output.textContent = "";
         output.classList.add("writing");
         note.textContent = "";
+        hint.remove();
         enable();
     };
 

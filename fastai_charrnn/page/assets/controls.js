@@ -50,16 +50,20 @@ CharPage.textPanel = function (prompts, changed) {
     const clear = el("button", { type: "button", class: "quiet", textContent: "Clear" });
     const examples = el("div", { class: "row prompts" });
     const node = el("section", { class: "panel text" },
-        el("label", { class: "title", for: box.id, textContent: "Text" }), box,
-        el("div", { class: "row" }, examples, el("span", { class: "spring" }), undo, clear), notice, status);
+        el("div", { class: "row top" }, el("label", { class: "title", for: box.id, textContent: "Text" }),
+            el("span", { class: "spring" }), undo, clear),
+        box, examples, notice, status);
     const earlier = [];
 
+    const show = (text) => {
+        box.value = text;
+        box.scrollTop = box.scrollHeight;
+    };
     // Replace the text. It can be undone.
     const set = (text) => {
         earlier.push(box.value);
         undo.disabled = false;
-        box.value = text;
-        box.scrollTop = box.scrollHeight;
+        show(text);
         changed();
     };
     const shorten = (text) => {
@@ -72,6 +76,7 @@ CharPage.textPanel = function (prompts, changed) {
         button.addEventListener("click", () => set(prompt));
         examples.append(button);
     }
+    if (prompts.length) examples.prepend(el("span", { class: "note", textContent: "Examples" }));
     undo.addEventListener("click", () => {
         box.value = earlier.pop();
         undo.disabled = !earlier.length;
@@ -86,7 +91,7 @@ CharPage.textPanel = function (prompts, changed) {
         if (notice.textContent !== text) notice.textContent = text;
         notice.hidden = !text;
     };
-    return { node, box, set, warn, tell: (text) => (status.textContent = text), value: () => box.value };
+    return { node, box, set, show, warn, tell: (text) => (status.textContent = text), value: () => box.value };
 };
 
 CharPage.MAX_SEED = 2 ** 32 - 1;
@@ -102,9 +107,8 @@ CharPage.controlsPanel = function ({ changed, start, stop }) {
     const go = el("button", { type: "button", class: "primary", textContent: "Continue" });
     const halt = el("button", { type: "button", textContent: "Stop", disabled: true });
     const node = el("section", { class: "panel controls", "aria-label": "Settings" },
-        el("div", { class: "fields" }, temperature.node, topP.node, length.node, seed.node,
-            el("label", { class: "check" }, fresh, "New seed each time")),
-        el("div", { class: "row" }, go, halt));
+        el("div", { class: "fields" }, temperature.node, topP.node, length.node, seed.node),
+        el("div", { class: "row" }, go, halt, el("label", { class: "check" }, fresh, "New seed each time")));
     let isFirst = true;
 
     // The options of a continuation. A seed that the reader typed is kept.

@@ -10,7 +10,8 @@ CharPage.READS = {
 // Rows of names and texts. A fact that is not known has no row.
 CharPage.factRows = function (about) {
     const { facts } = about;
-    const loss = (nats) => `${nats.toFixed(4)} nats, ${CharPage.bits(nats).toFixed(4)} bits per character`;
+    const loss = (nats) => Number.isFinite(nats)
+        ? `${nats.toFixed(4)} nats, ${CharPage.bits(nats).toFixed(4)} bits per character` : null;
     const rows = [
         ["Architecture", facts.arch],
         ["Weights", Number.isFinite(facts.n_weights) ? facts.n_weights.toLocaleString("en") : null],
@@ -20,8 +21,8 @@ CharPage.factRows = function (about) {
         ["Trained on", facts.trained_on],
         ["Epochs", Number.isFinite(facts.epochs) && facts.epochs > 0 ? String(facts.epochs) : null],
         ["Validated on", facts.split],
-        [facts.is_held_out === false ? "Validation loss" : "Held-out loss", Number.isFinite(facts.valid_loss) ? loss(facts.valid_loss) : null],
-        ["n-grams there", Number.isFinite(facts.ngram_loss) ? loss(facts.ngram_loss) : null],
+        [facts.is_held_out === false ? "Validation loss" : "Held-out loss", loss(facts.valid_loss)],
+        ["Loss of n-grams there", loss(facts.ngram_loss)],
     ];
     return rows.filter(([, text]) => text);
 };

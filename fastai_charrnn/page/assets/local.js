@@ -3,7 +3,7 @@
 //
 // A backend has the methods info, next, score, connectivity and generate, which return promises. `next` may add
 // `units`, the hidden state after the text. Positions count the characters that the model knows. Errors are rejected
-// promises; of a call whose signal was aborted, one with the name "AbortError".
+// promises; of a call whose signal was aborted, one with the name "AbortError". `place` says where the model runs.
 
 CharPage.localBackend = function (source, packed) {
     const waiting = new Map();
@@ -40,6 +40,7 @@ CharPage.localBackend = function (source, packed) {
     });
 
     return {
+        place: "The model runs in this page. Nothing that you type leaves it.",
         info: () => call("info", []),
         next: (text, { signal } = {}) => call("next", [text], signal),
         score: (text, { onPart, signal, units = [] }) =>
@@ -50,14 +51,33 @@ CharPage.localBackend = function (source, packed) {
     };
 };
 
-// A Worker, or a port to the same code on this thread.
+// A Worker, or a port to the same code on this thread where a Worker cannot start.
 CharPage.startWorker = function (source) {
-    try {
-        const url = URL.createObjectURL(new Blob([source, "\nCharWorker.listen(self);"], { type: "text/javascript" }));
-        return new Worker(url);
-    } catch {
+    const port = { sent: [], postMessage: (message) => port.sent.push(message), onmessage: null };
+    const connect = (target) => {
+        target.onmessage = (event) => {
+            port.sent = [];
+            port.postMessage = (message) => target.postMessage(message);
+            port.onmessage(event);
+        };
+        port.sent.forEach((message) => target.postMessage(message));
+        port.postMessage = (message) => {
+            port.sent.push(message);
+            target.postMessage(message);
+        };
+    };
+    const connectHere = () => {
         const channel = new MessageChannel();
         CharWorker.listen(channel.port2);
-        return channel.port1;
+        connect(channel.port1);
+    };
+    try {
+        const url = URL.createObjectURL(new Blob([source, "\nCharWorker.listen(self);"], { type: "text/javascript" }));
+        const worker = new Worker(url);
+        worker.onerror = () => port.sent.length && connectHere();
+        connect(worker);
+    } catch {
+        connectHere();
     }
+    return port;
 };

@@ -110,6 +110,7 @@ CharPage.shadedText = function (label, look) {
     const at = (event) => spans.indexOf(event.target.closest(".c"));
     node.addEventListener("pointermove", (event) => {
         const i = at(event);
+        // between two lines, the character stays that was pointed at last
         if (i < 0 || i === hovered) return;
         hovered = i;
         mark(i, "hovered");

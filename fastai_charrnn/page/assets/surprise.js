@@ -14,11 +14,12 @@ CharPage.surprisePanel = function (backend, about, suffix) {
         el("span", { class: "scale surprise", "aria-hidden": "true" }),
         el("span", { textContent: `surprising (${CharPage.MAX_BITS} bits or more)` }));
     const hint = "Point at a character, or move with the arrow keys, to see its probability.";
+    const whole = CharPage.wholeText(backend, (loss, note) => showFigures(loss, note));
     const node = el("section", { class: "panel surprise", "aria-label": `Surprise${suffix}` },
-        el("h2", { textContent: "Surprise" }), figures, shaded.node,
+        el("h2", { textContent: "Surprise" }), figures, whole.node,
         el("div", { class: "row" }, legend,
             el("label", { class: "check" }, links, "Show what a prediction depends on")),
-        detail);
+        shaded.node, detail);
     detail.textContent = hint;
     let view = null; // the text shown: its characters and which of them are known
     let nats = [];
@@ -48,9 +49,10 @@ CharPage.surprisePanel = function (backend, about, suffix) {
 
     const mean = (numbers) => numbers.reduce((total, number) => total + number, 0) / numbers.length;
 
-    const setView = (newView) => {
+    const setView = (newView, text) => {
         view = newView;
         nats = [];
+        whole.setText(newView.start ? text : "");
         shaded.underline(null);
         shaded.setText(view.chars, view.isKnown);
         showFigures(null, "");
@@ -79,7 +81,7 @@ CharPage.surprisePanel = function (backend, about, suffix) {
         const char = view.chars[i];
         const at = view.kept.indexOf(i);
         if (at < 0) {
-            detail.textContent = `“${CharPage.nameOf(char)}” is not a character of the model, which leaves it out.`;
+            detail.textContent = `The model does not know ${CharPage.quoted(char)}, and leaves it out.`;
             return;
         }
         try {
@@ -99,9 +101,9 @@ CharPage.surprisePanel = function (backend, about, suffix) {
         const id = about.vocab.indexOf(char, 1);
         const rank = ranked.indexOf(id) + 1;
         const others = ranked.filter((other) => other !== id).slice(0, 3)
-            .map((other) => `${CharPage.nameOf(about.vocab[other])} ${CharPage.percent(probs[other])}`);
+            .map((other) => `${CharPage.quoted(about.vocab[other])} ${CharPage.percent(probs[other])}`);
         const p = probs[id];
-        detail.textContent = `“${CharPage.nameOf(char)}”: probability ${CharPage.percent(p)}, rank ${rank} of ` +
+        detail.textContent = `${CharPage.quoted(char)}: probability ${CharPage.percent(p)}, rank ${rank} of ` +
             `${ranked.length}, ${CharPage.bits(-logProbs[id]).toFixed(1)} bits. Others: ` +
             `${others.join(", ")}.`;
         if (links.checked && at > 0) await showLinks(known, at, signal);
@@ -119,5 +121,56 @@ CharPage.surprisePanel = function (backend, about, suffix) {
         shaded.underline(strengths);
     };
 
-    return { node, shaded, setView, addPart, finish, showFigures };
+    return { node, shaded, setView, addPart, finish };
+};
+
+// A button that measures the whole of a text whose end is shaded, and one that cancels. `show(loss, note)` is called
+// with the mean so far, in nats.
+CharPage.wholeText = function (backend, show) {
+    const { el } = CharPage;
+    const start = el("button", { type: "button", textContent: "Measure the whole text" });
+    const cancel = el("button", { type: "button", textContent: "Cancel", hidden: true });
+    const node = el("div", { class: "row whole", hidden: true }, start, cancel);
+    let text = "";
+    let running = null;
+
+    const setText = (newText) => {
+        if (running) running.abort();
+        text = newText;
+        node.hidden = !text;
+    };
+
+    const measure = async () => {
+        running = new AbortController();
+        const { signal } = running;
+        const length = Array.from(text).length;
+        let total = 0;
+        let n = 0;
+        const onPart = (at, nats) => {
+            if (signal.aborted) return;
+            nats.forEach((value) => (total += value));
+            n += nats.length;
+            show(total / n, `${n.toLocaleString("en")} of ${CharPage.count(length, "character")}`);
+        };
+        try {
+            await backend.score(text, { onPart, signal });
+            show(total / n, `mean of ${CharPage.count(n, "character")}, the whole text`);
+        } catch (error) {
+            if (!CharPage.isAbort(error)) throw error;
+        }
+    };
+
+    start.addEventListener("click", async () => {
+        start.hidden = true;
+        cancel.hidden = false;
+        cancel.focus();
+        try {
+            await measure();
+        } finally {
+            start.hidden = false;
+            cancel.hidden = true;
+        }
+    });
+    cancel.addEventListener("click", () => running.abort());
+    return { node, setText };
 };

@@ -20,7 +20,7 @@ CharPage.viewFor = function (part, vocab) {
     part.chars.forEach((char, i) => {
         if (isKnown(char)) kept.push(i);
     });
-    return { chars: part.chars, kept, isKnown, known: () => kept.map((i) => part.chars[i]) };
+    return { chars: part.chars, start: part.start, kept, isKnown, known: () => kept.map((i) => part.chars[i]) };
 };
 
 // One model of the page.
@@ -79,8 +79,8 @@ CharPage.modelView = function (backend, about, several, page) {
         text = part.chars.join("");
         return page.guard(predict());
     };
-    const shade = () => {
-        surprise.setView(view);
+    const shade = (whole) => {
+        surprise.setView(view, whole);
         units.setView(view);
         return score();
     };
@@ -110,7 +110,7 @@ CharPage.modelView = function (backend, about, several, page) {
 CharPage.unknownMessage = function (counts, name) {
     if (!counts.size) return "";
     const shown = Array.from(counts).slice(0, 8)
-        .map(([char, n]) => `“${CharPage.nameOf(char)}”${n > 1 ? ` (${n.toLocaleString("en")} times)` : ""}`);
+        .map(([char, n]) => `${CharPage.quoted(char)}${n > 1 ? ` (${n.toLocaleString("en")} times)` : ""}`);
     const more = counts.size > shown.length ? ` and ${CharPage.count(counts.size - shown.length, "other")}` : "";
     const isOne = counts.size === 1;
     const what = isOne ? "This character is" : "These characters are";
@@ -176,7 +176,7 @@ CharPage.drawPage = function (root, backends, abouts) {
         clearTimeout(timer);
         timer = setTimeout(() => {
             warn(part, Array.from(text.value()));
-            models.forEach((model) => model.shade());
+            models.forEach((model) => model.shade(text.value()));
         }, CharPage.SCORE_DELAY);
     };
 
@@ -194,8 +194,8 @@ CharPage.drawPage = function (root, backends, abouts) {
     root.replaceChildren(CharPage.header(abouts),
         el("main", { class: several ? "several" : "one" }, text.node, controls.node,
             el("div", { class: "models" }, ...models.map((model) => model.node))),
-        CharPage.footer());
-    if (prompts.length) text.box.value = prompts[0];
+        CharPage.footer(backends));
+    if (prompts.length) text.show(prompts[0]);
     changed();
 };
 
@@ -208,6 +208,9 @@ CharPage.header = function (abouts) {
     return el("header", {}, el("h1", { textContent: names.join(", ") }), el("p", { class: "lead", textContent: lead }));
 };
 
-CharPage.footer = () => CharPage.el("footer", {}, CharPage.el("p", {
-    textContent: "Made with fastai_charrnn. The model runs on this computer. Nothing that you type is sent anywhere.",
-}));
+// Backends that do not say where their model runs are on the server that the page came from.
+CharPage.footer = function (backends) {
+    const places = backends.map((backend) => backend.place || "The model runs on the server of this page.");
+    const text = ["Made with fastai_charrnn.", ...new Set(places)].join(" ");
+    return CharPage.el("footer", {}, CharPage.el("p", { textContent: text }));
+};

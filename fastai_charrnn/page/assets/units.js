@@ -1,6 +1,21 @@
 "use strict";
 // Hidden units: the text coloured by one of them, and all of them after the last character.
 
+// The units that have a name: number to {tracks, described}. A unit may track several things. A score is a correlation
+// on text that the unit was not chosen by.
+CharPage.namedUnits = function (about) {
+    const named = new Map();
+    for (const { unit, tracks, score } of about.units) {
+        if (!(unit < about.nUnits)) continue;
+        const described = Number.isFinite(score) ? `${tracks} (correlation ${score.toFixed(2)})` : tracks;
+        const found = named.get(unit);
+        named.set(unit, found
+            ? { tracks: `${found.tracks}, ${tracks}`, described: `${found.described}, ${described}` }
+            : { tracks, described });
+    }
+    return named;
+};
+
 CharPage.unitsPanel = function (about, suffix, change) {
     const { el } = CharPage;
     const select = el("select", { id: CharPage.newId() });
@@ -14,19 +29,21 @@ CharPage.unitsPanel = function (about, suffix, change) {
     const node = el("section", { class: "panel units", "aria-label": `Hidden units${suffix}` },
         el("h2", { textContent: "Hidden units" }),
         el("div", { class: "row" }, el("label", { for: select.id, textContent: "Unit" }), select, legend),
-        meaning, shaded.node, detail, strip, caption);
+        meaning, shaded.node, detail, el("h3", { textContent: "All units after the text" }), strip, caption);
+    const hint = "Point at a character, or move with the arrow keys, to see the value.";
+    detail.textContent = hint;
     let view = null;
     let values = [];
-    const named = new Map(about.units.map((unit) => [unit.unit, unit]));
+    const named = CharPage.namedUnits(about);
 
     const addOptions = () => {
-        const options = about.units.map((unit) =>
-            el("option", { value: String(unit.unit), textContent: `${unit.unit}: follows ${unit.tracks}` }));
+        const options = Array.from(named, ([unit, { tracks }]) =>
+            el("option", { value: String(unit), textContent: `${unit}: ${tracks}` }));
         const others = [];
         for (let unit = 0; unit < about.nUnits; unit++) {
             if (!named.has(unit)) others.push(el("option", { value: String(unit), textContent: String(unit) }));
         }
-        if (options.length) select.append(el("optgroup", { label: "Units that follow something" }, ...options));
+        if (options.length) select.append(el("optgroup", { label: "Units that track something" }, ...options));
         select.append(options.length ? el("optgroup", { label: "Other units" }, ...others) : "");
         if (!options.length) select.append(...others);
     };
@@ -35,10 +52,8 @@ CharPage.unitsPanel = function (about, suffix, change) {
 
     const describe = () => {
         const found = named.get(unit());
-        const hasScore = found && Number.isFinite(found.score);
-        const score = hasScore ? ` (score ${found.score.toFixed(2)} on text it was not chosen by)` : "";
-        meaning.textContent = found ? `Unit ${unit()} follows ${found.tracks}${score}.`
-            : `Unit ${unit()} of the last layer. Each character is coloured by the unit's value after it.`;
+        const note = "Each character is coloured by the value of the unit after it.";
+        meaning.textContent = found ? `${note} Unit ${unit()} tracks ${found.described}.` : note;
         for (const cell of strip.children) cell.classList.toggle("chosen", cell.dataset.unit === select.value);
     };
 
@@ -57,19 +72,19 @@ CharPage.unitsPanel = function (about, suffix, change) {
 
     const look = (i) => {
         const value = values[i];
-        detail.textContent = value === undefined ? ""
-            : `Unit ${unit()} after “${CharPage.nameOf(view.chars[i])}”: ${value.toFixed(2)}`;
+        detail.textContent = value === undefined ? hint
+            : `Unit ${unit()} after ${CharPage.quoted(view.chars[i])}: ${value.toFixed(2)}`;
     };
 
     const makeStrip = () => {
         for (let k = 0; k < about.nUnits; k++) {
-            const cell = el("span", { title: `unit ${k}${named.has(k) ? `: follows ${named.get(k).tracks}` : ""}` });
+            const cell = el("span", { title: `unit ${k}${named.has(k) ? `: ${named.get(k).tracks}` : ""}` });
             cell.dataset.unit = String(k);
             cell.classList.toggle("named", named.has(k));
             strip.append(cell);
         }
-        caption.textContent = `All ${about.nUnits} units after the last character; ` +
-            `${named.size ? "those with a name have a frame; " : ""}click one to choose it.`;
+        const framed = named.size ? " Those with a name have a frame." : "";
+        caption.textContent = `${CharPage.count(about.nUnits, "unit")}.${framed} Click one to choose it.`;
     };
 
     // Colour the strip by the hidden state after the text.
@@ -88,7 +103,7 @@ CharPage.unitsPanel = function (about, suffix, change) {
         values = [];
         shaded.clear();
         describe();
-        detail.textContent = "";
+        detail.textContent = hint;
         change();
     };
 

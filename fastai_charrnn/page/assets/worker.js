@@ -87,13 +87,13 @@ const CharWorker = (() => {
         prompts: packed.prompts || [],
     });
 
-    // Values of chosen units after each character: one row of `units.length` numbers per character.
+    // Values of chosen units after each character: for each unit a row of as many numbers as there are characters.
     const unitRows = (model, states, units) => {
-        const rows = new Float32Array(states.length * units.length);
+        const rows = new Float32Array(units.length * states.length);
         if (!units.length) return rows;
         states.forEach((state, i) => {
             const values = model.units(state);
-            units.forEach((unit, k) => (rows[i * units.length + k] = values[unit]));
+            units.forEach((unit, k) => (rows[k * states.length + i] = values[unit]));
         });
         return rows;
     };
