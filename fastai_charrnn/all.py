@@ -15,6 +15,7 @@ from .adapt import *
 from .analysis.arch_plots import *
 from .analysis.connectivity import *
 from .analysis.connectivity_plots import *
+from .analysis.gate_plots import *
 from .analysis.gates import *
 from .analysis.ngrams import *
 from .analysis.plots import *
@@ -22,6 +23,7 @@ from .analysis.report import *
 from .analysis.surprise import *
 from .analysis.text_picture import *
 from .analysis.tracking import *
+from .analysis.unit_plots import *
 from .analysis.units import *
 from .callback.checkpoint import *
 from .callback.cuda_graph import *

@@ -105,8 +105,7 @@ def draw_text(
 ) -> "Axes":
     "Draw a text with a colour behind each character. Characters have the colour of matplotlib's texts."
     lines = wrapped(text, width)
-    size = (_char_size * width + 0.2, _line_size * max(len(lines), 1) + 0.1 + 0.3 * bool(title))
-    ax = drawing_axes(ax, size)
+    ax = drawing_axes(ax, text_size(width, len(lines), bool(title)))
     cells = np.zeros((max(len(lines), 1), width, 4))
     for row, (begin, end) in enumerate(lines):
         cells[row, : end - begin] = colours[begin:end]
@@ -119,6 +118,15 @@ def draw_text(
     ax.set_title(title, fontsize=10, loc="left", parse_math=False)
     ax.axis("off")
     return ax
+
+
+def text_size(
+    width: int,  # characters in a line
+    n_lines: int,
+    has_title: bool = True,
+) -> tuple[float, float]:  # width and height in inches
+    "Return the size of a picture of a text."
+    return _char_size * width + 0.2, _line_size * max(n_lines, 1) + 0.1 + 0.3 * has_title
 
 
 def _draw_char(ax, column, row, char):

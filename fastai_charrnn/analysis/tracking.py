@@ -127,7 +127,9 @@ def find_units(
     text = known_text(learn, text, kwargs.get("unk", "error"))
     half = len(text) // 2
     if half < 2 * _min_chars:
-        raise DataError(f"{len(text)} characters are too few to find units; pass at least {4 * _min_chars}")
+        raise DataError(
+            f"{len(text)} characters are too few to find units; pass at least {4 * _min_chars}, or choose the units"
+        )
     rows = feature_rows(text, features)
     states = hidden_states(learn, text, **kwargs).astype(float)
     first = _correlations(rows[:, :half], states[:half])
