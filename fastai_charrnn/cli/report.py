@@ -9,6 +9,8 @@ from pathlib import Path
 
 from ..analysis.ngrams import ngram_baseline
 from ..analysis.verdict import comparison, verdict
+from ..callback.write_policy import errors_as_chosen
+from ..io.model_file import save_model
 from ..learner import CharLearner
 from .generate import note_long_prompts
 from .plan import Plan
@@ -32,6 +34,7 @@ def report(
 ):
     "Print the loss next to that of n-grams, samples, a verdict, and the next commands."
     baseline = ngram_baseline(learn.dls, max_chars=_max_counted)
+    _store(learn, baseline.best, out)
     numbers = learn.training_log.rows[-1]
     table = comparison(numbers, f"{learn.arch.name}, {plan.length}", baseline.best)
     print(f"\n{table}\nvalidated on {learn.dls.train_ds.info['split']}")
@@ -43,6 +46,13 @@ def report(
     is_best = bool(args.recipe)
     print(f"\n{verdict(numbers['valid_loss'], numbers['train_loss'], baseline.best.nats, is_best)}")
     _print_next_commands(prompts, out)
+
+
+def _store(learn, ngrams, out):
+    "Add the loss of n-grams to the model file, for its page and its card. An error of writing is a warning."
+    learn.dls.train_ds.info |= dict(ngram_loss=ngrams.nats, ngram_context=ngrams.context)
+    with errors_as_chosen("warn"):
+        save_model(learn, out)
 
 
 def held_out_prompts(
