@@ -191,7 +191,7 @@ def test_dropout_is_on_in_a_compiled_model(arch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "arch,config", [("concat", {}), ("gru", {}), ("mullstm", {}), ("ensemble", dict(arch="gru", n_models=2))], ids=str
+    "arch,config", [("concat", {}), ("mullstm", {}), ("ensemble", dict(arch="gru", n_models=2))], ids=str
 )
 def test_dynamo_onnx_gives_the_same_numbers(arch, config, tmp_path):
     pytest.importorskip("onnxscript")
