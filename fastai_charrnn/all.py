@@ -69,3 +69,5 @@ from .recipes.lesson6 import *
 from .recipes.optimizer import *
 from .share.card import *
 from .share.pretrained import *
+from .share.hub import *
+from .share.onnx import *

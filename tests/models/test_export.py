@@ -1,6 +1,4 @@
-"""Recorded, exported and transformed models give PyTorch's numbers."""
-
-import warnings
+"""Recorded, exported and transformed models give PyTorch's numbers. tests/share/test_onnx.py has `learn.to_onnx`."""
 
 import numpy as np
 import pytest
@@ -36,9 +34,6 @@ def _slow_but(*names):
     "All cases, those of other architectures and of two layers marked slow."
     marks = {True: (), False: pytest.mark.slow}
     return [pytest.param(a, c, marks=marks[a in names and "n_layers" not in c], id=f"{a}-{c}") for a, c in CASES]
-
-
-targets = pytest.mark.parametrize("target", ["next", "every"])
 
 
 def _model(arch, config, target="next"):
@@ -77,27 +72,6 @@ def test_torch_export_with_a_dynamic_batch_gives_the_same_numbers(arch, config):
         _assert_equal(program.module()(x), model(x))
 
 
-@cases
-@targets
-def test_legacy_onnx_gives_the_same_numbers(arch, config, target, tmp_path):
-    model = _model(arch, config, target)
-    session = _onnx(model, (_windows(model, 2),), tmp_path, ["chars"], dict(chars={0: "bs"}))
-    for bs in (2, 5):
-        x = _windows(model, bs)
-        _assert_equal(session.run(None, dict(chars=x.numpy()))[0], model(x))
-
-
-def _onnx(module, args, folder, names, dynamic_axes):
-    pytest.importorskip("onnx")
-    runtime = pytest.importorskip("onnxruntime")
-    path = folder / "model.onnx"
-    with warnings.catch_warnings():
-        # the exporter warns about itself
-        warnings.simplefilter("ignore")
-        torch.onnx.export(module, args, path, dynamo=False, input_names=names, dynamic_axes=dynamic_axes)
-    return runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
-
-
 def _stepwise(run, model, x):
     "Log-probabilities after each character, with the state fed back."
     state = model.init_hidden(len(x))
@@ -106,21 +80,6 @@ def _stepwise(run, model, x):
         log_probs, *state = run(c, *state)
         outs.append(torch.as_tensor(log_probs))
     return torch.stack(outs, 1)
-
-
-@cases
-def test_one_step_with_state_in_legacy_onnx_gives_the_same_numbers(arch, config, tmp_path):
-    model = _model(arch, config, "every")
-    step = CharStep(model)
-    names = ["chars", *(f"state{k}" for k in range(len(step.init_hidden(1))))]
-    axes = {name: {0: "bs"} for name in names}
-    session = _onnx(step, (_windows(model, 2)[:, 0], *step.init_hidden(2)), tmp_path, names, axes)
-
-    def run(*args):
-        return session.run(None, dict(zip(names, map(np.asarray, args))))
-
-    x = _windows(model, 3)
-    _assert_equal(_stepwise(run, step, x), model(x))
 
 
 @pytest.mark.parametrize("arch,config", _slow_but("loop", "concat", "gru", "mullstm"))
