@@ -44,7 +44,7 @@ setup(
     packages=find_packages(include=[lib, f"{lib}.*"]),
     package_data={lib: ["py.typed", "page/assets/*", "share/pretrained/*"]},
     install_requires=cfg["requirements"].split(),
-    extras_require={k: cfg[f"{k}_requirements"].split() for k in ("dev", "docs")},
+    extras_require={k: cfg[f"{k}_requirements"].split() for k in ("dev", "docs", "hub", "onnx")},
     entry_points={"console_scripts": [f"charrnn={lib}.cli:main"]},
     long_description=description(),
     long_description_content_type="text/markdown",

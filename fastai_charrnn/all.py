@@ -68,6 +68,6 @@ from .recipes.default import *
 from .recipes.lesson6 import *
 from .recipes.optimizer import *
 from .share.card import *
-from .share.pretrained import *
 from .share.hub import *
 from .share.onnx import *
+from .share.pretrained import *

@@ -98,6 +98,8 @@ def check_wheel(
     difference = {name for name in names if ".dist-info/" not in name} ^ package_files()
     assert not difference, f"{wheel.name} and the package differ in {sorted(difference)}; see setup.py"
     prose = "".join(description.split("```")[::2])
+    extras = set(re.findall("^Provides-Extra: (.+)$", description, re.M))
+    assert extras == {"dev", "docs", "hub", "onnx"}, f"{wheel.name} has the extras {sorted(extras)}; see setup.py"
     relative_links = re.findall(r'\]\((?!https://|#)[^)]*|src="(?!https://)[^"]*', prose)
     assert not relative_links, relative_links
 

@@ -14,7 +14,7 @@ from installers import constraints, root, uv_environ
 
 from fastai_charrnn._files import atomic_write
 
-groups = ("requirements", "dev_requirements", "docs_requirements")
+groups = ("requirements", "dev_requirements", "docs_requirements", "hub_requirements", "onnx_requirements")
 header = """# The versions the tests run with, for every supported Python. Written by `make constraints`.
 # Install through them: pip install -c constraints.txt .
 # torch has no local suffix: your index decides between its builds for CPU and CUDA.
@@ -31,7 +31,7 @@ def settings():
 
 
 def requirements() -> str:  # one per line
-    "The requirements for running, testing and the documentation."
+    "The requirements for running, testing, the documentation and the extras."
     lines = (requirement for group in groups for requirement in settings()[group].split())
     return "\n".join(lines)
 
