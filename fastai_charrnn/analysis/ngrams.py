@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._checks import check_count, shown
+from .._html import as_table
 from ..data.ids import MappedIds
 from ..data.loaders import CharDataLoaders
 from ..data.window_dl import WindowDL
@@ -51,14 +52,19 @@ class NgramBaseline:
         return min(self.scores, key=lambda score: score.nats)
 
     def __repr__(self) -> str:
-        lines = [
-            f"character n-grams: {self.n_train:,} characters counted, {self.n_valid:,} scored",
-            "context     nats bits_per_char",
-        ]
+        lines = [self._caption(), "context     nats bits_per_char"]
         for score in self.scores:
             mark = "  best" if score is self.best else ""
             lines.append(f"{score.context:>7} {score.nats:>8.4f} {score.bits:>13.4f}{mark}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = [(str(score.context), f"{score.nats:.4f}", f"{score.bits:.4f}") for score in self.scores]
+        columns = ["longest context", "nats", "bits per char"]
+        return as_table(columns, rows, self._caption(), left=(), marked=self.scores.index(self.best))
+
+    def _caption(self):
+        return f"character n-grams: {self.n_train:,} characters counted, {self.n_valid:,} scored"
 
 
 def ngram_baseline(

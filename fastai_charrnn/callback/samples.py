@@ -18,6 +18,7 @@ from fastai.torch_core import rank_distrib
 
 from .._checks import check_count, check_path
 from .._files import atomic_path, write_errors
+from .._html import as_table, as_text, escaped
 from ..errors import DataError, GenerationError, TrainingError
 from ..generation.continuing import check_request, continue_texts
 from ..generation.options import GenerationConfig
@@ -128,6 +129,15 @@ class PredictNextCallback(TrainEpochCallback):
             for sample in new:
                 print(f"  {sample.text!r}")
 
+    def _repr_html_(self) -> str:
+        "A table of the samples by epoch, each wrapped at the width of the page."
+        rows = [
+            (str(o.epoch), _shown(o.train_loss), _shown(o.valid_loss), _shown(o.bits_per_char), _as_cell(o))
+            for o in self.samples
+        ]
+        columns = ["epoch", "train loss", "valid loss", "bits per char", "sample"]
+        return as_table(columns, rows, left=(4,)) if rows else "no sample was taken"
+
     def state_dict(self) -> dict:
         "Return the samples, for checkpoints."
         return {"samples": [list(sample) for sample in self.samples], "trained": self.trained}
@@ -158,3 +168,14 @@ class PredictNextCallback(TrainEpochCallback):
                 part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as f,
             ):
                 csv.writer(f).writerows([Sample._fields, *self.samples])
+
+
+def _shown(number):
+    return "" if number is None else f"{number:.3f}"
+
+
+def _as_cell(sample):
+    "The text of a sample as HTML, its prompt underlined."
+    prompt = sample.prompt if sample.text.startswith(sample.prompt) else ""
+    continuation = escaped(sample.text[len(prompt) :], lines=True)
+    return as_text(f"<u>{escaped(prompt, lines=True)}</u>{continuation}" if prompt else continuation)

@@ -6,10 +6,12 @@ Every `CharLearner` has one:
     learn.training_log.rows[-1]["valid_loss"]
 """
 
+import math
 import warnings
 
 from fastai.basics import Recorder, Tensor, torch
 
+from .._html import as_table
 from ..data.protocol import data_info
 from ..errors import CharRnnWarning
 from .core import TrainEpochCallback, check_has_text
@@ -74,6 +76,15 @@ class TrainingLog(TrainEpochCallback):
         "Restore the losses of an epoch that was interrupted."
         self._restore_tensors()
 
+    def _repr_html_(self) -> str:
+        "A table with a row for each epoch. The smallest validation loss is bold."
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        rows = [(str(k), *(_number(row.get(name)) for name in names)) for k, row in enumerate(self.rows)]
+        losses = [row.get("valid_loss", math.nan) for row in self.rows]
+        finite = [loss for loss in losses if math.isfinite(loss)]
+        best = losses.index(min(finite)) if finite else None
+        return as_table(["epoch", *names], rows, left=(), marked=best) if rows else "no epoch was trained"
+
     def _losses(self):
         "The smoothed loss of each batch; empty without a recorder and before its first fit."
         return getattr(getattr(self.learn, "recorder", None), "losses", [])
@@ -87,3 +98,10 @@ class TrainingLog(TrainEpochCallback):
             dtype = self.learn.recorder.smooth_loss.val.dtype
             tensors = torch.tensor(new, dtype=dtype) if isinstance(new[0], float) else torch.stack(new).cpu()
             losses[n_restored:] = tensors.unbind()
+
+
+def _number(value):
+    "A number of a row; nothing where an epoch has none."
+    if value is None:
+        return ""
+    return f"{value:.6f}" if abs(value) >= 1e-3 or not value else f"{value:.2e}"

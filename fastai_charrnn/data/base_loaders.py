@@ -12,6 +12,7 @@ from fastai.basics import DataLoaders, default_device
 from torch import Tensor
 
 from .._checks import check_count, check_path, shown
+from .._html import as_table, escaped
 from .._printable import printable
 from .._utils import renamed
 from ..errors import DataError
@@ -27,6 +28,7 @@ from .windows import CharWindows
 
 __all__ = ["BaseLoaders"]
 
+_max_shown = 200  # characters of a vocabulary in a notebook
 T = TypeVar("T", bound="BaseLoaders")
 
 
@@ -136,23 +138,35 @@ class BaseLoaders(DataLoaders):
         return audit(_starts(self.train_ds), _starts(self.valid_ds), self.seq_len)
 
     def __repr__(self) -> str:
+        (_, text), *rows = self._description()
+        lines = [f"  {name:<8} {value}" for name, value in rows]
+        return "\n".join([f"CharDataLoaders: {text}, vocabulary of {len(self.vocab)}", *lines])
+
+    def _repr_html_(self) -> str:
+        text, *rows = self._description()
+        chars = "".join(c for c in self.vocab.itos[1:])
+        vocab = ("vocabulary", f"{len(self.vocab)}: {printable(repr(chars), max_len=_max_shown)}")
+        rows = [(escaped(name), escaped(value)) for name, value in (text, vocab, *rows)]
+        return as_table([], rows, "CharDataLoaders", left=(0, 1))
+
+    def _description(self):
+        "What the loaders contain: (name, value) of each line."
         info = self.train_ds.info
         n_documents = sum(info["documents"].values()) if "documents" in info else 0
         documents = f"{n_documents:,} documents, " if n_documents else ""
-        lines = [
-            f"CharDataLoaders: {documents}{info.get('n_chars', 0):,} characters, vocabulary of {len(self.vocab)}",
-            f"  {self._describe_batches(info.get('stride', 1))}",
-            f"  train    {_describe_loader(self.train)}",
-            f"  valid    {_describe_loader(self.valid)} ({printable(info.get('split', 'no text'))})",
-            f"  device   {self.device}",
+        return [
+            ("text", f"{documents}{info.get('n_chars', 0):,} characters"),
+            self._describe_batches(info.get("stride", 1)),
+            ("train", _describe_loader(self.train)),
+            ("valid", f"{_describe_loader(self.valid)} ({printable(info.get('split', 'no text'))})"),
+            ("device", str(self.device)),
         ]
-        return "\n".join(lines)
 
     def _describe_batches(self, stride):
         if self.stateful:
-            return f"streams  {self.seq_len} characters at a time, the state continues"
+            return "streams", f"{self.seq_len} characters at a time, the state continues"
         targets = "those after each" if self.target == "every" else "the next"
-        return f"windows  {self.seq_len} characters and {targets}, at every {_ordinal(stride)}position"
+        return "windows", f"{self.seq_len} characters and {targets}, at every {_ordinal(stride)}position"
 
 
 def _describe_loader(dl):

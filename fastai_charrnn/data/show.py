@@ -1,18 +1,22 @@
 """Show batches, results and top losses of text as a table: `dls.show_batch()`, `learn.show_results()` and others.
 
-Strings are printed as Python spells them, so spaces and line ends are visible. fastai's `TensorBoardCallback` and
-`WandbCallback` log such tables too, with their default arguments.
+Strings are printed as Python spells them, so spaces and line ends are visible. Long ones are wrapped.
+fastai's `TensorBoardCallback` and `WandbCallback` log such tables too, with their default arguments.
 """
+
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 from fastai.basics import TensorBase, dispatch, show_batch, show_results
 from fastai.interpret import plot_top_losses
 from fastcore.imports import IN_NOTEBOOK
 
+from .._html import as_table, as_text, escaped
+
 __all__ = ["TensorChars"]
 
 TEXT_COLUMNS = ["text", "next", "predicted"]
-_cell = '<td style="white-space:pre; font-family:monospace; text-align:left">'
+_max_width = 80  # characters of a text in a table for a terminal
 
 
 class TensorChars(TensorBase):
@@ -23,15 +27,45 @@ def _spelled(rows):
     return [[repr(s) for s in row] for row in rows]
 
 
-def show_table(rows, columns, **more_columns):
+def show_table(
+    rows: Iterable[Sequence[str]],  # the texts of each row
+    columns: Sequence[str],  # their names
+    **more_columns: Sequence[str],  # further columns, such as losses
+):
+    "Show a table: in a notebook as HTML, else as text. Long texts are wrapped."
     rows = _spelled(rows)
-    df = pd.DataFrame(rows, columns=columns).assign(**more_columns)
     if IN_NOTEBOOK:
         from IPython.display import HTML, display
 
-        display(HTML(df.to_html(index=False).replace("<td>", _cell)))
+        display(HTML(_as_html(rows, columns, more_columns)))
+    elif any(len(cell) > _max_width for row in rows for cell in row):
+        print(_as_blocks(rows, columns, more_columns))
     else:
-        print(df.to_string(index=False))
+        print(pd.DataFrame(rows, columns=columns).assign(**more_columns).to_string(index=False))
+
+
+def _as_html(rows, columns, more_columns):
+    cells = [[as_text(escaped(cell)) for cell in row] for row in rows]
+    more = [[escaped(value) for value in values] for values in zip(*more_columns.values())] or [[]] * len(rows)
+    names = [*columns, *more_columns]
+    return as_table(names, [row + other for row, other in zip(cells, more)], left=range(len(columns)))
+
+
+def _as_blocks(rows, columns, more_columns):
+    "A block of lines for each row, with a blank line between them."
+    names = [*columns, *more_columns]
+    indent = max(map(len, names)) + 2
+    blocks = []
+    for k, row in enumerate(rows):
+        cells = [*row, *(str(values[k]) for values in more_columns.values())]
+        # cells have no line breaks, and their spaces are kept
+        lines = ["\n".join(_pieces(cell)).replace("\n", "\n" + " " * indent) for cell in cells]
+        blocks.append("\n".join(f"{name:<{indent}}{line}" for name, line in zip(names, lines)))
+    return "\n\n".join(blocks)
+
+
+def _pieces(cell):
+    return [cell[i : i + _max_width] for i in range(0, len(cell), _max_width)] or [""]
 
 
 @dispatch

@@ -1,9 +1,6 @@
 """Continue several prompts as one batch, by sampling or search: `continue_texts`, which `generate` calls."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from fastcore.foundation import L
 
 from .._utils import unwrap_model
 from .beam import beam_ids
@@ -13,9 +10,7 @@ from .options import GenerationConfig, StopMatcher
 from .prompts import TextModel, encode_prompts, max_rows, prompt_list, prompt_rows, seen_chars
 from .sampling import sample_ids
 from .scored import ScoredText
-
-if TYPE_CHECKING:
-    from .scored import ScoredTexts
+from .scored_texts import ScoredTexts
 
 __all__ = ["check_request", "continue_texts"]
 
@@ -37,9 +32,7 @@ def continue_texts(
     options: GenerationConfig,  # how many characters, and how to choose them
     return_prompt: bool = True,  # whether texts begin with the prompt
     unk: str = "error",  # unknown characters, as in `generate`
-) -> tuple[
-    "ScoredTexts", int | None
-]:  # `ScoredText`s, prompt by prompt; the period of a greedy text that repeats itself
+) -> tuple[ScoredTexts, int | None]:  # `ScoredText`s, prompt by prompt; the period of a greedy text that repeats itself
     "Do what `generate` does, without streams and without a warning."
     learn = char_view(learn)
     prompts = prompt_list(prompt)
@@ -52,7 +45,7 @@ def continue_texts(
         found, period = _search(learn, encoded, options), None
     seed = None if options.greedy or options.beam else options.seed
     decode = learn.dls.vocab.decode
-    texts = L(
+    texts = ScoredTexts(
         ScoredText(decode(ids), decode(new), log_probs, seed, bool(return_prompt)) for ids, new, log_probs in found
     )
     return texts, period

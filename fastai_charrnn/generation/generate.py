@@ -1,9 +1,7 @@
 """Generate text with a learner that has a vocabulary: `generate`, with our names of the options or Hugging Face's."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
-
-from fastcore.foundation import L
+from typing import Any, Literal, Unpack, overload
 
 from .char_stream import CharStream
 from .continuing import continue_texts
@@ -12,9 +10,7 @@ from .names import Stop, TextOptions, both_spellings
 from .options import DEFAULT_N, GenerationConfig
 from .prompts import TextModel
 from .scored import ScoredText
-
-if TYPE_CHECKING:
-    from .scored import ScoredTexts
+from .scored_texts import ScoredTexts
 
 __all__ = ["generate"]
 
@@ -58,7 +54,7 @@ def generate(
     beam: int | None = ...,
     num_beams: int | None = ...,
     **options: Unpack[TextOptions],
-) -> "ScoredTexts": ...
+) -> ScoredTexts: ...
 @overload
 def generate(
     self: TextModel,
@@ -76,7 +72,7 @@ def generate(
     n: int | GenerationConfig | Any = ...,
     temperature: float = ...,
     **options: Unpack[AllOptions],
-) -> "ScoredText | ScoredTexts": ...
+) -> ScoredText | ScoredTexts: ...
 @both_spellings
 def generate(
     self: TextModel,  # a learner whose `dls` has a character vocabulary
@@ -95,7 +91,9 @@ def generate(
     beam: int | None = None,  # search for the most likely texts with this beam width, instead of sampling
     unk: str = "error",  # unknown characters: "error", "skip", or a known character that replaces them
     config: GenerationConfig | None = None,  # several options at once; can be passed in place of `n`
-) -> ScoredText | L | CharStream:  # `L` of texts, prompt by prompt, for several prompts, `num` above 1, or `beam`
+) -> (
+    ScoredText | ScoredTexts | CharStream
+):  # several texts, prompt by prompt, for several prompts, `num` above 1, or `beam`
     """Continue `prompt` by sampling characters, or at temperature 0 by taking the most likely.
 
     Options apply in Hugging Face's order, each to the result of the one before: repetition penalty (CTRL, Keskar et al.

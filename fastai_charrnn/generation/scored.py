@@ -3,37 +3,19 @@
 It prints as text; in a notebook, surprising characters are shaded. This module does not import torch.
 """
 
-import html
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._html import as_text, escaped
 from .._printable import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import overload
-
-    from fastcore.foundation import L
-
-    class ScoredTexts(L):
-        "An `L` of `ScoredText`, for type checkers. The class is `L`, which has no type of its items."
-
-        def __iter__(self) -> Iterator["ScoredText"]: ...
-        def __len__(self) -> int: ...
-        @overload
-        def __getitem__(self, idx: int) -> "ScoredText": ...
-        @overload
-        def __getitem__(self, idx: slice) -> "ScoredTexts": ...
-        def __getitem__(self, idx: Any) -> Any: ...
-
 
 __all__ = ["ScoredText"]
 
 _max_shaded = 20_000  # characters shaded in a notebook
-_max_bits = 8  # bits of a character with the darkest shade
+_max_bits = 8  # bits of a character with the strongest shade
+_max_alpha = 0.55  # opacity of that shade
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -85,14 +67,19 @@ class ScoredText:
         return len(self.text)
 
     def _repr_html_(self) -> str:
-        "The text for a notebook. The more bits a new character has, the darker it is; a tooltip shows them."
-        prompt = html.escape(printable(self.prompt, lines=True)) if self.with_prompt else ""
+        "The text for a notebook. The more bits a new character has, the stronger its shade; a tooltip shows them."
+        return f"<div>{as_text(self.shaded(_max_shaded))}<small>{self._caption()}</small></div>"
+
+    def shaded(
+        self,
+        max_chars: int,  # of the continuation
+    ) -> str:
+        "Return the text as HTML, with shades behind surprising characters."
+        prompt = escaped(self.prompt, lines=True) if self.with_prompt else ""
         bits = self.nll / math.log(2)
-        chars = "".join(_shaded(char, b) for char, b in zip(self.new[:_max_shaded], bits))
-        n_hidden = len(self.new) - _max_shaded
-        more = f"\n… and {n_hidden:,} characters more" if n_hidden > 0 else ""
-        style = "white-space:pre-wrap;word-break:break-word;color:inherit;background:none"
-        return f'<div><pre style="{style}">{prompt}{chars}{more}</pre><small>{self._caption()}</small></div>'
+        chars = "".join(_shaded(char, b) for char, b in zip(self.new[:max_chars], bits))
+        n_hidden = len(self.new) - max_chars
+        return f"{prompt}{chars}" + (f"\n… and {n_hidden:,} characters more" if n_hidden > 0 else "")
 
     def _caption(self):
         if not self.new:
@@ -103,8 +90,7 @@ class ScoredText:
 
 
 def _shaded(char, bits):
-    "One character over a translucent red, which suits light and dark pages."
-    alpha = 0.6 * min(max(bits, 0) / _max_bits, 1)
-    tooltip = f"{html.escape(repr(char))}: {bits:.2f} bits"
-    visible = html.escape(printable(char, lines=True))
-    return f'<span style="background:rgba(230,60,30,{alpha:.2f})" title="{tooltip}">{visible}</span>'
+    "One character over a translucent colour, that of `analysis.colours`, which suits light and dark pages."
+    alpha = _max_alpha * min(max(bits, 0) / _max_bits, 1)
+    tooltip = f"{escaped(repr(char))}: {bits:.2f} bits"
+    return f'<span style="background:rgba(213,94,0,{alpha:.2f})" title="{tooltip}">{escaped(char, lines=True)}</span>'

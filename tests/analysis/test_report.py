@@ -32,7 +32,7 @@ def test_the_longest_copy_is_the_longest(texts, corpus):
 def test_a_copy_is_found_across_the_pieces_of_a_long_corpus(monkeypatch, small):
     text = "@@" + small[4000:4300] + "@"
     in_one_piece = sample_report([text], corpus=small)
-    monkeypatch.setattr("fastai_charrnn.analysis.report._piece_size", 1000)
+    monkeypatch.setattr("fastai_charrnn.analysis.copies._piece_size", 1000)
     in_pieces = sample_report([text], corpus=small)
     assert in_pieces == in_one_piece
     assert in_pieces.copied == small[4000:4300]
@@ -42,7 +42,7 @@ def test_a_copy_is_found_across_the_pieces_of_a_long_corpus(monkeypatch, small):
 def test_passages_with_equal_hashes_are_compared(monkeypatch, small):
     # the worst hash function
     monkeypatch.setattr(
-        "fastai_charrnn.analysis.report._hashes", lambda text, k: np.full(len(text) - k + 1, 7, np.uint64)
+        "fastai_charrnn.analysis.copies._hashes", lambda text, k: np.full(len(text) - k + 1, 7, np.uint64)
     )
     assert sample_report(["xyzthe valu"], corpus=small[:500]).copied == plain_longest(["xyzthe valu"], small[:500])
 
@@ -78,7 +78,7 @@ def test_distinct_n_grams_and_loop_rate_are_counted_over_all_texts():
 def test_case_is_ignored_and_only_whole_words_count(monkeypatch):
     corpus = "The cat sat on the mat. Über alles"
     for size in (2**22, 5):
-        monkeypatch.setattr("fastai_charrnn.analysis.report._piece_size", size)
+        monkeypatch.setattr("fastai_charrnn.analysis.copies._piece_size", size)
         report = sample_report(["Cat THE dog über all", "mat zzz."], corpus=corpus)
         # "all" may be cut off
         assert report.words == 6
@@ -91,7 +91,7 @@ def test_case_is_ignored_and_only_whole_words_count(monkeypatch):
 @pytest.mark.parametrize("word", ["İstanbul", "ΐστρος", "straße", "Ǆep", "ŉa", "ẖa"])
 def test_words_whose_lower_case_has_a_combining_mark_are_known(monkeypatch, word):
     for size in (2**22, 3):
-        monkeypatch.setattr("fastai_charrnn.analysis.report._piece_size", size)
+        monkeypatch.setattr("fastai_charrnn.analysis.copies._piece_size", size)
         assert sample_report([f"{word} x"], corpus=f"in {word} or").known_words == 1
 
 

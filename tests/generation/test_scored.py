@@ -120,10 +120,10 @@ def test_surprising_characters_are_darker_in_a_notebook():
     log_probs = -np.linspace(0, 8, len(nasty)).astype(np.float32)
     spans = nasty_page(log_probs).spans
     # translucent, with the text colour of the page
-    assert all(re.fullmatch(r"background:rgba\(230,60,30,0\.\d\d\)", span["style"]) for span in spans)
+    assert all(re.fullmatch(r"background:rgba\(213,94,0,0\.\d\d\)", span["style"]) for span in spans)
     alphas = [float(re.search(r",([\d.]+)\)", span["style"])[1]) for span in spans]
     assert alphas == sorted(alphas)
-    assert (alphas[0], alphas[-1]) == (0, 0.6)
+    assert (alphas[0], alphas[-1]) == (0, 0.55)
     bits = [float(re.search(r": ([\d.]+) bits", span["title"])[1]) for span in spans]
     assert sum(bits) == pytest.approx(-log_probs.sum() / math.log(2), abs=0.2)
 
