@@ -11,7 +11,7 @@ from fastai_charrnn.all import *
 from fastai_charrnn.io.generator import CharGenerator, load_generator
 
 if TYPE_CHECKING:
-    from fastai_charrnn.generation.scored import ScoredTexts
+    from fastai_charrnn.generation.scored_texts import ScoredTexts
 
 dls = CharDataLoaders.from_text("some text", seq_len=8, bs=64)
 assert_type(dls, CharDataLoaders)
