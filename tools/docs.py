@@ -57,7 +57,7 @@ max_narrow = 800
 # the page in which a model runs, and the cell of the front page that links to it
 live_name = "nietzsche.html"
 live_link = f"""<p><strong><a href="{live_name}">Try a model in your browser</a></strong>: a network that read Nietzsche
-shows what it expects next while you type, and continues your text. It runs on this page, without a server.</p>"""
+shows what it expects next while you type, and continues your text. It runs in the page, without a server.</p>"""
 
 
 # notebooks

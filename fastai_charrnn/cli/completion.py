@@ -1,9 +1,12 @@
 """Shell completion: `charrnn --print-completion bash` prints a script, made by the library shtab.
 
-shtab is imported only to print it. In the script, MODEL completes to model files and folders, FILE to all files.
+shtab is imported only to print it. In the script, MODEL completes to model files and folders, in bash also to the names
+of pretrained models, and FILE to all files.
 """
 
 import argparse
+
+from ..share.pretrained import list_pretrained
 
 __all__ = ["SHELLS", "PrintCompletion"]
 
@@ -35,8 +38,22 @@ def _all_actions(parser):
 def _complete(action, shtab):
     "Say how an option or an argument is completed. Those with choices complete to them."
     if action.metavar == "MODEL":
-        action.complete = shtab.glob("*.safetensors")
+        action.complete = shtab.glob("*.safetensors") if action.dest == "out" else _models(shtab)
     elif action.metavar == "FILE":
         action.complete = shtab.FILE
     elif action.dest == "arch" and not action.choices:
         action.choices = _archs
+
+
+def _models(shtab):
+    "How a model to read is completed: as files, in bash also as names of pretrained models."
+    files = shtab.glob("*.safetensors")
+    names = " ".join(list_pretrained())
+    function = f"""
+_charrnn_models() {{
+  compgen -W '{names}' -- $1
+  {files["bash"]} $1
+}}
+"""
+    preamble = files["preamble"] | dict(bash=files["preamble"]["bash"] + function)
+    return files | dict(bash="_charrnn_models", preamble=preamble)

@@ -8,8 +8,8 @@ from ..share.pretrained import list_pretrained, pretrained_path
 
 __all__ = ["find_models", "model_file"]
 
-# arguments that name a model
-_arguments = ("model", "from_model")
+# arguments that name a model, or a list of models
+_arguments = ("model", "models", "from_model")
 
 
 def find_models(
@@ -17,9 +17,11 @@ def find_models(
 ):
     "Replace the names of models by the paths of their files. Raises `ModelFileError` as `model_file` does."
     for argument in _arguments:
-        name = getattr(args, argument, None)
-        if name is not None:
-            setattr(args, argument, model_file(name))
+        value = getattr(args, argument, None)
+        if isinstance(value, list):
+            setattr(args, argument, [model_file(name) for name in value])
+        elif value is not None:
+            setattr(args, argument, model_file(value))
 
 
 def model_file(

@@ -53,6 +53,13 @@ def test_a_model_completes_to_model_files_and_folders(script, folder, words):
     assert _completed(script, folder, *words) == {"my.safetensors", "mydir"}
 
 
+@pytest.mark.parametrize("words", [["generate"], ["info"], ["train", "--from"]], ids=str)
+def test_a_model_to_read_completes_to_pretrained_models(script, folder, words):
+    assert _completed(script, folder, *words, "") == {"my.safetensors", "mydir", "nietzsche", "python"}
+    assert _completed(script, folder, *words, "ni") == {"nietzsche"}
+    assert "nietzsche" not in _completed(script, folder, "train", "--out", "")
+
+
 @pytest.mark.parametrize("words", [["train", "m"], ["train", "my.txt", "m"], ["train", "--valid", "m"]], ids=str)
 def test_a_text_completes_to_files(script, folder, words):
     assert {"my.txt", "more.txt.gz"} <= _completed(script, folder, *words)
