@@ -7,6 +7,8 @@ import pytest
 from chromium import find_chromium, launch, missing
 from page_watch import PageWatch
 
+from fastai_charrnn.page.engine import engine_source
+
 
 @pytest.fixture(scope="module")
 def browser():
@@ -46,6 +48,15 @@ def open_window(browser):
 def page(open_window):
     "A watched page, 1280 pixels wide."
     return open_window()
+
+
+@pytest.fixture(scope="module")
+def run_js(browser):
+    "A function that evaluates JavaScript in a page with the engine."
+    page = browser.new_page()
+    page.add_script_tag(content=engine_source())
+    yield page.evaluate
+    page.close()
 
 
 def pytest_collection_modifyitems(items):

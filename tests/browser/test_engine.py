@@ -5,16 +5,13 @@ import base64
 import numpy as np
 import pytest
 import torch
-from engine_cases import CASES, TEXTS, case_learner, case_name, expected, log_probs, packed
+from engine_cases import CASES, TEXTS, case_learner, case_name, expected, packed
 
 from fastai_charrnn.analysis.connectivity import connectivity
 from fastai_charrnn.data.token_vocab import TokenVocab
 from fastai_charrnn.generation.char_view import char_view
 from fastai_charrnn.generation.decoders import next_log_probs
-from fastai_charrnn.generation.filters import filter_scores
-from fastai_charrnn.generation.options import GenerationConfig
 from fastai_charrnn.generation.prompts import prompt_rows
-from fastai_charrnn.page.engine import engine_source
 
 # what the engine computes for a case: as `engine_cases.expected`
 RUN = """
@@ -40,16 +37,7 @@ RUN = """
 
 
 @pytest.fixture(scope="module")
-def run(browser):
-    "A function that evaluates JavaScript in a page with the engine."
-    page = browser.new_page()
-    page.add_script_tag(content=engine_source())
-    yield page.evaluate
-    page.close()
-
-
-@pytest.fixture(scope="module")
-def results(run):
+def results(run_js):
     "For each case what Python computes and what the engine computes. Each is computed once."
     known = {}
 
@@ -57,26 +45,10 @@ def results(run):
         name = case_name(case)
         if name not in known:
             theirs = expected(case)
-            known[name] = theirs, run(RUN, [theirs["packed"], TEXTS])
+            known[name] = theirs, run_js(RUN, [theirs["packed"], TEXTS])
         return known[name]
 
     return of
-
-
-@pytest.fixture(scope="module")
-def sampled(run):
-    "A learner, its log-probabilities after a text, and a function that draws from them in the browser."
-    learn = case_learner(("rnn", {}, "windows"))
-    scores = log_probs(learn, "The ")
-
-    def draw(n, **options):
-        script = """([logProbs, options, n]) => {
-            const random = CharRNN.random(7);
-            return Array.from({ length: n }, () => CharRNN.sample(logProbs, options, random));
-        }"""
-        return np.array(run(script, [scores.tolist(), options, n]))
-
-    return learn, scores, draw
 
 
 @pytest.mark.parametrize("case", CASES, ids=case_name)
@@ -102,7 +74,7 @@ def test_connectivity_equals_autograd(results, case):
     assert max(norms.max() for norms in theirs["connectivity"]) > 0.01
 
 
-def test_gradients_go_through_long_texts_part_by_part(run):
+def test_gradients_go_through_long_texts_part_by_part(run_js):
     "The derivative of an integrator does not vanish: identity weights and one unit, far below saturation."
     learn = case_learner(("loop", {}, "streams"))
     with torch.no_grad():
@@ -119,11 +91,11 @@ def test_gradients_go_through_long_texts_part_by_part(run):
 
     theirs = connectivity(learn, text)
     assert theirs.min() > 0 and theirs[0] > 0.1 * theirs[-1]
-    np.testing.assert_allclose(run(script, [packed(learn), text]), theirs, rtol=0.01)
+    np.testing.assert_allclose(run_js(script, [packed(learn), text]), theirs, rtol=0.01)
 
 
 @pytest.mark.parametrize("case", [CASES[6], CASES[12], CASES[14]], ids=case_name)
-def test_a_text_that_is_edited_has_the_state_of_one_that_is_read_anew(run, results, case):
+def test_a_text_that_is_edited_has_the_state_of_one_that_is_read_anew(run_js, results, case):
     script = """([packed, texts]) => {
         const model = CharRNN.load(packed);
         const reader = new CharRNN.Reader(model);
@@ -146,24 +118,24 @@ def test_a_text_that_is_edited_has_the_state_of_one_that_is_read_anew(run, resul
     }"""
     long = "12 lazy dogs! said " * 20
     edits = ["", "The", "The quick", "The quic", long, long + "x", long[:-1], long[:130] + "??" + long[130:], long[7:]]
-    found = np.array(run(script, [results(case)[0]["packed"], edits]))
+    found = np.array(run_js(script, [results(case)[0]["packed"], edits]))
     assert found[:, 1:].max() == 0
     assert (found[:, 0] == 1).all() == (case[2] == "windows")
 
 
-def test_unknown_characters_are_left_out_and_named_with_their_positions(run, results):
+def test_unknown_characters_are_left_out_and_named_with_their_positions(run_js, results):
     script = """([packed, text]) => {
         const model = CharRNN.load(packed);
         const { ids, kept, unknown } = model.encode(text);
         return [Array.from(ids, (id) => model.vocab[id]), kept, unknown];
     }"""
-    chars, kept, unknown = run(script, [results(CASES[0])[0]["packed"], "😀✗T\0漢😎\ud83d"])
+    chars, kept, unknown = run_js(script, [results(CASES[0])[0]["packed"], "😀✗T\0漢😎\ud83d"])
     assert chars == ["😀", "T", "漢"]
     assert kept == [0, 2, 4]
     assert [(u["char"], u["at"]) for u in unknown] == [("✗", 1), ("\0", 3), ("😎", 5), ("\ud83d", 6)]
 
 
-def test_characters_of_foreign_vocabularies_keep_their_probabilities(run):
+def test_characters_of_foreign_vocabularies_keep_their_probabilities(run_js):
     "Their special tokens are left out, and what pads windows is never predicted."
 
     learn = case_learner(("gru", dict(tie_weights=True), "windows"))
@@ -179,7 +151,7 @@ def test_characters_of_foreign_vocabularies_keep_their_probabilities(run):
         const state = model.encode("fox").ids.reduce((s, id) => model.feed(s, id), model.start());
         return [Array.from(model.logProbs(state)), model.vocab];
     }"""
-    found, vocab = run(script, packed(learn))
+    found, vocab = run_js(script, packed(learn))
     assert vocab[1:] == view.dls.vocab.itos[1:]
     np.testing.assert_allclose(found[1:], theirs[1:], atol=1e-3, rtol=0)
     assert found[0] < -1000
@@ -193,93 +165,9 @@ def test_characters_of_foreign_vocabularies_keep_their_probabilities(run):
         (dict(weights=base64.b64encode(bytes(100)).decode()), "emb.weight is cut short"),
     ],
 )
-def test_what_cannot_be_loaded_is_refused(run, results, change, message):
+def test_what_cannot_be_loaded_is_refused(run_js, results, change, message):
     good = results(CASES[0])[0]["packed"]
     member = good["members"][0] | {k: v for k, v in change.items() if k != "format"}
     bad = good | {"members": [member]} | {k: v for k, v in change.items() if k == "format"}
     script = "(packed) => { try { CharRNN.load(packed); } catch (error) { return error.message; } }"
-    assert run(script, bad) == message
-
-
-def _chi_square(counts, probs):
-    "The statistic over classes of at least 5 expected draws, and the degrees of freedom. Rare ones are one class."
-    order = np.argsort(-probs)
-    counts, expected = counts[order], (probs * counts.sum())[order]
-    n = max(int((expected >= 5).sum()), 1)
-    counts = np.append(counts[:n], counts[n:].sum())
-    expected = np.append(expected[:n], expected[n:].sum())
-    if expected[-1] < 5:
-        counts, expected = counts[:-1], expected[:-1]
-    return ((counts - expected) ** 2 / expected).sum(), len(expected) - 1
-
-
-@pytest.mark.parametrize("temperature, top_p", [(1, 1), (0.5, 1), (2, 1), (1, 0.9), (0.7, 0.6), (1.5, 0.95), (1, 0)])
-def test_draws_have_the_probabilities_of_the_filters_in_python(sampled, temperature, top_p):
-    _, scores, draw = sampled
-    options = GenerationConfig(temperature=temperature, top_p=None if top_p == 1 else top_p)
-    # padding is never chosen
-    filtered = filter_scores(torch.from_numpy(scores[None, 1:]), options).softmax(-1)[0].numpy()
-    counts = np.bincount(draw(5_000, temperature=temperature, topP=top_p), minlength=len(scores))
-    assert counts[0] == 0
-    assert (counts[1:][filtered == 0] == 0).all()
-    statistic, freedom = _chi_square(counts[1:], filtered)
-    # the mean of chi-square is its degrees of freedom, its variance twice that; six deviations are one in a million
-    assert statistic < freedom + 6 * np.sqrt(2 * freedom) + 1e-9
-
-
-def test_temperature_zero_takes_the_most_likely(sampled):
-    _, scores, draw = sampled
-    assert set(draw(10, temperature=0, topP=0.5)) == {int(scores[1:].argmax()) + 1}
-
-
-def test_texts_of_two_characters_have_the_joint_probabilities(run, sampled):
-    learn, scores, _ = sampled
-    script = """([packed, n]) => {
-        const model = CharRNN.load(packed);
-        const random = CharRNN.random(3);
-        const state = model.encode("The ").ids.reduce((s, id) => model.feed(s, id), model.start());
-        const first = model.logProbs(state);
-        return Array.from({ length: n }, () => {
-            const id = CharRNN.sample(first, {}, random);
-            return [id, CharRNN.sample(model.logProbs(model.feed(state, id)), {}, random)];
-        });
-    }"""
-    pairs = np.array(run(script, [packed(learn), 2000]))
-    n_chars = len(scores) - 1
-    counts = np.bincount((pairs[:, 0] - 1) * n_chars + pairs[:, 1] - 1, minlength=n_chars**2)
-    second = np.array([log_probs(learn, "The " + char)[1:] for char in learn.dls.vocab.itos[1:]])
-    probs = np.exp(scores[1:, None] + second)
-    statistic, freedom = _chi_square(counts, (probs / probs.sum()).ravel())
-    assert statistic < freedom + 6 * np.sqrt(2 * freedom)
-
-
-def _sfc32(seed):
-    "The generator of `sampling.js`, in Python's integers."
-    mask = 2**32 - 1
-
-    def mix(x):
-        x = (x ^ x >> 16) * 0x85EBCA6B & mask
-        x = (x ^ x >> 13) * 0xC2B2AE35 & mask
-        return x ^ x >> 16
-
-    a = mix(seed & mask)
-    b = mix(seed >> 32 ^ 0x9E3779B9)
-    c = mix(a ^ b)
-    counter = 1
-    bits = []
-    while True:
-        out = a + b + counter & mask
-        counter = counter + 1 & mask
-        a = b ^ b >> 9
-        b = c + (c << 3) & mask
-        c = (c << 21 & mask | c >> 11) + out & mask
-        bits.append(out)
-        if len(bits) > 12 and len(bits) % 2 == 0:
-            yield ((bits[-2] >> 5) * 2**26 + (bits[-1] >> 6)) / 2**53
-
-
-@pytest.mark.parametrize("seed", [0, 1, 2**31, 2**32 + 5, 2**53 - 1])
-def test_random_numbers_are_those_of_sfc32(run, seed):
-    script = "(seed) => { const r = CharRNN.random(seed); return [r(), r(), r()]; }"
-    numbers = _sfc32(seed)
-    assert run(script, seed) == [next(numbers) for _ in range(3)]
+    assert run_js(script, bad) == message

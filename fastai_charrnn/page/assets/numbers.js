@@ -94,12 +94,15 @@ CharRNN.numbers = (function () {
             const b = a + cols;
             const c = b + cols;
             const d = c + cols;
-            for (let j = 0; j < cols; j++) {
-                out[j] += w[a + j] * y[i] + w[b + j] * y[i + 1] + w[c + j] * y[i + 2] + w[d + j] * y[i + 3];
-            }
+            const p = y[i];
+            const q = y[i + 1];
+            const r = y[i + 2];
+            const s = y[i + 3];
+            for (let j = 0; j < cols; j++) out[j] += w[a + j] * p + w[b + j] * q + w[c + j] * r + w[d + j] * s;
         }
         for (let i = whole; i < y.length; i++) {
-            for (let j = 0, a = i * cols; j < cols; j++) out[j] += w[a + j] * y[i];
+            const v = y[i];
+            for (let j = 0, a = i * cols; j < cols; j++) out[j] += w[a + j] * v;
         }
         return out;
     }
