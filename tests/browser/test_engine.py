@@ -12,6 +12,7 @@ from fastai_charrnn.data.token_vocab import TokenVocab
 from fastai_charrnn.generation.char_view import char_view
 from fastai_charrnn.generation.decoders import next_log_probs
 from fastai_charrnn.generation.prompts import prompt_rows
+from fastai_charrnn.page.engine import engine_source
 
 # what the engine computes for a case: as `engine_cases.expected`
 RUN = """
@@ -155,6 +156,13 @@ def test_characters_of_foreign_vocabularies_keep_their_probabilities(run_js):
     assert vocab[1:] == view.dls.vocab.itos[1:]
     np.testing.assert_allclose(found[1:], theirs[1:], atol=1e-3, rtol=0)
     assert found[0] < -1000
+
+
+def test_the_engine_defines_one_global_name(page):
+    script = "() => Object.getOwnPropertyNames(globalThis)"
+    before = page.evaluate(script)
+    page.add_script_tag(content=engine_source())
+    assert set(page.evaluate(script)) - set(before) == {"CharRNN"}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,9 @@
 CharRNN.gradient = (function () {
     const { addTransposed } = CharRNN.numbers;
 
+    // A gradient this much smaller than the largest norm so far is not followed further: no picture shows it.
+    const NEGLIGIBLE = 1e-6;
+
     // The likeliest index. Index 0, padding, is no character.
     function likeliest(logProbs) {
         let best = 1;
@@ -67,23 +70,28 @@ CharRNN.gradient = (function () {
         return steps;
     }
 
-    // Go back through some characters. Adds to `squares` the squared norm of the gradient of each embedding.
-    function goBack(member, state, ids, dState, squares) {
+    // The largest number of the gradients of a state.
+    function largest(dState) {
+        let max = 0;
+        for (const array of dState.flat()) for (const v of array) max = Math.max(max, Math.abs(v));
+        return max;
+    }
+
+    // Go back through the characters `ids` of a text, which begin at position `start`. Adds the squared norms of the
+    // gradients of their embeddings to `squares`, which has a number for each character of the text. Returns the
+    // gradient of the state before the characters, or null once it is negligible.
+    function goBack(member, state, ids, dState, squares, start) {
         const steps = recordSteps(member, state, ids);
+        let most = squares.reduce((max, v) => Math.max(max, v), 0);
         for (let t = steps.length - 1; t >= 0; t--) {
             const back = stepGradient(member, steps[t], dState);
             dState = back.dState;
-            for (const v of back.dEmbedding) squares[t] += v * v;
+            for (const v of back.dEmbedding) squares[start + t] += v * v;
+            most = Math.max(most, squares[start + t]);
+            if (largest(dState) < NEGLIGIBLE * Math.sqrt(most)) return null;
         }
         return dState;
     }
 
-    // The largest number of the gradients of all members' states.
-    function largest(dStates) {
-        let max = 0;
-        for (const array of dStates.flat(2)) for (const v of array) max = Math.max(max, Math.abs(v));
-        return max;
-    }
-
-    return { outputGradients, goBack, largest };
+    return { outputGradients, goBack };
 })();

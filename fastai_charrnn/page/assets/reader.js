@@ -10,8 +10,6 @@
     // States are kept after every 128 characters, and after each of the last 64 that were read.
     const STRIDE = 128;
     const RECENT = 64;
-    // A gradient this much smaller than the largest norm so far is not followed further: no picture shows it.
-    const NEGLIGIBLE = 1e-9;
 
     function commonLength(a, b) {
         const n = Math.min(a.length, b.length);
@@ -82,9 +80,10 @@
             let state = this.state(from);
             for (let start = from; start < this.ids.length; start += length) {
                 const ids = this.ids.subarray(start, start + length);
-                const part = { start, nats: new Float32Array(ids.length), units: new Float32Array(units.length * ids.length) };
+                const nats = new Float32Array(ids.length);
+                const part = { start, nats, units: new Float32Array(units.length * ids.length) };
                 for (let i = 0; i < ids.length; i++) {
-                    part.nats[i] = -this.model.logProbs(state)[ids[i]];
+                    nats[i] = -this.model.logProbs(state)[ids[i]];
                     state = this.model.feed(state, ids[i]);
                     this.keep(start + i + 1, state);
                     if (units.length) this.copyUnits(state, units, part.units, i, ids.length);
@@ -104,7 +103,7 @@
         connectivity(at) {
             const squares = new Float64Array(at + 1);
             const state = this.state(at + 1);
-            let dStates = CharRNN.gradient.outputGradients(this.model, this.model.hidden(state));
+            const dStates = CharRNN.gradient.outputGradients(this.model, this.model.hidden(state));
             if (this.model.seqLen) {
                 this.backThroughWindow(state.window, dStates, squares);
             } else {
@@ -118,24 +117,21 @@
             const all = new Float64Array(window.length);
             const before = this.model.zeros();
             this.model.members.forEach((member, m) => {
-                CharRNN.gradient.goBack(member, before[m], window, dStates[m], all);
+                CharRNN.gradient.goBack(member, before[m], window, dStates[m], all, 0);
             });
             const n = Math.min(window.length, squares.length);
             squares.set(all.subarray(window.length - n), squares.length - n);
         }
 
-        // The gradients of a text of `end` characters, in parts between kept states, until they vanish.
+        // The gradients of a text of `end` characters, in parts between kept states, until they are negligible.
         backThroughText(end, dStates, squares) {
-            let max = 0;
-            while (end > 0) {
+            while (end > 0 && dStates.some((dState) => dState)) {
                 const start = Math.floor((end - 1) / STRIDE) * STRIDE;
-                const part = squares.subarray(start, end);
+                const ids = this.ids.subarray(start, end);
                 const before = this.state(start).hidden;
                 dStates = this.model.members.map((member, m) =>
-                    CharRNN.gradient.goBack(member, before[m], this.ids.subarray(start, end), dStates[m], part),
+                    dStates[m] && CharRNN.gradient.goBack(member, before[m], ids, dStates[m], squares, start),
                 );
-                max = part.reduce((a, b) => Math.max(a, b), max);
-                if (CharRNN.gradient.largest(dStates) < NEGLIGIBLE * Math.sqrt(max)) return;
                 end = start;
             }
         }
