@@ -5,8 +5,8 @@
     python benchmarks/run.py train_speed --out results  # run one, replace its section of the report
     python benchmarks/run.py --add build/gpu            # run none, add what another machine measured to the report
 
-`--short` checks that the benchmarks run. Its figures mean nothing. A benchmark that needs a GPU is left out where there
-is none, and its section of the report stays; with `--short` it runs on the CPU.
+`--short` checks that the benchmarks run. Its figures mean nothing. A benchmark that needs a GPU or a browser is left
+out where there is none, and its section of the report stays; with `--short` those of a GPU run on the CPU.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from fastai.basics import default_device
 here = Path(__file__).parent
 # `figures` is in this folder, `oracles` in tests, `machine` in tools
 sys.path[:0] = [str(here), str(here.parent / "tests"), str(here.parent / "tools")]
+from chromium import has_chromium  # noqa: E402
 from figures import picture, table  # noqa: E402
 from machine import machine  # noqa: E402
 
@@ -56,12 +57,20 @@ def _needs_gpu(name):
 
 def runnable(names: list[str], short: bool) -> list[str]:
     "The benchmarks that can run here. Says which cannot."
-    if short or torch.cuda.is_available():
-        return names
-    left_out = [name for name in names if _needs_gpu(name)]
-    for name in left_out:
-        print(f"{name} is left out: it needs a GPU, and there is none", file=sys.stderr, flush=True)
-    return [name for name in names if name not in left_out]
+    lacking = {name: _lacks(name, short) for name in names}
+    for name, what in lacking.items():
+        if what:
+            print(f"{name} is left out: it needs {what}, and there is none", file=sys.stderr, flush=True)
+    return [name for name, what in lacking.items() if not what]
+
+
+def _lacks(name, short):
+    "What a benchmark needs that this machine does not have. In its short form it needs no GPU."
+    if _needs_gpu(name) and not short and not torch.cuda.is_available():
+        return "a GPU"
+    if getattr(importlib.import_module(name), "needs_browser", False) and not has_chromium():
+        return "Chromium"
+    return None
 
 
 def head(sections: dict[str, str]) -> str:  # by title

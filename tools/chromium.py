@@ -33,6 +33,14 @@ def find_chromium(
     return found or (bundled if Path(bundled).exists() else None)
 
 
+def has_chromium() -> bool:
+    "Whether there is a browser to start."
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        return find_chromium(playwright) is not None
+
+
 def launch(
     playwright,  # a started `sync_playwright`
     path: str,  # of the browser
