@@ -40,6 +40,8 @@ pages = [
     "docs/your-own-text",
     "docs/text-generation",
     "docs/sequences",
+    "docs/looking-inside",
+    "docs/sharing",
     "docs/architectures",
     "docs/model-files",
     "docs/gpu-and-many-processes",

@@ -45,7 +45,7 @@ def push_to_hub(
     branch: str | None = None,  # to commit to; None: main
     create_pr: bool = False,  # whether to open a pull request instead
     write_card: bool = True,  # whether to write README.md, over that of the repository
-    endpoint: str | None = None,  # the Hub's address; None: HF_ENDPOINT, or https://huggingface.co
+    endpoint: str | None = None,  # the Hub's address; None: HF_ENDPOINT, or the public one
     **kwargs,  # as `model_card`: name, license, text, data, prompt, ngrams, seed, minutes
 ) -> str:  # the address of the commit; empty in all processes but the first
     """Upload the model and its card to the Hugging Face Hub in one commit.
@@ -91,7 +91,7 @@ def load_from_hub(
     revision: str | None = None,  # a branch, a tag or a commit; None: main
     filename: str = MODEL_NAME,  # the model file in the repository
     token: str | bool | None = None,  # for private models; None: HF_TOKEN or that of `hf auth login`
-    endpoint: str | None = None,  # the Hub's address; None: HF_ENDPOINT, or https://huggingface.co
+    endpoint: str | None = None,  # the Hub's address; None: HF_ENDPOINT, or the public one
     cache_dir: str | Path | None = None,  # where downloads are kept; None: as huggingface_hub has it
     max_mb: int = 500,  # larger files are not downloaded
     dls: CharDataLoaders | None = None,  # as `load_model`: text to train on
