@@ -73,3 +73,10 @@ assert_type(recipe.learner(recipe.dls("some text")), CharLearner)
 # names of fastai
 items = L(1, 2)
 learner: Learner = learn
+
+# shared
+assert_type(model_card(learn, name="mine", license="mit"), str)
+assert_type(load_from_hub("me/mine", revision="main", lr=1e-3), CharLearner)
+assert_type(hub_file("me/mine", "README.md"), Path)
+learn.push_to_hub("me/mine", private=True, license="mit")
+learn.to_onnx("mine.onnx", step=True)
