@@ -13,6 +13,7 @@ ValueError
    ├─ ResumeError         a training that differs from the one of its checkpoint
    ├─ GenerationError     invalid options of generation, or a model that predicts NaN
    ├─ PageError           a model that a page cannot run
+   ├─ ServeError          an address that a server cannot listen on, or a missing library
    ├─ DistribError        processes that cannot train together, or one that is lost
    └─ ShareError          a model that cannot be shared or exported, or an extra that is not installed
 UserWarning
@@ -32,6 +33,7 @@ __all__ = [
     "ResumeError",
     "GenerationError",
     "PageError",
+    "ServeError",
     "DistribError",
     "ShareError",
     "CharRnnWarning",
@@ -97,6 +99,10 @@ class GenerationError(CharRnnError):
 
 class PageError(CharRnnError):
     "A model cannot be put into a page."
+
+
+class ServeError(CharRnnError):
+    "A server cannot listen on an address, or its libraries are missing."
 
 
 class DistribError(CharRnnError):

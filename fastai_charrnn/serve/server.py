@@ -1,0 +1,130 @@
+"""A server of this process: `bound_socket` takes the port, `run_server` answers until Ctrl-C, `ThreadServer` beside it.
+
+uvicorn and Starlette are used directly. FastHTML, which brings them, allows requests of all origins in a notebook, loads
+scripts from the network, and writes a key file into the folder.
+"""
+
+import errno
+import socket
+import threading
+from collections.abc import Callable
+
+from ..errors import ServeError
+from .guard import is_loopback, new_token
+
+__all__ = ["Address", "bound_socket", "run_server", "ThreadServer"]
+
+_shutdown_seconds = 1
+
+
+class Address:
+    "Where a server listens, and the address to open."
+
+    def __init__(
+        self,
+        sock: socket.socket,  # made by `bound_socket`
+        host: str,  # what it was asked to listen on
+    ):
+        self.host = host
+        self.port = sock.getsockname()[1]
+        # other computers need a token
+        self.token = None if is_loopback(host) else new_token()
+
+    @property
+    def url(self) -> str:
+        "The address to open, with the token if there is one."
+        name = self.host
+        if name in ("0.0.0.0", "::"):
+            name = socket.gethostname()
+        if ":" in name:
+            name = f"[{name}]"
+        query = f"?token={self.token}" if self.token else ""
+        return f"http://{name}:{self.port}/{query}"
+
+
+def bound_socket(
+    host: str,  # a name or an address of this computer
+    port: int,  # 0 chooses a free one
+) -> socket.socket:
+    "Listen on a port. Raises `ServeError` if it is taken or not allowed, or if the address is not of this computer."
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError):
+        raise ServeError(f"host={host!r} has no address; pass one of this computer, such as 127.0.0.1") from None
+    sock = socket.socket(family, kind, protocol)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(address)
+        sock.listen(128)
+    except OSError as error:
+        sock.close()
+        raise ServeError(_why_not(error, host, port)) from None
+    return sock
+
+
+def _why_not(error, host, port):
+    "What is wrong with an address, and what to do."
+    if error.errno == errno.EADDRINUSE:
+        return f"port={port} is taken by another program; pass another one, or port=0 for any free port"
+    if error.errno == errno.EACCES:
+        return f"port={port} needs the rights of an administrator; pass one from 1024, or port=0 for any free port"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"host={host!r} is not an address of this computer; pass 127.0.0.1, or 0.0.0.0 for all its addresses"
+    return f"cannot listen on {host}, port={port}: {error.strerror}; pass another one, or port=0 for any free port"
+
+
+def run_server(
+    app: Callable,  # an ASGI application
+    sock: socket.socket,  # made by `bound_socket`
+):
+    "Answer requests until Ctrl-C or SIGTERM, which end open streams."
+    try:
+        _uvicorn_server(app).run(sockets=[sock])
+    except KeyboardInterrupt:
+        # uvicorn has ended, and sends the signal again
+        return
+    finally:
+        sock.close()
+
+
+class ThreadServer:
+    "Answers requests in a thread, which ends with the process or with `stop`."
+
+    def __init__(
+        self,
+        app: Callable,  # an ASGI application
+        sock: socket.socket,  # made by `bound_socket`
+    ):
+        self.server = _uvicorn_server(app)
+        self.sock = sock
+        self.thread = threading.Thread(target=self._run, name="charrnn-server", daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        try:
+            self.server.run(sockets=[self.sock])
+        finally:
+            self.sock.close()
+
+    def stop(self):
+        "End the server, and wait for it."
+        self.server.should_exit = True
+        self.thread.join(_shutdown_seconds + 5)
+
+
+def _uvicorn_server(app):
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        ws="none",
+        lifespan="off",
+        limit_concurrency=200,
+        timeout_graceful_shutdown=_shutdown_seconds,
+    )
+    return uvicorn.Server(config)
