@@ -1,8 +1,8 @@
 """The command line `charrnn`: `main` parses the options, checks them, runs the command and prints errors.
 
-The commands are in `cli.train`, `cli.evaluate` (with `reproduce`), `cli.generate` (with `info`), `cli.write` and
-`cli.page`. Each is imported only when it is called, so that `--help` does not import torch. The options are in
-`cli.parser`.
+The commands are in `cli.train`, `cli.evaluate` (with `reproduce`), `cli.generate` (with `info`), `cli.write`,
+`cli.page` and `cli.serve`. Each is imported only when it is called, so that `--help` does not import torch. The options
+are in `cli.parser`.
 
 Exit codes:
 
@@ -90,6 +90,8 @@ def _run(args):
         from . import write as module
     elif args.command == "page":
         from . import page as module
+    elif args.command == "serve":
+        from . import serve as module
     elif args.command == "train":
         from . import train as module
     else:

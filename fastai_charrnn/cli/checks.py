@@ -120,7 +120,7 @@ def option_of(
     name: str,  # of an argument
 ) -> str:
     "The option for an argument."
-    names = {"files": "FILE", "from_model": "--from"}
+    names = {"files": "FILE", "from_model": "--from", "imports": "--import"}
     if name in names:
         return names[name]
     return f"--{name.replace('_', '-')}"
@@ -163,7 +163,7 @@ def _check_number(args, name, is_allowed, allowed):
 # arguments of the Python functions that are options of the command line, too
 _arguments = (
     "n seq_len bs stride n_hid emb_sz valid_pct seed target stateful n_layers output_p minutes epochs lr temperature "
-    "top_k top_p min_p repetition_penalty num beam stop unk encoding device by valid vocab"
+    "top_k top_p min_p repetition_penalty num beam stop unk encoding device by valid vocab port host"
 ).split()
 # other phrases for users of Python, and their replacements
 _phrases = (

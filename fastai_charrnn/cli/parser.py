@@ -22,6 +22,7 @@ _main_examples = """examples:
   charrnn evaluate my.safetensors other.txt
   charrnn info my.safetensors
   charrnn page my.safetensors
+  charrnn serve my.safetensors
   charrnn reproduce --out losses.txt
   eval "$(charrnn --print-completion bash)"
 """
@@ -36,6 +37,12 @@ _write_examples = """examples:
   charrnn write my.safetensors --prompt "It was "
   charrnn write my.safetensors --temperature .8 --seed 1 --out story.txt
   printf '1\\n2\\n/more\\n1\\n' | charrnn write my.safetensors --prompt "It was "
+"""
+_serve_examples = """examples:
+  charrnn serve my.safetensors
+  charrnn serve small.safetensors large.safetensors --open
+  charrnn serve my.safetensors --port 0 --host 0.0.0.0
+  charrnn serve hawk.safetensors --import examples/hawk.py
 """
 _evaluate_examples = """examples:
   charrnn evaluate my.safetensors my.txt            the validation part
@@ -72,6 +79,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_train(_command(commands, "train", "train a model on a text and save it", TRAIN_EXAMPLES))
     _add_generate(_command(commands, "generate", "continue prompts", _generate_examples))
     _add_write(_command(commands, "write", "write a text with a model, choosing among continuations", _write_examples))
+    _add_serve(_command(commands, "serve", "look at models in a browser, side by side on one text", _serve_examples))
     summary = "measure loss, accuracy and bits per char on a text"
     _add_evaluate(_command(commands, "evaluate", summary, _evaluate_examples))
     _add_info(_command(commands, "info", "show what a model file contains", _info_examples))
@@ -148,6 +156,23 @@ def _add_write(parser):
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the text to this file at the end")
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     _add_unk(parser)
+
+
+# serve
+
+
+def _add_serve(parser):
+    summary = "model files saved by charrnn train, at most 8"
+    parser.add_argument("models", nargs="+", metavar="MODEL", type=Path, help=summary)
+    summary = "port to listen on; 0 chooses a free one (8000)"
+    parser.add_argument("--port", type=int, default=8000, metavar="INT", help=summary)
+    summary = "address to listen on, such as 0.0.0.0 for other computers, which then need a token (127.0.0.1)"
+    parser.add_argument("--host", default="127.0.0.1", metavar="HOST", help=summary)
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
+    summary = "Python file to run first, which registers the architecture of a MODEL; repeat for more"
+    parser.add_argument(
+        "--import", dest="imports", action="append", default=[], type=Path, metavar="FILE", help=summary
+    )
 
 
 # the other commands

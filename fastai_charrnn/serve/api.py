@@ -1,6 +1,6 @@
 """The addresses under `/api` that `page/assets/remote.js` asks: what a page's backend does, for models of the server.
 
-    GET  /api/models                  what each model is, and a number that is new for every server
+    GET  /api/models                  what each model is
     POST /api/MODEL/next              {"text"} -> {"logProbs", "units", "unknown"}
     POST /api/MODEL/connectivity      {"text", "at"} -> {"norms"}
     POST /api/MODEL/score             {"text", "units"} -> lines {"start", "nats", "units"} …, {"end": true}
@@ -39,10 +39,8 @@ class ModelApi:
     def __init__(
         self,
         models: Sequence[ServedModel],  # their position is their number
-        instance: str,  # a text that is new for every server
     ):
         self.models = models
-        self.instance = instance
 
     @property
     def routes(self) -> list[Route]:
@@ -53,7 +51,7 @@ class ModelApi:
 
     async def infos(self, request: Request) -> Response:
         "What each model is."
-        return _json({"instance": self.instance, "models": [model.info for model in self.models]})
+        return _json({"models": [model.info for model in self.models]})
 
     async def next(self, request: Request) -> Response:
         "The log-probabilities of the next character."

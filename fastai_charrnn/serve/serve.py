@@ -6,7 +6,6 @@
 The page is that of `learn.to_page`. PyTorch computes, so any model that generates text can be shown, of any size.
 """
 
-import secrets
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,13 +37,20 @@ def serve(
     sock = bound_socket(host, port)
     try:
         address = Address(sock, host)
-        app = model_app(load_served(list(models)), address)
+        served = load_served(list(models))
+        app = model_app(served, address)
         print(f"{address.url}\nCtrl-C ends the server", flush=True)
         if open_browser:
             webbrowser.open(address.url)
-        run_server(app, sock)
+        run_server(app, sock, lambda: close_models(served))
     finally:
         sock.close()
+
+
+def close_models(models):
+    "End the streams of models."
+    for model in models:
+        model.close()
 
 
 def check_libraries():
@@ -78,6 +84,6 @@ def model_app(
     async def index(request):
         return HTMLResponse(page, headers=headers)
 
-    api = ModelApi(models, secrets.token_hex(8))
+    api = ModelApi(models)
     app = Starlette(routes=[Route("/", index), *api.routes])
     return Guard(app, address.host, address.port, address.token)

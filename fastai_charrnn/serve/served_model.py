@@ -54,6 +54,7 @@ class ServedModel:
         self.states = PrefixStates(self.model) if self.is_own and is_stateful(self.model) else None
         self.n_units = self._count_units()
         self.info = info | dict(nUnits=self.n_units, members=getattr(self.model, "n_models", 1))
+        self.closed = False
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="model")
 
     def _count_units(self):
@@ -175,7 +176,11 @@ class ServedModel:
         function: Callable,  # what to compute
         *args,  # its arguments
     ) -> Any:
-        "Compute in the thread of the model. If the caller is cancelled before its turn, nothing is computed."
+        """Compute in the thread of the model. If the caller is cancelled before its turn, nothing is computed.
+
+        Raises `RequestError` once the server ends."""
+        if self.closed:
+            raise RequestError("the server has ended; start it again", "lost", 503)
         return await asyncio.get_running_loop().run_in_executor(self.worker, function, *args)
 
     async def blocks(
@@ -189,8 +194,8 @@ class ServedModel:
             yield block
 
     def close(self):
-        "End the thread after the block that it computes."
-        self.worker.shutdown(wait=False, cancel_futures=True)
+        "End streams after the block that is computed."
+        self.closed = True
 
 
 def _until(end, chars):

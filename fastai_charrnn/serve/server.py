@@ -76,10 +76,11 @@ def _why_not(error, host, port):
 def run_server(
     app: Callable,  # an ASGI application
     sock: socket.socket,  # made by `bound_socket`
+    on_stop: Callable = lambda: None,  # called before open connections are waited for
 ):
-    "Answer requests until Ctrl-C or SIGTERM, which end open streams."
+    "Answer requests until Ctrl-C or SIGTERM."
     try:
-        _uvicorn_server(app).run(sockets=[sock])
+        _uvicorn_server(app, on_stop).run(sockets=[sock])
     except KeyboardInterrupt:
         # uvicorn has ended, and sends the signal again
         return
@@ -94,8 +95,9 @@ class ThreadServer:
         self,
         app: Callable,  # an ASGI application
         sock: socket.socket,  # made by `bound_socket`
+        on_stop: Callable = lambda: None,  # called before open connections are waited for
     ):
-        self.server = _uvicorn_server(app)
+        self.server = _uvicorn_server(app, on_stop)
         self.sock = sock
         self.thread = threading.Thread(target=self._run, name="charrnn-server", daemon=True)
         self.thread.start()
@@ -112,12 +114,20 @@ class ThreadServer:
         self.thread.join(_shutdown_seconds + 5)
 
 
-def _uvicorn_server(app):
+def _uvicorn_server(app, on_stop):
     import uvicorn
+
+    class Server(uvicorn.Server):
+        "Ends streams before it waits for them."
+
+        async def shutdown(self, sockets=None):
+            on_stop()
+            await super().shutdown(sockets)
 
     config = uvicorn.Config(
         app,
-        log_level="error",
+        # the application logs its own errors; others are of connections that were cut off
+        log_level="critical",
         access_log=False,
         server_header=False,
         date_header=False,
@@ -127,4 +137,4 @@ def _uvicorn_server(app):
         limit_concurrency=200,
         timeout_graceful_shutdown=_shutdown_seconds,
     )
-    return uvicorn.Server(config)
+    return Server(config)

@@ -1,7 +1,7 @@
 "use strict";
 // Backends that ask the server of `charrnn serve`: the same methods as in local.js, over fetch.
 //
-// If the server does not answer, a call waits until it does, and `server.onLost` and `server.onFound` tell the page.
+// If the server does not answer, a call waits until it does; `server.onLost`, `onFound` and `onRefused` tell the page.
 // Arrays come as float32 in base64, long answers as one JSON object a line.
 
 CharPage.RETRY = 1000; // milliseconds between two questions to a server that does not answer
@@ -43,6 +43,7 @@ CharPage.RemoteServer = class {
     constructor() {
         this.onLost = () => {};
         this.onFound = () => {};
+        this.onRefused = () => {};
         this.finding = null;
         this.models = null;
     }
@@ -78,7 +79,9 @@ CharPage.RemoteServer = class {
                 return;
             } catch (error) {
                 // it answers, and wants the token of another start
-                if (!(error instanceof TypeError)) throw error;
+                if (error instanceof TypeError) continue;
+                this.onRefused(error);
+                throw error;
             }
         }
     }

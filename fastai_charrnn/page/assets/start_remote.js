@@ -8,6 +8,10 @@
     document.body.prepend(notice);
     const server = new CharPage.RemoteServer();
 
+    CharPage.footer = () => el("footer", {}, el("p", {
+        textContent: "Made with fastai_charrnn. The server at this address computes. What you type is sent to it only.",
+    }));
+
     const tell = (message) => {
         notice.textContent = message;
         notice.hidden = !message;
@@ -19,6 +23,8 @@
         else tell("The server has other models now. Reload this page to see them.");
         if (isSame) setTimeout(() => tell(""), 4000);
     };
+
+    server.onRefused = (error) => tell(`The server was started anew: ${error.message}.`);
 
     server.backends()
         .then((backends) => CharPage.start(root, backends))
