@@ -31,6 +31,7 @@ _SHOWING = {
     "save_model_file",
     "tensor_board",
     "wandb",
+    "watch",
 }
 # has its state from `attach`, and none between batches
 _STATELESS = {"distributed_trainer"}
