@@ -48,6 +48,8 @@ def conflict(
 
 
 def _train_conflict(args):
+    if not args.watch and (given := _given_options(args, ("watch_port", "watch_host"))):
+        return f"{given} is for --watch; give --watch too, or leave it out"
     if args.resume:
         return "--resume continues a training and --overwrite starts anew; leave out one" if args.overwrite else None
     if args.files and args.corpus:

@@ -39,7 +39,7 @@ _write_examples = """examples:
   printf '1\\n2\\n/more\\n1\\n' | charrnn write my.safetensors --prompt "It was "
 """
 _serve_examples = """examples:
-  charrnn serve my.safetensors
+  charrnn serve nietzsche
   charrnn serve small.safetensors large.safetensors --open
   charrnn serve my.safetensors --port 0 --host 0.0.0.0
   charrnn serve hawk.safetensors --import examples/hawk.py
@@ -162,7 +162,7 @@ def _add_write(parser):
 
 
 def _add_serve(parser):
-    summary = "model files saved by charrnn train, at most 8"
+    summary = "model files saved by charrnn train, or pretrained models: nietzsche, python; at most 8"
     parser.add_argument("models", nargs="+", metavar="MODEL", type=Path, help=summary)
     summary = "port to listen on; 0 chooses a free one (8000)"
     parser.add_argument("--port", type=int, default=8000, metavar="INT", help=summary)

@@ -4,6 +4,7 @@ import runpy
 
 from ..errors import CharRnnError
 from ..serve.serve import serve as serve_models
+from .models import model_file
 
 __all__ = ["serve"]
 
@@ -14,7 +15,7 @@ def serve(
     "Serve the page of the models until Ctrl-C. First run the files of `--import`, which register architectures."
     for path in args.imports:
         _run_file(path)
-    serve_models(args.models, args.port, args.host, args.open)
+    serve_models([model_file(name) for name in args.models], args.port, args.host, args.open)
 
 
 def _run_file(path):

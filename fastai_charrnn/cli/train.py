@@ -1,7 +1,7 @@
 """The command `charrnn train`: read a text, train on it, save the model, print samples and a verdict."""
 
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 from fastai.basics import num_distrib, rank_distrib
@@ -14,6 +14,7 @@ from ..errors import ResumeError, TrainingError, UnknownCharError
 from ..io.checkpoint import SaveModelFile, check_place, check_room
 from ..io.format import with_suffix
 from ..recipes.best import BestRecipe
+from ..serve.watch import WatchCallback
 from .continued import continued_plan
 from .corpus import read_corpus
 from .generate import epochs_text
@@ -54,12 +55,26 @@ def train(
 
 
 def _read_and_train(args, out):
-    recorded = read_options(args, out) if args.resume else {}
-    with text_folder(out) as folder:
-        _train(args, out, read_corpus(args, folder), recorded)
+    with _watched(args) as watching:
+        recorded = read_options(args, out) if args.resume else {}
+        with text_folder(out) as folder:
+            _train(args, out, read_corpus(args, folder), recorded, watching)
 
 
-def _train(args, out, corpus, recorded):
+@contextmanager
+def _watched(args):
+    "The callback of `--watch`, in a list. At the end an open page gets the last numbers."
+    if not args.watch:
+        yield []
+        return
+    watch = WatchCallback(8001 if args.watch_port is None else args.watch_port, args.watch_host or "127.0.0.1")
+    try:
+        yield [watch]
+    finally:
+        watch.stop()
+
+
+def _train(args, out, corpus, recorded, watching):
     if corpus.note:
         _print_first(corpus.note)
     if args.from_model:
@@ -81,7 +96,7 @@ def _train(args, out, corpus, recorded):
     saving = SaveModelFile(out, _save_interval if plan.minutes else None)
     stopping = StopOnSignal(send_again=False)
     checkpoint = CheckpointCallback(checkpoint_of(out), None, _checkpoint_minutes)
-    cbs = [saving, stopping, checkpoint, CommandOptions(args, plan, digest)]
+    cbs = [saving, stopping, checkpoint, CommandOptions(args, plan, digest), *watching]
     learn = plan.learner(dls, prompts=args.prompt or [], temperature=args.temperature, cbs=cbs)
     n_params = sum(p.numel() for p in learn.model.parameters())
     check_room(out, n_params)

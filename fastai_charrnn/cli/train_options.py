@@ -14,6 +14,7 @@ TRAIN_EXAMPLES = """examples:
   charrnn train one.txt two.txt books/ 'code/**/*.py' --valid three.txt
   zcat *.gz | charrnn train - --out my.safetensors
   charrnn train --from my.safetensors more.txt --out longer.safetensors
+  charrnn train my.txt --watch
   charrnn train --resume --out my.safetensors
   charrnn train --corpus human_numbers --prompt "one thousand "
 """
@@ -31,6 +32,7 @@ def add_train(
     parser.add_argument("--overwrite", action="store_true", help="replace MODEL if it exists, or start it anew")
     summary = "continue the training of MODEL that was interrupted, with its options; give the same FILE if it was -"
     parser.add_argument("--resume", action="store_true", help=summary)
+    _add_watch(parser)
     parser.add_argument("--device", help="cpu, cuda … (the GPU if there is one)")
 
 
@@ -91,6 +93,15 @@ def _add_samples(parser):
     )
     summary = "of the samples; 0: always the most likely character (.8)"
     parser.add_argument("--temperature", type=float, default=0.8, metavar="FLOAT", help=summary)
+
+
+def _add_watch(parser):
+    summary = "show the training in a browser as it happens, at an address that is printed first"
+    parser.add_argument("--watch", action="store_true", help=summary)
+    summary = "port of --watch; 0 chooses a free one (8001)"
+    parser.add_argument("--watch-port", type=int, metavar="INT", help=summary)
+    summary = "address that --watch listens on, such as 0.0.0.0 for other computers, which then need a token (127.0.0.1)"
+    parser.add_argument("--watch-host", metavar="HOST", help=summary)
 
 
 def add_numbers(

@@ -6,14 +6,15 @@ from pathlib import Path
 
 from .._printable import printable
 from .._utils import unwrap_model
-from ..errors import ServeError
+from ..errors import ModelFileError, ServeError
 from ..generation.char_view import char_view
 from ..generation.model_view import weights_copy
 from ..io.generator import CharGenerator
 from ..io.model_file import load_model
 from ..learner import CharLearner
 from ..page.examples import example_texts
-from ..page.facts import model_facts
+from ..page.facts import page_facts
+from .facts import plain_facts
 from .served_model import ServedModel
 
 __all__ = ["load_served"]
@@ -57,10 +58,18 @@ def _info(learn, vocab, name):
         mode=learn.dls.mode,
         seqLen=None if stateful else learn.dls.seq_len,
         archs=[learn.arch.name if learn.arch else type(unwrap_model(learn.model)).__name__],
-        facts=model_facts(learn),
+        facts=_facts(learn),
         units=[],
         prompts=example_texts(learn),
     )
+
+
+def _facts(learn):
+    try:
+        return page_facts(learn)
+    except ModelFileError:
+        # a model that no file can hold
+        return plain_facts(learn)
 
 
 def _names(models):

@@ -1,7 +1,7 @@
 """A server of this process: `bound_socket` takes the port, `run_server` answers until Ctrl-C, `ThreadServer` beside it.
 
-uvicorn and Starlette are used directly. FastHTML, which brings them, allows requests of all origins in a notebook, loads
-scripts from the network, and writes a key file into the folder.
+uvicorn and Starlette are used directly. FastHTML, which brings them, allows requests of all origins in a notebook,
+loads scripts from the network, and writes a key file into the folder.
 """
 
 import errno
@@ -48,13 +48,13 @@ def bound_socket(
 ) -> socket.socket:
     "Listen on a port. Raises `ServeError` if it is taken or not allowed, or if the address is not of this computer."
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError):
         raise ServeError(f"host={host!r} has no address; pass one of this computer, such as 127.0.0.1") from None
-    sock = socket.socket(family, kind, protocol)
+    sock = socket.socket(*found[:3])
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        sock.bind(address)
+        sock.bind(found[-1])
         sock.listen(128)
     except OSError as error:
         sock.close()

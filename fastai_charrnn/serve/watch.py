@@ -7,21 +7,23 @@ closed at any time. The training never waits for it, and an error of the page or
 """
 
 import math
-import time
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from fastai.basics import rank_distrib
 from fastai.callback.progress import ProgressCallback
 
 from .._checks import check_count, check_number
+from ..analysis.ngrams import ngram_baseline
 from ..callback.core import TrainEpochCallback
+from ..data.window_dl import WindowDL
 from ..errors import CharRnnError, CharRnnWarning, ServeError
-from ..page.facts import model_facts
 from .board import Board
 from .curve import Curve
+from .facts import plain_facts
+from .fit_progress import FitProgress
 from .sampler import SampleClock
 from .serve import check_libraries
 from .server import Address, ThreadServer, bound_socket
@@ -29,6 +31,8 @@ from .watch_app import watch_app
 
 __all__ = ["WatchCallback"]
 
+# n-grams are counted and scored in so many characters at most, as after the training
+_max_counted = 5_000_000
 _read_seconds = 2.5  # that the end of a training waits for an open page to ask for it
 
 
@@ -53,9 +57,10 @@ class WatchCallback(TrainEpochCallback):
         self.board = Board()
         self.curve = Curve()
         self.rows: list[dict] = []
-        self.base = 0.0  # epochs of earlier fits
         self.server = self.url = None
-        self.is_prepared = self.is_begun = False
+        self.is_prepared = self.awaits_validation = False
+        # from the first batch of a fit on
+        self.fit_progress: FitProgress | None = None
         if rank_distrib():
             return
         check_libraries()
@@ -68,7 +73,7 @@ class WatchCallback(TrainEpochCallback):
 
     def __getstate__(self):
         "A copy of a learner is not watched: it has no server."
-        lost = dict(server=None, url=None, board=None)
+        lost = dict(server=None, url=None, board=None, fit_progress=None)
         return {name: value for name, value in vars(self).items() if name not in lost} | lost
 
     @contextmanager
@@ -84,15 +89,17 @@ class WatchCallback(TrainEpochCallback):
 
     def before_fit(self):
         # `validate` and `get_preds` send this event too
-        self.run = self.server is not None and self.learn.training_now and not hasattr(self.learn, "lr_finder")
-        self.is_begun = False
-        if self.run:
+        trains = self.learn.training_now and not hasattr(self.learn, "lr_finder")
+        self.run = self.server is not None and (trains or self.awaits_validation)
+        self.fit_progress = None
+        if self.run and trains:
+            self.awaits_validation = False
             self._safely(self._prepare)
 
     def after_batch(self):
         if not self.learn.training:
             return
-        if self.curve.is_due() or not self.is_begun:
+        if self.curve.is_due() or self.fit_progress is None:
             self._safely(self._show_batch)
         if self.samples.is_due():
             self._safely(self._sample)
@@ -103,12 +110,15 @@ class WatchCallback(TrainEpochCallback):
 
     def after_epoch(self):
         super().after_epoch()
-        # a fit by the clock is validated after it
-        if not self.trained and self.is_begun and not self.learn.training_now:
+        if self.awaits_validation:
+            self.awaits_validation = False
             self._safely(self._show_validation)
 
     def after_fit(self):
-        if self.run and self.is_begun:
+        if self.run and self.fit_progress is not None:
+            self._safely(self._show_batch)
+            # a fit by the clock is validated after it
+            self.awaits_validation = self.fit_progress.budget is not None and bool(self.curve.points)
             self._safely(self._sample)
             self._end("ended", "The training has ended.")
 
@@ -143,78 +153,59 @@ class WatchCallback(TrainEpochCallback):
         if self.is_prepared:
             return
         self.is_prepared = True
-        facts = model_facts(self.learn)
+        facts = plain_facts(self.learn) | _ngram_facts(self.learn.dls)
         self.samples.prepare(self.learn)
         self.board.show(about=facts, status=dict(state="waiting", message="The training begins."))
 
     def _begin(self):
         "Called at the first batch, when a resumed training has its numbers."
-        self.is_begun = True
         log = self.learn.training_log.rows if hasattr(self.learn, "training_log") else []
         if not self.rows:
             self.rows = [_row(i, row) for i, row in enumerate(log, 1)]
-        budget = getattr(self, "time_budget", None)
-        self.base = (self.rows[-1]["epoch"] if self.rows else 0) - (0 if budget else self.learn.epoch)
-        self.began = time.monotonic(), self._part()
+        self.fit_progress = FitProgress(self.learn, self.rows[-1]["epoch"] if self.rows else 0)
         self.board.show(epochs=list(self.rows), status=dict(state="training", message="The model is being trained."))
 
     def _show_batch(self):
-        if not self.is_begun:
+        if self.fit_progress is None:
             self._begin()
-        self.curve.add(self._x(), float(self.learn.smooth_loss if hasattr(self, "recorder") else self.learn.loss))
-        self.board.show(curve=list(self.curve.points), progress=self._progress())
-
-    def _x(self):
-        "Epochs so far, of all fits."
-        budget = getattr(self, "time_budget", None)
-        if budget:
-            return self.base + budget.epochs
-        return self.base + self.learn.epoch + (self.learn.iter + 1) / self.learn.n_iter
-
-    def _part(self):
-        "The part of the fit that is done, from 0 to 1."
-        budget = getattr(self, "time_budget", None)
-        if budget:
-            return min(budget.elapsed_pct, 1.0)
-        return (self.learn.epoch + (self.learn.iter + 1) / self.learn.n_iter) / self.learn.n_epoch
-
-    def _progress(self):
-        start, part_before = self.began
-        seconds = time.monotonic() - start
-        part = self._part()
-        done = part - part_before
-        remaining = seconds / done * (1 - part) if done > 0 else None
-        n_epochs = None if hasattr(self, "time_budget") else self.base + self.learn.n_epoch
-        return dict(part=part, epochs=self._x(), n_epochs=n_epochs, seconds=seconds, remaining=remaining)
+        loss = self.learn.smooth_loss if hasattr(self, "recorder") else self.learn.loss
+        self.curve.add(self.fit_progress.epochs(), float(loss))
+        self.board.show(curve=list(self.curve.points), progress=self.fit_progress.as_json())
 
     def _show_epoch(self):
-        row = _row(self._x(), self.learn.training_log.rows[-1]) if hasattr(self.learn, "training_log") else {}
+        row = (
+            _row(self.fit_progress.epochs(), self.learn.training_log.rows[-1])
+            if hasattr(self.learn, "training_log")
+            else {}
+        )
         if row.get("valid_loss") is not None:
             self.rows.append(row)
             self.board.show(epochs=list(self.rows))
         new = self.samples.new_of_callback(self.learn)
         if new:
-            self.board.show(samples=self.samples.add(new, self._x()))
+            self.board.show(samples=self.samples.add(new, self.fit_progress.epochs()))
         elif self.samples.is_old():
             self._sample()
 
     def _show_validation(self):
         "The loss after a fit by the clock."
-        self.is_begun = False
-        record = self.learn.final_record
-        numbers = dict(zip(["valid_loss", *self.learn.metrics.attrgot("name")], record))
-        train_loss = self.curve.points[-1][1] if self.curve.points else math.nan
-        self.rows.append(_row(self._last_x(), dict(train_loss=train_loss) | numbers))
+        epochs, train_loss = self.curve.points[-1]
+        numbers = zip(["valid_loss", *self.learn.metrics.attrgot("name")], self.learn.final_record)
+        self.rows.append(_row(epochs, dict(train_loss=train_loss) | dict(numbers)))
         self.board.show(epochs=list(self.rows))
-
-    def _last_x(self):
-        return self.curve.points[-1][0] if self.curve.points else self.base
 
     def _sample(self):
         text = self.samples.sample(self.learn)
         if text is not None:
-            x = self._x() if self.learn.training_now and hasattr(self.learn, "iter") else self._last_x()
-            self.board.show(samples=self.samples.add([text], x))
+            self.board.show(samples=self.samples.add([text], self.fit_progress.epochs()))
+
+
+def _ngram_facts(dls):
+    "The loss of the best n-grams, if there is a text to count them in."
+    if not isinstance(dls.train, WindowDL):
+        return {}
+    best = ngram_baseline(dls, max_chars=_max_counted).best
+    return dict(ngram_loss=best.nats, ngram_context=best.context)
 
 
 def _row(epoch, numbers):
@@ -227,5 +218,7 @@ def _reason(error) -> str:
     "Why a fit ended early, for the page."
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
         return "The training was interrupted."
-    message: Any = error if isinstance(error, CharRnnError) else f"{type(error).__name__}: {error}"
-    return f"The training has stopped: {message}"
+    # fastai puts the name of a callback before its error
+    message = re.sub(r"^Exception occured in `\w+` when calling event `\w+`:\s*", "", str(error))
+    kind = "" if isinstance(error, CharRnnError) else f"{type(error).__name__}: "
+    return f"The training has stopped: {kind}{message}"
