@@ -67,6 +67,8 @@ from .recipes.best import *
 from .recipes.default import *
 from .recipes.lesson6 import *
 from .recipes.optimizer import *
+from .serve.serve import *
+from .serve.watch import *
 from .share.card import *
 from .share.hub import *
 from .share.onnx import *

@@ -53,7 +53,7 @@ pages = [
     "docs/citing",
 ]
 # folders of reference pages, in the order of the sidebar
-reference_folders = [".", "data", "models", "training", "generation", "io", "analysis", "page", "share", "cli"]
+reference_folders = [".", "data", "models", "training", "generation", "io", "analysis", "page", "serve", "share", "cli"]
 # pictures wider than this scroll on phones
 max_narrow = 800
 # the page in which a model runs, and the cell of the front page that links to it

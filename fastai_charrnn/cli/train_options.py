@@ -100,7 +100,9 @@ def _add_watch(parser):
     parser.add_argument("--watch", action="store_true", help=summary)
     summary = "port of --watch; 0 chooses a free one (8001)"
     parser.add_argument("--watch-port", type=int, metavar="INT", help=summary)
-    summary = "address that --watch listens on, such as 0.0.0.0 for other computers, which then need a token (127.0.0.1)"
+    summary = (
+        "address that --watch listens on, such as 0.0.0.0 for other computers, which then need a token (127.0.0.1)"
+    )
     parser.add_argument("--watch-host", metavar="HOST", help=summary)
 
 

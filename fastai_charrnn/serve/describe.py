@@ -12,7 +12,8 @@ from ..generation.model_view import weights_copy
 from ..io.generator import CharGenerator
 from ..io.model_file import load_model
 from ..learner import CharLearner
-from ..page.examples import example_texts
+from ..models.base import CharModel
+from ..page.examples import example_texts, named_units, page_text, stored_examples
 from ..page.facts import page_facts
 from .facts import plain_facts
 from .served_model import ServedModel
@@ -51,6 +52,8 @@ def _served(learn, name):
 
 def _info(learn, vocab, name):
     "What the page shows of a model, as JSON values."
+    text = page_text(learn)
+    prompts, units = stored_examples(learn)
     stateful = learn.dls.mode == "streams"
     return dict(
         name=name,
@@ -59,9 +62,14 @@ def _info(learn, vocab, name):
         seqLen=None if stateful else learn.dls.seq_len,
         archs=[learn.arch.name if learn.arch else type(unwrap_model(learn.model)).__name__],
         facts=_facts(learn),
-        units=[],
-        prompts=example_texts(learn),
+        units=_named_units(learn, text) if text else units,
+        prompts=example_texts(text) if text else prompts,
     )
+
+
+def _named_units(learn, text):
+    "Units that track something; none for a model without units of its own."
+    return named_units(learn, text) if isinstance(unwrap_model(learn.model), CharModel) else []
 
 
 def _facts(learn):

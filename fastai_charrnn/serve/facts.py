@@ -1,4 +1,4 @@
-"""What is known of a model without measuring anything: `plain_facts`, for trainings and models that no file can hold."""
+"""What is known of a model without measuring anything: `plain_facts`, for trainings and for models without a file."""
 
 import math
 

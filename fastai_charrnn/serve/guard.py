@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
-__all__ = ["Guard", "new_token", "is_loopback", "json_error"]
+from .server import is_loopback
+
+__all__ = ["Guard", "json_error"]
 
 _safe_headers = {
     "x-content-type-options": "nosniff",
@@ -26,23 +28,6 @@ _safe_headers = {
     "cache-control": "no-store",
 }
 _default_csp = "default-src 'none'; frame-ancestors 'none'"
-
-
-def new_token() -> str:
-    "A random token of 192 bits."
-    return secrets.token_urlsafe(24)
-
-
-def is_loopback(
-    host: str,  # a name or an address
-) -> bool:
-    "Whether only this computer can reach this address."
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def json_error(

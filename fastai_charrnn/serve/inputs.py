@@ -2,8 +2,12 @@
 
 import json
 import math
+from typing import TYPE_CHECKING
 
 from ..errors import CharRnnError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 __all__ = ["RequestError", "Fields", "read_json", "MAX_TEXT"]
 
@@ -28,7 +32,7 @@ class RequestError(CharRnnError):
 
 
 async def read_json(
-    request,  # of Starlette
+    request: "Request",  # with a body
 ) -> "Fields":
     "Read the body of a request. Raises `RequestError` for one that is too large or is not a JSON object."
     # pages of strangers cannot send this type without being asked first

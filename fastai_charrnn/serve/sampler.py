@@ -8,7 +8,7 @@ from fastai.basics import Learner
 
 from ..generation.continuing import continue_texts
 from ..generation.options import GenerationConfig
-from ..page.examples import validation_text
+from ..page.examples import page_text
 
 __all__ = ["SampleClock"]
 
@@ -44,7 +44,7 @@ class SampleClock:
             self.prompt = own.prompts[0]
             self.temperature = own.options.temperature
         else:
-            self.prompt = _beginning(validation_text(learn))
+            self.prompt = _beginning(page_text(learn))
         self._wait(0.0)
 
     def is_due(self) -> bool:

@@ -16,7 +16,7 @@ from ..learner import CharLearner
 from .describe import load_served
 from .server import Address, bound_socket, run_server
 
-__all__ = ["serve", "model_app"]
+__all__ = ["serve"]
 
 
 def serve(

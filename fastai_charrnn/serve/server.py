@@ -5,16 +5,30 @@ loads scripts from the network, and writes a key file into the folder.
 """
 
 import errno
+import ipaddress
+import secrets
 import socket
 import threading
 from collections.abc import Callable
 
 from ..errors import ServeError
-from .guard import is_loopback, new_token
 
-__all__ = ["Address", "bound_socket", "run_server", "ThreadServer"]
+__all__ = ["Address", "is_loopback", "bound_socket", "run_server", "ThreadServer"]
 
 _shutdown_seconds = 1
+_token_bytes = 24
+
+
+def is_loopback(
+    host: str,  # a name or an address
+) -> bool:
+    "Whether only this computer can reach this address."
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Address:
@@ -28,7 +42,7 @@ class Address:
         self.host = host
         self.port = sock.getsockname()[1]
         # other computers need a token
-        self.token = None if is_loopback(host) else new_token()
+        self.token = None if is_loopback(host) else secrets.token_urlsafe(_token_bytes)
 
     @property
     def url(self) -> str:
@@ -78,14 +92,16 @@ def run_server(
     sock: socket.socket,  # made by `bound_socket`
     on_stop: Callable = lambda: None,  # called before open connections are waited for
 ):
-    "Answer requests until Ctrl-C or SIGTERM."
+    "Answer requests until Ctrl-C, or until the kernel of a notebook is interrupted."
+    # in a thread, because a notebook has an event loop of its own in this one
+    server = ThreadServer(app, sock, on_stop)
     try:
-        _uvicorn_server(app, on_stop).run(sockets=[sock])
+        while server.thread.is_alive():
+            server.thread.join(0.5)
     except KeyboardInterrupt:
-        # uvicorn has ended, and sends the signal again
         return
     finally:
-        sock.close()
+        server.stop()
 
 
 class ThreadServer:

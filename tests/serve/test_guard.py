@@ -3,7 +3,7 @@
 import pytest
 from asking import ask
 
-from fastai_charrnn.serve.guard import is_loopback
+from fastai_charrnn.serve.server import is_loopback
 
 HOSTS = ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "8.8.8.8", "", "[::1", "localhost.evil.example"]
 
