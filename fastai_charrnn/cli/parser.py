@@ -16,7 +16,7 @@ __all__ = ["make_parser"]
 _main_examples = """examples:
   charrnn train                   the text of lesson 6, or one of Python's
   charrnn train my.txt --out my.safetensors
-  charrnn generate nietzsche --prompt "The "        a model that the package contains
+  charrnn generate nietzsche --prompt "The "   a model of the package
   charrnn generate my.safetensors --prompt "It was " -n 200
   charrnn write my.safetensors
   charrnn evaluate my.safetensors other.txt
