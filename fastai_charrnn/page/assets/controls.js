@@ -12,7 +12,7 @@ CharPage.slider = function (label, min, max, step, value, format) {
     const input = el("input", { type: "range", id: CharPage.newId() });
     Object.assign(input, { min: String(min), max: String(max), step: String(step) });
     input.value = String(value);
-    const output = el("output", { for: input.id });
+    const output = el("span", { class: "value", "aria-hidden": "true" });
     const show = () => {
         output.textContent = format(Number(input.value));
         input.setAttribute("aria-valuetext", output.textContent);

@@ -27,10 +27,24 @@ CharPage.factRows = function (about) {
     return rows.filter(([, text]) => text);
 };
 
+// How to read the page: what each panel shows, and by which formula.
+CharPage.GUIDE = [
+    ["Next character", "The probability of each character after the end of the text, at the chosen temperature. " +
+        "Outlined bars are left out by top-p when the model writes. Press a bar to add its character."],
+    ["Surprise", "−log₂ of the probability that the model gave to a character, in bits. The mean over a text is its " +
+        "bits per character; lower is better. Temperature does not change it."],
+    ["What a prediction depends on", "The higher the line under an earlier character, the more the log-probability of " +
+        "the likeliest character changes with it (norm of the gradient by its embedding)."],
+    ["Hidden units", "The numbers that the model keeps while it reads. A unit tracks something if its value is " +
+        "correlated with it, on text that the unit was not chosen by."],
+];
+
 CharPage.factsPanel = function (about, suffix) {
     const { el } = CharPage;
-    const rows = CharPage.factRows(about).map(([name, text]) =>
-        el("div", {}, el("dt", { textContent: name }), el("dd", { textContent: text })));
-    return { node: el("section", { class: "panel facts", "aria-label": `The model${suffix}` },
-        el("h2", { textContent: "The model" }), el("dl", {}, ...rows)) };
+    const row = ([name, text]) => el("div", {}, el("dt", { textContent: name }), el("dd", { textContent: text }));
+    const guide = el("details", {}, el("summary", { textContent: "How to read this page" }),
+        el("dl", {}, ...CharPage.GUIDE.map(row)));
+    const node = el("section", { class: "panel facts", "aria-label": `The model${suffix}` },
+        el("h2", { textContent: "The model" }), el("dl", {}, ...CharPage.factRows(about).map(row)), guide);
+    return { node };
 };

@@ -4,8 +4,9 @@
 // `look(i)` is called with the position of a character in the text shown, or -1, when the mouse or the keys reach it.
 CharPage.shadedText = function (label, look) {
     const { el } = CharPage;
+    const keys = "Arrow keys move through the text.";
     const node = el("div", { class: "shaded", tabIndex: 0, role: "application", "aria-label": label,
-        "aria-roledescription": "text, arrow keys move through it" });
+        "aria-description": keys });
     const empty = el("span", { class: "note", textContent: "Type a text above." });
     let chars = [];
     let spans = [];
