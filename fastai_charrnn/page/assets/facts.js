@@ -33,8 +33,8 @@ CharPage.GUIDE = [
         "Outlined bars are left out by top-p when the model writes. Press a bar to add its character."],
     ["Surprise", "−log₂ of the probability that the model gave to a character, in bits. The mean over a text is its " +
         "bits per character; lower is better. Temperature does not change it."],
-    ["What a prediction depends on", "The higher the line under an earlier character, the more the log-probability of " +
-        "the likeliest character changes with it (norm of the gradient by its embedding)."],
+    ["What a prediction depends on", "The higher the line under an earlier character, the more the log-probability " +
+        "of the likeliest character changes with it (norm of the gradient by its embedding)."],
     ["Hidden units", "The numbers that the model keeps while it reads. A unit tracks something if its value is " +
         "correlated with it, on text that the unit was not chosen by."],
 ];
