@@ -4,14 +4,14 @@
      "vocab": ["", "\\n", " ", …],              by index; index 0 is padding
      "members": [                               networks whose probabilities are averaged
         {"arch": "gru", "config": {"emb_sz": 42, "n_hid": 256, "n_layers": 1, "has_padding": true},
-         "tensors": {"emb.weight": {"shape": [86, 42], "at": 0, "row": 0}, …},
-         "weights": "…",                        all numbers as 16-bit integers; a tensor begins at number `at`
-         "scales": "…"}],                       a float32 for each row of each tensor; a tensor begins at number `row`
+         "tensors": {"emb.weight": {"shape": [86, 42], "at": 0}, …},
+         "weights": "…",                        all numbers as float16; a tensor begins at number `at`
+         "corrections": "…"}],                  for each number a signed byte; empty if all are 0
      "facts": {…}, "units": [{"unit": 17, "tracks": "quotes", "score": 0.8}, …], "prompts": ["…"]}
 
-Integers and scales are little-endian, in base64. A weight is its integer times the scale of its row, which is the
-row's largest weight / 32,767. That takes as much room as float16 and rounds ten times finer: the log-probabilities of
-trained models change by less than 1e-3, and by up to 5e-3 with float16.
+Numbers are little-endian, in base64. float16 alone changes log-probabilities of trained models by more than 1e-3. So
+each weight has a correction: what rounding lost, in 256ths of the distance between two float16 numbers. With it they
+change by less than 1e-4. Models whose weights are float16 already, such as those of the package, need none.
 
 The engine is in `page/assets` (see `page.engine`). `CharRNN.load` reads this format.
 """
@@ -35,9 +35,9 @@ from .plain import Network, networks
 __all__ = ["pack_model", "MAX_BYTES"]
 
 FORMAT = 1
-MAX_BYTES = 20 * 2**20  # of the weights, 2 bytes each
+MAX_BYTES = 20 * 2**20  # of the weights as float16
 
-_largest = 2**15 - 1
+_max_half = 65_504
 
 
 def pack_model(
@@ -53,9 +53,9 @@ def pack_model(
 ) -> dict:  # JSON values, see above
     """Pack a model for `CharRNN.load`. The model and all random states are left unchanged.
 
-    Raises `PageError` for a model that the engine cannot run and for weights of more than 20 MB at 2 bytes each,
-    `GenerationError` for weights that are not finite, and `DataError` for an unknown mode or a vocabulary of another
-    size."""
+    Raises `PageError` for a model that the engine cannot run, for weights of more than 20 MB as float16 and for those
+    beyond float16's 65,504, `GenerationError` for weights that are not finite, and `DataError` for an unknown mode or a
+    vocabulary of another size."""
     model = unwrap_model(model)
     if mode is not None and mode not in MODES:
         raise DataError(f'mode must be "windows", "chunks" or "streams", or None, got {shown(mode)}')
@@ -99,7 +99,7 @@ def _check_size(model):
     n_bytes = 2 * sum(p.numel() for p in model.parameters())
     if n_bytes > MAX_BYTES:
         raise PageError(
-            f"the weights have {n_bytes / 2**20:,.1f} MB at 2 bytes each, a page has room for "
+            f"the weights have {n_bytes / 2**20:,.1f} MB as float16, a page has room for "
             f"{MAX_BYTES / 2**20:.0f} MB; use charrnn serve, which runs the model in Python"
         )
 
@@ -107,20 +107,21 @@ def _check_size(model):
 def _packed(network: Network, index):
     "One member, as JSON values."
     tensors = {}
-    integers = []
-    scales = []
-    at = row = 0
+    halves = []
+    corrections = []
+    at = 0
     for name, tensor in network.tensors.items():
         numbers = _by_char(name, tensor.cpu().numpy(), index)
-        tensors[name] = {"shape": list(numbers.shape), "at": at, "row": row}
-        parts = _rounded(numbers)
-        integers.append(parts[0].ravel())
-        scales.append(parts[1])
+        tensors[name] = {"shape": list(numbers.shape), "at": at}
+        _check_range(name, numbers)
+        parts = _split(numbers.ravel())
+        halves.append(parts[0])
+        corrections.append(parts[1])
         at += numbers.size
-        row += len(parts[1])
     # of a vocabulary that this package did not make, index 0 is predicted with probability 0
     config = dict(network.config, has_padding=index is None)
-    packed = dict(weights=_base64(integers), scales=_base64(scales))
+    needs_corrections = any(part.any() for part in corrections)
+    packed = dict(weights=_base64(halves), corrections=_base64(corrections) if needs_corrections else "")
     return {"arch": network.arch, "config": config, "tensors": tensors, **packed}
 
 
@@ -130,13 +131,22 @@ def _by_char(name, numbers, index):
     return numbers[index] if is_by_char else numbers
 
 
-def _rounded(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # int16 of the same shape, (rows,) float32
-    "The integers of a matrix or vector and the scale of each row. A vector is one row."
-    rows = np.atleast_2d(numbers).astype(np.float64)
-    scales = (np.abs(rows).max(1) / _largest).astype("<f4")
-    # a row of zeros has the scale 0
-    divisors = np.where(scales > 0, scales, np.inf).astype(np.float64)[:, None]
-    return np.rint(rows / divisors).clip(-_largest, _largest).astype("<i2"), scales
+def _check_range(name, numbers):
+    largest = float(np.abs(numbers).max())
+    if largest > _max_half:
+        raise PageError(
+            f"{name} has the weight {largest:,.0f}, beyond the 65,504 of float16; use charrnn serve, which runs the "
+            "model in Python, or train with weight decay"
+        )
+
+
+def _split(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # (n,) float16, (n,) int8
+    "Numbers rounded to float16, and what that lost in 256ths of the distance to the next float16."
+    halves = numbers.astype("<f2")
+    # numbers below 2**-14 are as far apart as those above it
+    exponents = np.maximum(halves.view("<u2") >> 10 & 31, 1).astype(np.float64)
+    lost = (numbers.astype(np.float64) - halves) / 2.0 ** (exponents - 25)
+    return halves, np.rint(256 * lost).clip(-128, 127).astype(np.int8)
 
 
 def _base64(arrays):

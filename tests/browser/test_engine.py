@@ -158,6 +158,11 @@ def test_characters_of_foreign_vocabularies_keep_their_probabilities(run_js):
     assert found[0] < -1000
 
 
+def test_every_float16_is_decoded_as_numpy_decodes_it(run_js):
+    found = run_js("() => Array.from({ length: 65536 }, (_, bits) => CharRNN.numbers.halfToNumber(bits))")
+    np.testing.assert_array_equal(found, np.arange(65_536, dtype="<u2").view("<f2").astype(np.float64))
+
+
 def test_the_engine_defines_one_global_name(page):
     script = "() => Object.getOwnPropertyNames(globalThis)"
     before = page.evaluate(script)

@@ -10,7 +10,7 @@
 "use strict";
 
 (function () {
-    const { decodeNumbers, scaleRows, addProduct, logSoftmax } = CharRNN.numbers;
+    const { decodeNumbers, addProduct, logSoftmax } = CharRNN.numbers;
 
     // Beginnings of windows are kept up to this length, as long as their states have fewer numbers than this (16 MB).
     const MAX_BEGINNING = 4;
@@ -18,16 +18,14 @@
     // The bias of padding that is never predicted.
     const NEVER = -1e4;
 
-    // The tensors of a member, by name. A vector is one row.
+    // The tensors of a member, by name.
     function readTensors(member) {
-        const integers = decodeNumbers(member.weights, Int16Array);
-        const scales = decodeNumbers(member.scales, Float32Array);
+        const numbers = decodeNumbers(member.weights, member.corrections);
         const tensors = {};
-        for (const [name, { shape, at, row }] of Object.entries(member.tensors)) {
+        for (const [name, { shape, at }] of Object.entries(member.tensors)) {
             const size = shape.reduce((product, n) => product * n, 1);
-            const rows = shape.length > 1 ? shape[0] : 1;
-            if (at + size > integers.length || row + rows > scales.length) throw new Error(`${name} is cut short`);
-            tensors[name] = scaleRows(integers.subarray(at, at + size), scales.subarray(row, row + rows));
+            if (at + size > numbers.length) throw new Error(`${name} is cut short`);
+            tensors[name] = numbers.subarray(at, at + size);
         }
         return tensors;
     }

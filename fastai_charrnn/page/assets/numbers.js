@@ -6,6 +6,24 @@
 globalThis.CharRNN = globalThis.CharRNN || {};
 
 CharRNN.numbers = (function () {
+    // The number that 16 bits stand for (IEEE 754 binary16).
+    function halfToNumber(bits) {
+        const sign = bits & 0x8000 ? -1 : 1;
+        const exponent = (bits >> 10) & 31;
+        const fraction = bits & 1023;
+        if (exponent === 0) return sign * fraction * 2 ** -24;
+        if (exponent === 31) return fraction ? NaN : sign * Infinity;
+        return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+    }
+
+    let halves = null;
+
+    // The numbers of all 65,536 half-precision patterns, made once.
+    function halfTable() {
+        if (!halves) halves = Float32Array.from({ length: 65536 }, (_, bits) => halfToNumber(bits));
+        return halves;
+    }
+
     // The bytes of a base64 text.
     function decodeBytes(base64) {
         const chars = atob(base64);
@@ -14,17 +32,16 @@ CharRNN.numbers = (function () {
         return bytes;
     }
 
-    // Numbers of a base64 text, as an array of the class `Numbers`: little-endian, as all browsers are.
-    function decodeNumbers(base64, Numbers) {
-        return new Numbers(decodeBytes(base64).buffer);
-    }
-
-    // Integers times the scale of their row.
-    function scaleRows(integers, scales) {
-        const cols = integers.length / scales.length;
-        const numbers = new Float32Array(integers.length);
-        for (let i = 0; i < scales.length; i++) {
-            for (let j = i * cols; j < (i + 1) * cols; j++) numbers[j] = integers[j] * scales[i];
+    // The numbers of little-endian float16, and corrections in 256ths of the distance between two of them.
+    function decodeNumbers(weights, corrections) {
+        const table = halfTable();
+        const bytes = decodeBytes(weights);
+        const numbers = new Float32Array(bytes.length >> 1);
+        const lost = new Int8Array(decodeBytes(corrections).buffer);
+        const distances = Float32Array.from({ length: 32 }, (_, exponent) => 2 ** (Math.max(exponent, 1) - 33));
+        for (let i = 0; i < numbers.length; i++) {
+            const bits = bytes[2 * i] | (bytes[2 * i + 1] << 8);
+            numbers[i] = lost.length ? table[bits] + lost[i] * distances[(bits >> 10) & 31] : table[bits];
         }
         return numbers;
     }
@@ -122,5 +139,5 @@ CharRNN.numbers = (function () {
         return logits.map((v) => v - shift);
     }
 
-    return { decodeNumbers, scaleRows, addProduct, addTransposed, sigmoid, logSoftmax };
+    return { halfToNumber, decodeNumbers, addProduct, addTransposed, sigmoid, logSoftmax };
 })();
