@@ -50,7 +50,8 @@ def as_table(
         f'<th scope="col" style="{_cell};text-align:{align[k]};font-weight:600">{escaped(name)}</th>'
         for k, name in enumerate(columns)
     )
-    title = f'<caption style="text-align:left;color:inherit;caption-side:top">{escaped(caption)}</caption>'
+    title_style = "text-align:left;white-space:nowrap;color:inherit;caption-side:top"
+    title = f'<caption style="{title_style}">{escaped(caption)}</caption>'
     body = "".join(_row(row, align, number == marked) for number, row in enumerate(rows))
     header = f"<thead><tr>{head}</tr></thead>" if columns else ""
     return f'<table style="{style}">{title if caption else ""}{header}<tbody>{body}</tbody></table>'

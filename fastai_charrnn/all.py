@@ -13,6 +13,8 @@ from fastai.interpret import *
 
 from .adapt import *
 from .analysis.arch_plots import *
+from .analysis.compare import *
+from .analysis.confusion import *
 from .analysis.connectivity import *
 from .analysis.connectivity_plots import *
 from .analysis.gate_plots import *
