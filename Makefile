@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help setup quickstart test lint notebooks dist dist-full constraints release pytest other-python bench gpu browser reproduce leaderboard pretrained soak readme outputs docs clean
+.PHONY: help setup quickstart test checks lint notebooks dist dist-full constraints release pytest other-python bench gpu browser reproduce leaderboard pretrained soak readme outputs docs clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -25,9 +25,14 @@ setup: .venv/installed ## create .venv with what running needs, in the tested ve
 quickstart: setup ## train a network for about two minutes, show samples, save the model
 	$(BIN)/charrnn train --out models/quickstart.safetensors --overwrite
 
-# CI also installs a browser if it can, and runs the fast tests on a second Python if there is one; pytest's closing line
-# comes last
-test: lint notebooks dist quickstart $(if $(CI),browser other-python) pytest ## everything that CI runs
+# CI also runs the fast tests on a second Python, if there is one; pytest's closing line comes last
+test: lint checks $(if $(CI),other-python) pytest ## everything that CI runs
+
+# Two at a time, because most of them keep one core busy or wait for the network. CI also installs a browser if it can.
+# The lines of each are printed together, where make can do that.
+SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+checks: .venv/dev-installed
+	OMP_NUM_THREADS=1 $(MAKE) --jobs=2 --no-print-directory $(SYNC) $(if $(CI),browser) notebooks dist quickstart
 
 lint: .venv/dev-installed ## check the format and style of the code, and that notebooks are stored clean
 	$(BIN)/ruff check .
