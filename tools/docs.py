@@ -42,6 +42,8 @@ pages = [
     "docs/sequences",
     "docs/looking-inside",
     "docs/sharing",
+    "fastai_charrnn/share/pretrained/nietzsche",
+    "fastai_charrnn/share/pretrained/python",
     "docs/architectures",
     "docs/model-files",
     "docs/gpu-and-many-processes",
