@@ -1,7 +1,8 @@
 """The command line `charrnn`: `main` parses the options, checks them, runs the command and prints errors.
 
 The commands are in `cli.train`, `cli.evaluate` (with `reproduce`), `cli.generate` (with `info`), `cli.write`,
-`cli.page` and `cli.serve`. Each is imported only when it is called, so that `--help` does not import torch. The options
+`cli.page`, `cli.push` and `cli.serve`. Each is imported only when it is called, so that `--help` does not import torch.
+The options
 are in `cli.parser`.
 
 Exit codes:
@@ -92,6 +93,8 @@ def _run(args):
         from . import page as module
     elif args.command == "serve":
         from . import serve as module
+    elif args.command == "push":
+        from . import push as module
     elif args.command == "train":
         from . import train as module
     else:

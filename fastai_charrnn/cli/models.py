@@ -1,4 +1,4 @@
-"""The models that a command line names: a model file, or a pretrained model of the package."""
+"""The models that a command line names: a model file, a pretrained model, or hf://me/nietzsche on the Hub."""
 
 from pathlib import Path
 
@@ -29,7 +29,10 @@ def model_file(
 ) -> Path:
     """The file of this name, or the pretrained model of this name if there is no such file.
 
-    Raises `ModelFileError` if there is neither, with the names of the pretrained models."""
+    hf://me/nietzsche is downloaded once; hf://me/nietzsche@v1 is its revision v1. Raises `ModelFileError` if there is
+    no file, with the names of the pretrained models, and `ShareError` as `hub_file` does."""
+    if str(name).startswith("hf:"):
+        return _from_hub(str(name))
     path = with_suffix(name)
     if path.exists():
         return name
@@ -39,3 +42,12 @@ def model_file(
     raise ModelFileError(
         f"there is no model file {path}; charrnn train makes one, or name a pretrained model: {', '.join(names)}"
     )
+
+
+def _from_hub(name):
+    "The model file of a repository, named as hf://me/nietzsche. A path has one slash less."
+    # imported here, because it imports fastai
+    from ..share.hub import download
+
+    repo_id, _, revision = name.removeprefix("hf:").lstrip("/").partition("@")
+    return download(repo_id, revision=revision or None)

@@ -58,6 +58,10 @@ _page_examples = """examples:
   charrnn page my.safetensors --text my.txt --out index.html
   charrnn page my.safetensors --prompt "It was " --title "My novel"
 """
+_push_examples = """examples:
+  charrnn push my.safetensors me/my-model --license mit --data "my diary"
+  charrnn generate hf://me/my-model --prompt "It was "
+"""
 _reproduce_examples = """examples:
   charrnn reproduce --arch char3 --seeds 1
   charrnn reproduce --out losses.txt
@@ -85,6 +89,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_info(_command(commands, "info", "show what a model file contains", _info_examples))
     summary = "write one HTML file in which a model runs"
     _add_page(_command(commands, "page", summary, _page_examples))
+    summary = "upload a model and its card to the Hugging Face Hub"
+    _add_push(_command(commands, "push", summary, _push_examples))
     summary = "train lesson 6's networks and compare with its losses"
     _add_reproduce(_command(commands, "reproduce", summary, _reproduce_examples))
     return parser
@@ -209,6 +215,17 @@ def _add_page(parser):
     parser.add_argument("--prompt", action="append", metavar="TEXT", help=summary)
 
 
+def _add_push(parser):
+    _add_model(parser)
+    summary = "the repository, which is made if there is none: USER/NAME, or NAME for one of your own"
+    parser.add_argument("repo", metavar="REPO", help=summary)
+    parser.add_argument("--private", action="store_true", help="make a new repository private")
+    summary = "such as mit or cc-by-4.0 (none, and the card says so)"
+    parser.add_argument("--license", metavar="ID", help=summary)
+    parser.add_argument("--data", metavar="TEXT", help="what the model was trained on, in a few words")
+    parser.add_argument("--name", metavar="TEXT", help="the title of the card (the name of REPO)")
+
+
 def _add_reproduce(parser):
     archs = ("char3", "loop", "concat", "rnn")
     parser.add_argument("--arch", action="append", choices=archs, help="repeat for more (all four)")
@@ -218,7 +235,7 @@ def _add_reproduce(parser):
 
 
 def _add_model(parser):
-    summary = "a model file saved by charrnn train, or a pretrained model: nietzsche, python"
+    summary = "a model file saved by charrnn train, a pretrained model (nietzsche, python), or hf://USER/NAME"
     parser.add_argument("model", metavar="MODEL", type=Path, help=summary)
 
 

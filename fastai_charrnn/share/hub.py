@@ -120,10 +120,24 @@ def hub_file(
     Without network, or with CHARRNN_OFFLINE=1 or HF_HUB_OFFLINE=1, a file in the cache is used. Raises `ShareError`
     without the extra `hub`, for a repository, revision or file that does not exist or is private, for a file that is
     too large, and without network if the file is not in the cache."""
-    check_count("max_mb", max_mb, error=ShareError)
     folder = Path(repo_id)
     if folder.is_dir():
         return _in_folder(folder / filename, revision)
+    options = dict(token=token, endpoint=endpoint, cache_dir=cache_dir, max_mb=max_mb)
+    return download(repo_id, filename, revision, **options)
+
+
+def download(
+    repo_id: str | Path,  # the repository; a folder of this name is not looked for
+    filename: str = MODEL_NAME,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    endpoint: str | None = None,
+    cache_dir: str | Path | None = None,
+    max_mb: int = 500,
+) -> Path:  # the file, in the cache
+    "Do what `hub_file` does for a repository of the Hub."
+    check_count("max_mb", max_mb, error=ShareError)
     hub = import_extra("hub", *_modules)
     where = dict(repo_id=str(repo_id), filename=filename, revision=revision)
     with hub_errors(repo_id, filename, revision):

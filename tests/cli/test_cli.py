@@ -13,7 +13,7 @@ from fastai_charrnn.all import get_arch, list_archs
 from fastai_charrnn.cli import main
 from fastai_charrnn.cli.parser import make_parser
 
-COMMANDS = ["train", "generate", "write", "evaluate", "info", "page", "serve", "reproduce"]
+COMMANDS = ["train", "generate", "write", "evaluate", "info", "page", "push", "serve", "reproduce"]
 
 
 @pytest.mark.parametrize("command", [[], *([command] for command in COMMANDS)], ids=str)

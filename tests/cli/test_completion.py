@@ -38,7 +38,7 @@ def _completed(script, folder, *words):
     return set(done.stdout.split())
 
 
-COMMANDS = {"train", "generate", "write", "evaluate", "info", "page", "serve", "reproduce"}
+COMMANDS = {"train", "generate", "write", "evaluate", "info", "page", "push", "serve", "reproduce"}
 
 
 def test_commands_and_options_complete(script, folder):

@@ -205,12 +205,15 @@ def test_a_loaded_learner_can_be_pushed_with_its_history(file, hub, at):
     assert "Measured after the last epoch" in hub.files("me/manual")["files"]["README.md"].decode()
 
 
-# pushes a model file, downloads its card, and runs the code in it
+# pushes a model file, downloads its card, runs the code in it, and generates by the name of the repository
 NEW_USER = """
+import re
 from fastai_charrnn.all import *
-load_model("mine").push_to_hub("mine", license="mit")
+from fastai_charrnn.cli import main
+assert main(["push", "mine", "mine", "--license", "mit", "--private"]) == 0
 card = hub_file("me/mine", "README.md").read_text()
 exec(re.search("```python\\n(.*?)\\n```", card, re.S)[1])
+assert main(["generate", "hf://me/mine@main", "--prompt", "The ", "-n", "3", "--seed", "1"]) == 0
 """
 
 
@@ -224,7 +227,10 @@ def test_a_new_process_pushes_by_lfs_and_runs_the_code_of_the_card(small, tmp_pa
         cmd = [sys.executable, "-c", NEW_USER]
         done = subprocess.run(cmd, env=env, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout) == len("The ") + 200 + 1
+    pushed, _, generated = done.stdout.partition("\n")
+    assert pushed.startswith(f"pushed mine.safetensors and its card to mine: {hub.url}/me/mine/commit/")
+    assert len(generated) == len("The ") + 200 + 1 + len("The ") + 3 + 1
+    assert hub.repos["me/mine"]["private"]
     card = hub.files("me/mine")["files"]["README.md"].decode()
     assert yaml.safe_load(card.split("---\n")[1])["license"] == "mit"
     assert 'pip install "fastai_charrnn[hub]"' in card
