@@ -2,8 +2,7 @@
 
 The commands are in `cli.train`, `cli.evaluate` (with `reproduce`), `cli.generate` (with `info`), `cli.write`,
 `cli.page`, `cli.push` and `cli.serve`. Each is imported only when it is called, so that `--help` does not import torch.
-The options
-are in `cli.parser`.
+The options are in `cli.parser`.
 
 Exit codes:
 
