@@ -11,8 +11,10 @@ from fastcore.basics import patch
 from .._checks import check_path
 from .._files import atomic_write, write_errors
 from .._printable import printable
+from .._utils import unwrap_model
 from ..errors import PageError
 from ..learner import CharLearner
+from .arguments import check_page_texts, check_units
 from .examples import example_texts, named_units, page_text, stored_examples
 from .facts import page_facts
 from .html import page_html
@@ -36,9 +38,10 @@ def to_page(
     The weights are stored as float16. If `text` is the one that a loaded model was trained on, its validation part is
     shown, and n-grams are counted in the rest.
 
-    Raises `PageError` if the file exists or cannot be written, for models of more than 20 MB, and for architectures
-    that the page cannot run: `charrnn serve` shows these."""
+    Raises `PageError` if the file exists or cannot be written, for other arguments, for models of more than 20 MB, and
+    for architectures that the page cannot run: `charrnn serve` shows these."""
     path = page_path(path, overwrite)
+    prompts = check_page_texts(title, text, prompts)
     packed = pack_page(self, title or path.stem, text, prompts, units)
     return write_page(packed, path, overwrite=overwrite)
 
@@ -53,7 +56,7 @@ def pack_page(
     "Pack a model with what its page tells of it."
     shown = page_text(learn, text)
     stored_prompts, stored_units = stored_examples(learn)
-    units = (named_units(learn, shown) or stored_units) if units is None else list(units)
+    units = (named_units(learn, shown) or stored_units) if units is None else check_units(units, _n_hid(learn))
     prompts = (example_texts(shown) or stored_prompts) if prompts is None else list(prompts)
     return pack_model(
         learn.model,
@@ -65,6 +68,11 @@ def pack_page(
         units=units,
         prompts=prompts,
     )
+
+
+def _n_hid(learn):
+    "The number of hidden units that a page shows: those of the first member of an ensemble."
+    return unwrap_model(learn.model).n_hid
 
 
 def page_path(

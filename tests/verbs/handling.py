@@ -1,6 +1,8 @@
 """Checks of the verbs that save, copy, configure and move learners and loaders."""
 
+import json
 import pickle
+import re
 import warnings
 from copy import deepcopy
 
@@ -13,6 +15,7 @@ from reading_modes import learner
 from verb_list import printed, verb
 
 from fastai_charrnn.all import load_model, save_model
+from fastai_charrnn.page.pack import pack_model
 
 FILES = "Save and copy"
 
@@ -52,6 +55,19 @@ def model_file(case):
     assert loaded.training_log.rows == case.learn.training_log.rows
     loaded.remove_cb(ProgressCallback)
     assert list(loaded.validate()) == approx(list(case.learn.validate()))
+
+
+@verb(FILES, "learn.to_page(path)", "the page holds the model as `pack_model` packs it, with its loss")
+def page(case):
+    case.learn.fit(1, 1e-3)
+    written = case.learn.to_page(case.path / "page").read_text(encoding="utf-8")
+    data = json.loads(re.search(r'id="charrnn-data">(.*?)</script>', written)[1])
+    packed = pack_model(case.learn.model, case.learn.dls.vocab, seq_len=case.learn.dls.seq_len)
+    assert [data[name] for name in ("members", "vocab", "seq_len")] == [
+        packed[name] for name in ("members", "vocab", "seq_len")
+    ]
+    assert data["mode"] == case.learn.dls.mode
+    assert data["facts"]["valid_loss"] == approx(case.learn.validate()[0])
 
 
 @verb(FILES, "learn.save_encoder(name), load_encoder(name)", "all weights but those of the output layer are loaded")
