@@ -144,8 +144,7 @@
         constructor(model) {
             this.model = model;
             this.root = { hidden: model.zeros(), next: new Map() };
-            const numbers = model.members.reduce((sum, m) => sum + m.layers.length * m.nState * m.nHid, 0);
-            this.room = Math.floor(MAX_KEPT_NUMBERS / numbers);
+            this.room = Math.floor(MAX_KEPT_NUMBERS / model.stateSize);
         }
 
         // The hidden states after a window.
@@ -175,6 +174,8 @@
             this.seqLen = packed.seq_len;
             this.members = packed.members.map((member) => new Member(member));
             this.nHid = this.members[0].nHid;
+            // numbers in the hidden states of all members
+            this.stateSize = this.members.reduce((sum, m) => sum + m.layers.length * m.nState * m.nHid, 0);
             this.index = new Map(packed.vocab.map((char, i) => [char, i]).slice(1));
             this.windows = new WindowReader(this);
         }

@@ -25,6 +25,15 @@
             this.kept = new Map();
         }
 
+        // A reader of a text that was read: `stateAfter(n)` is the state after the first n characters.
+        static of(model, ids, stateAfter) {
+            const reader = new Reader(model);
+            reader.ids = ids.slice();
+            for (let n = STRIDE; n <= ids.length; n += STRIDE) reader.keep(n, stateAfter(n));
+            if (ids.length) reader.keep(ids.length, stateAfter(ids.length));
+            return reader;
+        }
+
         // Set the text and return the state after it. If that takes more than `maxSteps` characters, it returns null
         // after them. Then call it again with the same text.
         read(ids, maxSteps = Infinity) {

@@ -3,7 +3,8 @@
 
 const CharWorker = (() => {
     const SLICE = 8; // milliseconds of work between two looks at new messages
-    const MAX_CACHED = 20000; // characters whose states are kept
+    const MAX_NUMBERS = 2 ** 24; // numbers in the states that are kept of a text: 64 MB
+    const STEPS = 8; // characters that are read between two looks at the time
 
     // Let messages in.
     const pause = () => new Promise((resolve) => {
@@ -102,7 +103,20 @@ const CharWorker = (() => {
         constructor(packed) {
             this.model = CharRNN.load(packed);
             this.reader = new Reader(this.model);
+            this.longReader = new CharRNN.Reader(this.model);
+            this.maxCached = Math.floor(MAX_NUMBERS / this.model.stateSize);
             this.about = info(packed, this.model);
+        }
+
+        // The state after a text. Of a long one only some states are kept; after a change it is read from there.
+        async read(job, ids) {
+            if (ids.length <= this.maxCached) return this.reader.stateAt(ids, ids.length, job);
+            let state = this.longReader.read(ids, STEPS);
+            while (!state) {
+                if (job.isLate()) await job.rest();
+                state = this.longReader.read(ids, STEPS);
+            }
+            return state;
         }
 
         async info() {
@@ -111,13 +125,13 @@ const CharWorker = (() => {
 
         async next(job, text) {
             const { ids, unknown } = this.model.encode(text);
-            const state = await this.reader.stateAt(ids, ids.length, job);
+            const state = await this.read(job, ids);
             return { logProbs: this.model.logProbs(state), units: this.model.units(state), unknown };
         }
 
         async score(job, text, { units = [] }) {
             const { ids } = this.model.encode(text);
-            const reader = ids.length > MAX_CACHED ? new Reader(this.model) : this.reader;
+            const reader = ids.length > this.maxCached ? new Reader(this.model) : this.reader;
             for (let start = 0; start < ids.length;) {
                 const part = await this.part(job, reader, ids, start, units);
                 job.send({ part });
@@ -154,13 +168,19 @@ const CharWorker = (() => {
 
         async connectivity(job, text, at) {
             const { ids } = this.model.encode(text);
-            return this.model.connectivity(ids, at);
+            if (ids.length > this.maxCached) {
+                await this.read(job, ids);
+                return this.longReader.connectivity(at);
+            }
+            await this.reader.stateAt(ids, at + 1, job);
+            const stateAfter = (n) => this.reader.states[n];
+            return CharRNN.Reader.of(this.model, ids.subarray(0, at + 1), stateAfter).connectivity(at);
         }
 
         async generate(job, text, { n, temperature, topP, seed }) {
             const { ids } = this.model.encode(text);
             const random = CharRNN.random(seed);
-            let state = await this.reader.stateAt(ids, ids.length, job);
+            let state = await this.read(job, ids);
             let chars = [];
             for (let i = 0; i < n; i++) {
                 const id = CharRNN.sample(this.model.logProbs(state), { temperature, topP }, random);
