@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help setup quickstart test checks lint notebooks dist dist-full constraints release pytest other-python bench gpu browser reproduce leaderboard pretrained soak readme outputs docs clean
+.PHONY: help setup quickstart test checks lint notebooks dist dist-full constraints release pytest other-python bench gpu browser screenshots reproduce leaderboard pretrained soak readme outputs docs clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -63,6 +63,10 @@ other-python: .venv/dev-installed ## run the fast tests on another supported Pyt
 
 browser: .venv/dev-installed ## install Chromium for the tests marked browser, if there is none
 	$(BIN)/python tools/chromium.py --install
+
+screenshots: .venv/dev-installed ## take pictures of a page at two sizes, in light and dark: build/screenshots
+	$(BIN)/charrnn page nietzsche --out build/screenshots/nietzsche.html --overwrite
+	$(BIN)/python tools/screenshots.py build/screenshots/nietzsche.html
 
 bench: .venv/dev-installed ## measure speed, write results/BENCHMARKS.md
 	$(BIN)/python benchmarks/run.py
