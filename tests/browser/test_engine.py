@@ -1,6 +1,7 @@
 """The engine in JavaScript computes what PyTorch computes, for every architecture and mode, in a real browser."""
 
 import base64
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from fastai_charrnn.data.token_vocab import TokenVocab
 from fastai_charrnn.generation.char_view import char_view
 from fastai_charrnn.generation.decoders import next_log_probs
 from fastai_charrnn.generation.prompts import prompt_rows
-from fastai_charrnn.page.engine import engine_source
+from fastai_charrnn.page import engine
 
 # what the engine computes for a case: as `engine_cases.expected`
 RUN = """
@@ -128,6 +129,39 @@ def test_a_text_that_is_edited_has_the_state_of_one_that_is_read_anew(run_js, re
     assert (found[:, 0] == 1).all() == (case[2] == "windows")
 
 
+@pytest.mark.parametrize("case", [CASES[6], CASES[12]], ids=case_name)
+def test_a_worker_that_keeps_few_states_of_a_long_text_answers_as_one_that_keeps_all(run_js, results, case):
+    source = Path(engine.__file__).with_name("assets").joinpath("worker.js").read_text(encoding="utf-8")
+    limit = "MAX_NUMBERS = 2 ** 24"
+    assert limit in source
+    script = """async ([source, packed, text]) => {
+        const { port1, port2 } = new MessageChannel();
+        new Function(source + "; return CharWorker;")().listen(port2);
+        const parts = [];
+        const answer = (message) => new Promise((resolve) => {
+            port1.onmessage = ({ data }) => (data.part ? parts.push(...data.part) : resolve(data));
+            port1.postMessage(message);
+        });
+        port1.postMessage({ load: JSON.stringify(packed) });
+        const options = { n: 20, temperature: 1, topP: 1, seed: 3 };
+        const { result: next } = await answer({ id: 1, method: "next", args: [text] });
+        const { result: norms } = await answer({ id: 2, method: "connectivity", args: [text, 140] });
+        await answer({ id: 3, method: "generate", args: [text, options] });
+        const edited = text.slice(0, 133) + text.slice(140);
+        const { result: last } = await answer({ id: 4, method: "next", args: [edited] });
+        const points = parts.map((char) => char.codePointAt(0));
+        return [next.logProbs, norms, points, last.logProbs].map((a) => Array.from(a));
+    }"""
+    packed_model = results(case)[0]["packed"]
+    few, all_states = [
+        run_js(script, [text, packed_model, TEXTS[-1]])
+        for text in (source.replace(limit, "MAX_NUMBERS = 2 ** 8"), source)
+    ]
+    for found, expected_values in zip(few, all_states, strict=True):
+        np.testing.assert_allclose(found, expected_values, rtol=1e-6)
+    assert len(few[1]) == 141 and len(few[2]) == 20
+
+
 def test_unknown_characters_are_left_out_and_named_with_their_positions(run_js, results):
     script = """([packed, text]) => {
         const model = CharRNN.load(packed);
@@ -170,7 +204,7 @@ def test_every_float16_is_decoded_as_numpy_decodes_it(run_js):
 def test_the_engine_defines_one_global_name(page):
     script = "() => Object.getOwnPropertyNames(globalThis)"
     before = page.evaluate(script)
-    page.add_script_tag(content=engine_source())
+    page.add_script_tag(content=engine.engine_source())
     assert set(page.evaluate(script)) - set(before) == {"CharRNN"}
 
 
