@@ -12,6 +12,7 @@ from fastai.basics import DataLoader, Learner
 from .._checks import check_count, shown
 from .._html import as_table, escaped
 from ..errors import DataError
+from ..generation.char_view import char_view
 from .char_kinds import KINDS, char_kind
 from .colours import contrast
 from .drawing import drawing_axes
@@ -98,7 +99,11 @@ def confusion(
 ) -> Confusion:
     """Predict the validation part, and count which character was predicted for which.
 
-    The prediction is the most likely character, as in fastai's `ClassificationInterpretation`."""
+    The prediction is the most likely character, as in fastai's `ClassificationInterpretation`. Raises `ArchError` for
+    what is not a learner of characters."""
+    char_view(learn)
+    if not isinstance(learn, Learner):
+        raise DataError(f"learn={shown(learn)} cannot predict loaders; pass a learner")
     with learn.no_bar():
         _, targets, decoded = learn.get_preds(ds_idx, dl, with_decoded=True)
     vocab = learn.dls.vocab

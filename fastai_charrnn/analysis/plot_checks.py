@@ -22,7 +22,7 @@ def check_axes(
 
 
 def check_colours(
-    cmap: object,  # as in `plot_over_text`; None: no colour map
+    cmap: object,  # as in `plot_over_text`
     vmin: object,
     vmax: object,
 ):

@@ -4,18 +4,19 @@ plot_text(np.arange(9), "those who", vmax=8)      # the larger a value, the stro
 plot_text(values, text, vmin=-1)                  # negative values are blue, positive ones vermillion
 """
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
 
-from .._checks import check_count
+from .._checks import check_count, check_number
 from ..data.char_checks import check_str
 from ..errors import DataError
 from .colours import BLUE, MAX_ALPHA, VERMILLION, rgb
 from .drawing import drawing_axes
-from .plot_checks import as_rows, check_colours
+from .plot_checks import as_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +34,7 @@ def plot_text(
     text: str,  # at most 5,000 characters
     width: int = 80,  # characters in a line
     vmin: float = 0.0,  # 0, or the negative value with the strongest colour
-    vmax: float | None = 1.0,  # the value with the strongest colour; None: the largest of `values`
+    vmax: float | None = 1.0,  # the value with the strongest colour; None: the largest finite one of `values`
     title: str = "",  # above the text
     ax: "Axes|None" = None,  # where to draw; None: new axes
 ) -> "Axes":
@@ -45,7 +46,8 @@ def plot_text(
     if len(values) != 1:
         raise DataError(f"{len(values)} rows of values; plot_text draws one, plot_over_text several")
     check_drawn(text, width)
-    check_colours(None, vmin, vmax)
+    vmin = check_number("vmin", vmin, -sys.float_info.max, 0)
+    vmax = vmax if vmax is None else check_number("vmax", vmax)
     return draw_text(text, shades(values[0], vmin, vmax), width, title, ax)
 
 
@@ -67,7 +69,7 @@ def shades(
 ) -> np.ndarray:  # (n, 4) red, green, blue and opacity, from 0 to 1
     "Return the colours of values: none for 0, the strongest at the limits."
     if vmax is None:
-        vmax = float(np.nanmax(values, initial=0))
+        vmax = values[np.isfinite(values)].max(initial=0)
     limits = np.where(values < 0, -vmin, vmax)
     strength = np.divide(np.abs(values), limits, out=np.zeros(len(values)), where=limits > 0)
     alpha = MAX_ALPHA * np.nan_to_num(strength).clip(0, 1)

@@ -14,7 +14,7 @@ from fastai_charrnn.analysis.char_kinds import KINDS
 from fastai_charrnn.analysis.colours import contrast
 from fastai_charrnn.analysis.compare import compare
 from fastai_charrnn.analysis.confusion import Confusion, confusion, plot_confusion
-from fastai_charrnn.errors import CharRnnWarning, DataError
+from fastai_charrnn.errors import ArchError, CharRnnWarning, DataError
 
 
 @pytest.fixture(autouse=True)
@@ -119,6 +119,8 @@ def test_the_largest_confusions_are_in_order_and_of_the_chosen_kinds():
 def test_an_empty_or_foreign_confusion_is_handled(learners):
     with pytest.raises(DataError, match="learn=3 is no learner"):
         plot_confusion(3)
+    with pytest.raises(ArchError, match="learn=3 is not a learner of characters"):
+        confusion(3)
     with pytest.raises(DataError, match="top=9 is more than 5"):
         plot_confusion(learners[0], top=9)
     nothing = Confusion(np.zeros((2, 2), int), ("\0", "a"))

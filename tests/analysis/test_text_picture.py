@@ -53,6 +53,7 @@ def test_every_character_is_drawn_over_the_colour_of_its_value():
     assert np.allclose(first[1, :3], rgb(VERMILLION)) and np.allclose(first[2, :3], rgb(BLUE))
     assert np.allclose(second[:2, 3], [0, MAX_ALPHA / 2])
     assert not ax.axison
+    plot_text([float("inf")] * 3, "\0\ud800\u0301", vmax=None).figure.canvas.draw()
 
 
 def test_a_picture_of_a_long_text_is_as_wide_as_a_page():
@@ -67,6 +68,8 @@ def test_what_cannot_be_drawn_is_an_error_before_axes_are_made(trained):
         (([[1], [2]], "a"), "2 rows of values; plot_text draws one"),
         ((np.zeros(5001), "a" * 5001), "5,001 characters are too many to draw"),
         (([1], "a", 0), "width=0 is not a whole number, at least 1"),
+        (([1], "a", 80, 0.5), "vmin=0.5 is not a number from -1.79769e\\+308 to 0"),
+        (([1], "a", 80, 0, -1), "vmax=-1 is not a number of at least 0"),
     ):
         with pytest.raises(DataError, match=message):
             plot_text(*args)

@@ -25,7 +25,8 @@ learn.validate learn.get_preds learn.dls.test_dl dynamic_evaluation extend_vocab
 learn.generate streams_learn.generate learn.predict_next every_learn.predict_next streams_learn.predict_next
 learn.predict learn.next_probs every_learn.next_probs streams_learn.next_probs learn.score streams_learn.score
 GenerationConfig PredictNextCallback plot_arch plot_embeddings plot_next plot_over_text sample_report loop_period
-save_model describe_model
+connectivity connectivity_map plot_connectivity plot_connectivity_map plot_text plot_surprise compare confusion
+plot_confusion save_model describe_model
 """.split()
 # functions of which most calls are made, because they have many options
 OFTEN = (
