@@ -1,5 +1,7 @@
 """Small models of every architecture and mode, the texts that they read, and what Python computes for each."""
 
+import random
+
 import numpy as np
 import torch
 from small_models import lively
@@ -35,6 +37,7 @@ CASES = [
 ]
 # empty, shorter than a window, as long, longer, unknown characters, emoji
 TEXTS = ["", "T", "The qui", "said 漢 😀.", "no ✗ unknown 😎 ones?", "fox, 'judge", "12 lazy dogs! " * 15]
+TEXTS[1:1] = ["".join(random.Random(seed).choices(CORPUS, k=5 * seed)) for seed in (1, 2, 9)]
 
 
 def case_name(case):

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from torch.nn.utils import prune
 from fastai_charrnn.all import CharLstm, load_model, save_model
 from fastai_charrnn.errors import DataError, GenerationError, PageError
 from fastai_charrnn.io.generator import load_generator
+from fastai_charrnn.page.engine import engine_source
 from fastai_charrnn.page.pack import MAX_BYTES, _split, pack_model
 
 
@@ -87,6 +90,22 @@ def test_what_is_packed_can_be_written_as_json_and_has_what_was_passed(small):
     assert packed["prompts"] == ["a", "b"]
     assert (packed["mode"], packed["seq_len"], packed["vocab"][0]) == ("windows", 8, "")
     assert packed["vocab"][1:] == learn.dls.vocab.itos[1:]
+
+
+def test_the_engine_runs_in_node_too(small):
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    learn = build(small, "gru")
+    script = f"""
+        const model = CharRNN.load({json.dumps(_pack(learn))});
+        const state = model.encode("the ").ids.reduce((s, id) => model.feed(s, id), model.start());
+        console.log(JSON.stringify(Array.from(model.logProbs(state))));
+    """
+    out = subprocess.run([node, "-"], input=engine_source() + script, capture_output=True, text=True, check=True).stdout
+    probs = learn.next_probs("the ")
+    expected = [probs[char] for char in learn.dls.vocab.itos]
+    np.testing.assert_allclose(np.exp(json.loads(out)), expected, rtol=1e-3)
 
 
 def test_tied_weights_are_packed_once(small):
