@@ -10,11 +10,10 @@ import json
 import math
 from pathlib import Path
 
-from .._checks import shown
 from .._printable import printable
 from ..analysis.ngrams import NgramScore
-from ..errors import ShareError
 from ..learner import CharLearner
+from .extras import check_texts
 from .facts import ModelFacts, model_facts
 from .markdown import code, code_block, plain, table, yaml_header
 
@@ -41,16 +40,13 @@ def model_card(
     A learner that has its text is validated once, and n-grams are counted in at most 5 million characters. Otherwise
     the card has the numbers of the last epoch. Raises `ShareError` for arguments of wrong types, `UnknownCharError` for
     a prompt with characters that the model does not know, and `ModelFileError` for a model that no file can hold."""
-    texts = dict(name=name, license=license, text=text, data=data, load=load, prompt=prompt)
-    for argument, value in texts.items():
-        if value is not None and not isinstance(value, str):
-            raise ShareError(f"{argument}={shown(value)} is not a str")
+    check_texts(name=name, license=license, text=text, data=data, load=load, prompt=prompt)
     facts = model_facts(model, ngrams, seed, minutes)
     name = name or f"{facts.description['arch']} for characters"
     load = load or 'load_model("model.safetensors")'
     parts = [
         f"# {plain(name)}",
-        printable(text.strip(), lines=True),
+        printable((text or "").strip(), lines=True),
         _introduction(facts, data),
         _usage(facts, load, _prompt(facts, prompt)),
         _architecture(facts),

@@ -1,11 +1,12 @@
-"""Import libraries that not every user needs: `import_extra`. Imports no torch."""
+"""Import libraries that not every user needs: `import_extra`. Check texts: `check_texts`. Imports no torch."""
 
 from importlib import import_module
 from types import ModuleType
 
+from .._checks import shown
 from ..errors import ShareError
 
-__all__ = ["import_extra"]
+__all__ = ["import_extra", "check_texts"]
 
 
 def import_extra(
@@ -20,3 +21,12 @@ def import_extra(
         raise ShareError(
             f'{missing} is not installed or does not fit; install it with: pip install "fastai_charrnn[{extra}]"'
         ) from None
+
+
+def check_texts(
+    **texts: object,  # arguments by name, as a user passed them
+):
+    "Raise `ShareError` for arguments that are neither texts nor None."
+    for name, value in texts.items():
+        if value is not None and not isinstance(value, str):
+            raise ShareError(f"{name}={shown(value)} is not a str; pass a text, or leave {name} out")

@@ -16,14 +16,15 @@ from fastai.basics import rank_distrib
 from fastcore.basics import patch
 
 from .. import __version__
-from .._checks import check_count, shown
+from .._checks import check_count, check_path, shown
+from .._printable import printable
 from .._utils import typed_delegates
 from ..data.loaders import CharDataLoaders
 from ..errors import ShareError
 from ..io.model_file import load_model, save_model
 from ..learner import CharLearner
 from .card import model_card
-from .extras import import_extra
+from .extras import check_texts, import_extra
 from .hub_errors import LOG_IN, hub_errors, offline
 
 __all__ = ["load_from_hub", "hub_file"]
@@ -56,6 +57,7 @@ def push_to_hub(
     hub = import_extra("hub", *_modules)
     if rank_distrib():
         return ""
+    check_texts(commit_message=commit_message, token=token, branch=branch, endpoint=endpoint)
     _check_can_push(hub, repo_id, token)
     api = hub.HfApi(endpoint=endpoint, token=token, **_caller)
     with hub_errors(repo_id):
@@ -120,8 +122,10 @@ def hub_file(
     Without network, or with CHARRNN_OFFLINE=1 or HF_HUB_OFFLINE=1, a file in the cache is used. Raises `ShareError`
     without the extra `hub`, for a repository, revision or file that does not exist or is private, for a file that is
     too large, and without network if the file is not in the cache."""
-    folder = Path(repo_id)
-    if folder.is_dir():
+    check_texts(filename=filename)
+    folder = check_path("repo_id", repo_id, ShareError)
+    filename = filename or MODEL_NAME
+    if str(repo_id) and folder.is_dir():
         return _in_folder(folder / filename, revision)
     options = dict(token=token, endpoint=endpoint, cache_dir=cache_dir, max_mb=max_mb)
     return download(repo_id, filename, revision, **options)
@@ -137,6 +141,7 @@ def download(
     max_mb: int = 500,
 ) -> Path:  # the file, in the cache
     "Do what `hub_file` does for a repository of the Hub."
+    check_texts(filename=filename, revision=revision, endpoint=endpoint)
     check_count("max_mb", max_mb, error=ShareError)
     hub = import_extra("hub", *_modules)
     where = dict(repo_id=str(repo_id), filename=filename, revision=revision)
@@ -152,7 +157,8 @@ def _in_folder(path, revision):
             f"revision={shown(revision)} belongs to a repository of the Hub, and {path.parent} is a folder"
         )
     if not path.is_file():
-        raise ShareError(f"the folder {path.parent} has no file {path.name}; pass filename=… if it has another name")
+        name = printable(path.name)
+        raise ShareError(f"the folder {path.parent} has no file {name}; pass filename=… if it has another name")
     return path
 
 

@@ -24,7 +24,7 @@ from bad_place import make_names, quiet, without_rights, write_files
 
 from fastai_charrnn.errors import CharRnnError
 
-FILES = ("loading.txt", "training.txt", "writing.txt")
+FILES = ("loading.txt", "training.txt", "writing.txt", "sharing.txt")
 HERE = Path(__file__).parent
 
 
