@@ -100,7 +100,8 @@ def plot_over_text(
 ) -> "Axes":
     """Draw numbers as colours: a row for each row of `values`, a column for each character of `text`.
 
-    The picture has one line. `plot_text` draws one row of numbers over a long text, wrapped at page width. Raises `DataError` if the shape does not fit the text or the labels."""
+    The picture has one line. `plot_text` draws one row of numbers over a long text, wrapped at page width.
+    Raises `DataError` if the shape does not fit the text or the labels."""
     values = as_rows(values, text, labels)
     check_colours(cmap, vmin, vmax)
     ax = drawing_axes(ax, (max(0.28 * len(text), 3) + 1.2, 0.3 * len(values) + 0.7))
