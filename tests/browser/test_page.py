@@ -82,6 +82,14 @@ def test_a_continuation_has_its_length_and_a_seed_gives_it_again(sea):
     expect(sea.text).to_have_value("He said" + first)
 
 
+def test_numbers_that_are_not_allowed_become_the_nearest_that_are(sea):
+    for typed, length, seed in (("-5", "1", "0"), ("1e9", "10000", "1000000000"), ("", "200", "1")):
+        sea.number("Length").fill(typed)
+        sea.number("Seed").fill(typed)
+        sea.continue_button.focus()
+        assert (sea.number("Length").input_value(), sea.number("Seed").input_value()) == (length, seed)
+
+
 def test_stop_ends_a_continuation_and_the_next_one_works(sea):
     sea.number("Length").fill("10000")
     sea.continue_button.click()

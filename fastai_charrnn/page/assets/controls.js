@@ -24,13 +24,13 @@ CharPage.slider = function (label, min, max, step, value, format) {
     return { node, input, value: () => Number(input.value) };
 };
 
-// A whole number. Anything else becomes the nearest number allowed.
+// A whole number. Another number becomes the nearest one allowed, an empty field the number at the beginning.
 CharPage.numberField = function (label, min, max, value) {
     const { el } = CharPage;
     const input = el("input", { type: "number", min: String(min), max: String(max), step: "1", id: CharPage.newId() });
     input.value = String(value);
     const read = () => {
-        const number = Math.round(Number(input.value));
+        const number = input.value.trim() ? Math.round(Number(input.value)) : NaN;
         return Math.min(Math.max(Number.isFinite(number) ? number : value, min), max);
     };
     input.addEventListener("change", () => (input.value = String(read())));
