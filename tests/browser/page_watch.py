@@ -9,27 +9,21 @@ class PageWatch:
     def __init__(self, context):
         self.context = context
         self.problems = []
-        # a test that provokes a message removes it here: a function of the problem's text
-        self.expected = lambda problem: False
         context.on("console", self._console)
-        context.on("weberror", lambda error: self._add(f"exception: {error.error}"))
+        context.on("weberror", lambda error: self.problems.append(f"exception: {error.error}"))
         context.on("request", self._request)
-
-    def _add(self, problem):
-        if not self.expected(problem):
-            self.problems.append(problem)
 
     def _console(self, message):
         "Chromium logs violations of a content security policy as errors."
         if message.type in ("error", "warning"):
-            self._add(f"console {message.type}: {message.text}")
+            self.problems.append(f"console {message.type}: {message.text}")
 
     def _request(self, request):
         "A page may ask the host it came from, and nobody if it came from a file."
         if urlsplit(request.url).scheme not in ("http", "https", "ws", "wss"):
             return
         if urlsplit(request.url).netloc != urlsplit(self._opener(request)).netloc:
-            self._add(f"request: {request.url}")
+            self.problems.append(f"request: {request.url}")
 
     def _opener(self, request):
         "The address of the page that asks. A page that is being opened asks for itself."

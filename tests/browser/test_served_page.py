@@ -87,6 +87,8 @@ def test_a_continuation_stops_on_the_server_too(page, learners):
         # the thread of the model is free again
         sea.text.fill("He sai")
         expect(sea.buttons.first).to_have_accessible_name(_first_bar(learn, "He sai"))
+        # a request that a page cannot finish is an error in its console
+        page.close()
 
 
 def test_the_page_waits_for_a_server_that_is_started_again(browser, learners):
