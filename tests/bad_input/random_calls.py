@@ -26,7 +26,7 @@ learn.generate streams_learn.generate learn.predict_next every_learn.predict_nex
 learn.predict learn.next_probs every_learn.next_probs streams_learn.next_probs learn.score streams_learn.score
 GenerationConfig PredictNextCallback plot_arch plot_embeddings plot_next plot_over_text sample_report loop_period
 connectivity connectivity_map plot_connectivity plot_connectivity_map plot_text plot_surprise compare confusion
-plot_confusion save_model describe_model
+plot_confusion hidden_states find_units plot_units gates plot_gates save_model describe_model
 """.split()
 # functions of which most calls are made, because they have many options
 OFTEN = (
