@@ -57,7 +57,7 @@ def results(run_js):
 def test_log_probs_equal_pytorch_after_every_text(results, case):
     theirs, ours = results(case)
     assert ours["mode"] == theirs["mode"]
-    np.testing.assert_allclose(ours["log_probs"], theirs["log_probs"], atol=1e-3, rtol=0)
+    np.testing.assert_allclose(ours["log_probs"], theirs["log_probs"], atol=2e-4, rtol=0)
     np.testing.assert_allclose(np.exp(ours["log_probs"]).sum(1), 1, atol=1e-6)
 
 
@@ -72,7 +72,7 @@ def test_a_text_scored_in_parts_has_the_surprise_and_the_hidden_states_of_python
 def test_connectivity_equals_autograd(results, case):
     theirs, ours = results(case)
     for found, norms in zip(ours["connectivity"], theirs["connectivity"], strict=True):
-        np.testing.assert_allclose(found, norms, atol=1e-5 + 5e-3 * norms.max(), rtol=0)
+        np.testing.assert_allclose(found, norms, atol=1e-5 + 1e-3 * norms.max(), rtol=0)
     assert max(norms.max() for norms in theirs["connectivity"]) > 0.01
 
 
