@@ -2,10 +2,13 @@
 
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
+import time
 from contextlib import closing, contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,8 +17,10 @@ from small_models import build
 
 from fastai_charrnn.all import save_model
 from fastai_charrnn.cli import main
+from fastai_charrnn.models import registry
 from fastai_charrnn.serve.server import bound_socket
 
+HAWK = Path(__file__).parents[2] / "examples/hawk.py"
 # a command in the background of a shell ignores Ctrl-C
 START = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
 START += "from fastai_charrnn.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -59,22 +64,17 @@ def test_serve_answers_until_ctrl_c(small, tmp_path):
 
 
 @pytest.mark.slow
-def test_serve_for_other_computers_needs_the_token_that_it_prints(small, tmp_path):
-    (tmp_path / "arch.py").write_text(
-        "from fastai_charrnn.all import get_arch, register_arch\n"
-        'register_arch("mine")(type("Mine", (get_arch("gru").cls,), {}))\n'
-    )
-    code = "import runpy; runpy.run_path('arch.py')\nfrom fastai_charrnn.all import *\n"
-    code += "dls = CharDataLoaders.from_text('abcd ' * 300, bs=8, device='cpu')\n"
-    code += "save_model(char_learner(dls, 'mine', n_hid=8), 'mine.safetensors')\n"
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
-    args = ("serve", "mine", "--import", "arch.py", "--port", 0, "--host", "0.0.0.0")
+def test_an_architecture_of_ones_own_for_other_computers_needs_the_printed_token(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_archs", dict(registry._archs))
+    runpy.run_path(str(HAWK))
+    save_model(build(small, "hawk"), tmp_path / "mine.safetensors")
+    args = ("serve", "mine", "--import", HAWK, "--port", 0, "--host", "0.0.0.0")
     with running(*args, folder=tmp_path) as (process, url):
         token = url.query.removeprefix("token=")
         assert len(token) >= 32
         assert ask(url.port, "/api/models").status == 401
         answer = ask(url.port, "/api/models", headers={"Authorization": f"Bearer {token}"})
-        assert answer.json()["models"][0]["archs"] == ["mine"]
+        assert answer.json()["models"][0]["archs"] == ["hawk"]
         assert _interrupted(process)[1] == 0
 
 
@@ -87,6 +87,7 @@ def test_a_training_is_watched_from_its_first_line_on(small, tmp_path):
         while "training" not in states:
             told = ask(url.port, "/api/training").json()["sections"]
             states.append(told["status"]["state"])
+            time.sleep(0.1)
         assert told["about"]["ngram_loss"] > 0
         printed, code = _interrupted(process)
     assert code == 1
