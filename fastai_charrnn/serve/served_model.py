@@ -92,12 +92,12 @@ class ServedModel:
         self,
         text: str,  # what to read
         units: list[int],  # numbers of the units to return
-    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:  # start, surprise in nats (n,), values of the units (n, k)
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:  # start, surprise in nats (n,), values of the units (k, n)
         "Read a text block by block. Characters that the model does not know are left out."
         ids, _ = self.encode(text)
         blocks = self._blocks(ids) if self.is_own else self._without_units(ids)
         for start, nats, outputs in blocks:
-            yield start, nats, outputs[:, units]
+            yield start, nats, outputs[:, units].T
 
     def generate(
         self,

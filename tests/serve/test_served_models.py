@@ -49,7 +49,7 @@ def test_the_score_is_that_of_the_learner(port, served_learners, number):
     expected = served_learners[number].score(TEXT).log_probs
     assert np.allclose(-np.concatenate(nats), expected, atol=1e-4)
     # the state after the text is that of `next`
-    units = np.concatenate([floats(line["units"]).reshape(-1, 2) for line in lines])
+    units = np.concatenate([floats(line["units"]).reshape(2, -1).T for line in lines])
     last = floats(ask(port, f"/api/{number}/next", {"text": TEXT}).json()["units"])
     assert len(units) == len(TEXT)
     assert np.allclose(units[-1], last[[3, 0]], atol=1e-5)

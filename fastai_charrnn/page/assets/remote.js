@@ -116,6 +116,8 @@ CharPage.remoteBackend = function (server, about, number) {
     const post = async (method, body, signal) => (await server.ask(path(method), body, signal)).json();
 
     return {
+        place: "The server at this address computes. What you type is sent to it only.",
+
         info: async () => about,
 
         async next(text, { signal } = {}) {

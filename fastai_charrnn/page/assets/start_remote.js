@@ -8,10 +8,6 @@
     document.body.prepend(notice);
     const server = new CharPage.RemoteServer();
 
-    CharPage.footer = () => el("footer", {}, el("p", {
-        textContent: "Made with fastai_charrnn. The server at this address computes. What you type is sent to it only.",
-    }));
-
     const tell = (message) => {
         notice.textContent = message;
         notice.hidden = !message;
