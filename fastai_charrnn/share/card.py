@@ -97,7 +97,9 @@ def _introduction(facts, data):
 
 def _usage(facts, load, prompt):
     extra = "[hub]" if "from_hub(" in load else ""
-    example = f"from fastai_charrnn.all import *\n\nlearn = {load}\nprint(learn.generate({ascii(prompt)}, 200, seed=1))"
+    example = (
+        f"from fastai_charrnn.all import *\n\nlearn = {load}\nprint(learn.generate({_literal(prompt)}, 200, seed=1))"
+    )
     parts = [
         "## How to use it",
         code_block(f'pip install "fastai_charrnn{extra}"', "bash"),
@@ -109,8 +111,15 @@ def _usage(facts, load, prompt):
     return "\n\n".join(parts)
 
 
+def _literal(text):
+    "A text as Python code, in double quotes if it has none, as in all examples."
+    code = ascii(text)
+    return code if '"' in text else f'"{code[1:-1]}"'
+
+
 def _quoted(prompt):
-    return ascii(prompt).replace("`", "\\x60")
+    "A text as Python code within inline code of Markdown."
+    return _literal(prompt).replace("`", "\\x60")
 
 
 def _architecture(facts):

@@ -66,7 +66,7 @@ def push_to_hub(
         files: dict = {MODEL_NAME: save_model(self, Path(folder) / MODEL_NAME)}
         if write_card:
             kwargs["name"] = kwargs.get("name") or repo_id.rpartition("/")[2]
-            files["README.md"] = model_card(self, load=f"load_from_hub({repo_id!r})", **kwargs).encode()
+            files["README.md"] = model_card(self, load=f'load_from_hub("{repo_id}")', **kwargs).encode()
         with hub_errors(repo_id):
             api.create_repo(repo_id, private=private, exist_ok=True)
             operations = [hub.CommitOperationAdd(name, content) for name, content in files.items()]

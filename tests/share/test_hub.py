@@ -64,7 +64,7 @@ def test_a_pushed_model_is_loaded_with_its_card(trained, hub, at):
     assert again.generate("The ", 50, seed=1).text == trained.generate("The ", 50, seed=1).text
     assert again.training_log.rows == trained.training_log.rows
     card = commit["files"]["README.md"].decode()
-    assert card == model_card(trained, name="manual", license="mit", data="a manual", load="load_from_hub('me/manual')")
+    assert card == model_card(trained, name="manual", license="mit", data="a manual", load='load_from_hub("me/manual")')
     generator = load_generator(hub_file("me/manual", **at))
     assert generator.generate("The ", 50, seed=1).text == again.generate("The ", 50, seed=1).text
 
