@@ -2,14 +2,25 @@
 // The page: one text, and for each model its bars, continuation, surprise and hidden units.
 
 CharPage.MAX_READ = 3000; // characters at the end of a text that are read and shaded
-CharPage.BLOCK = 1000; // a longer text is cut at multiples of this, so typing does not move the cut
+CharPage.MAX_ADDED = 5000; // characters that may be typed before the beginning of what is read moves
+CharPage.BLOCK = 1000; // what is read begins at a multiple of this
+CharPage.MAX_WORK = 2e9; // products of weights, for a text that was pasted
 CharPage.SCORE_DELAY = 150; // milliseconds without typing before a text is shaded
 
-// The end of a text that the page reads: {chars, start}.
-CharPage.readPart = function (text) {
+// How many characters are read: fewer for a model of many weights, which needs more time for each.
+CharPage.readLimit = function (abouts) {
+    const most = Math.max(...abouts.map((about) => about.facts.n_weights || 0));
+    const blocks = Math.round(CharPage.MAX_WORK / (most * CharPage.BLOCK));
+    return Math.max(Math.min(blocks * CharPage.BLOCK, CharPage.MAX_READ), CharPage.BLOCK);
+};
+
+// The end of a text that the page reads: {chars, start, total}. `last` is where it began before: while a reader types,
+// it does not move, so that only what is new is read.
+CharPage.readPart = function (text, limit, last) {
     const chars = Array.from(text);
-    const over = chars.length - CharPage.MAX_READ;
-    const start = over > 0 ? Math.ceil(over / CharPage.BLOCK) * CharPage.BLOCK : 0;
+    const over = chars.length - limit;
+    const isNear = over > last - CharPage.BLOCK && over <= last + CharPage.MAX_ADDED;
+    const start = isNear ? last : Math.max(Math.ceil(over / CharPage.BLOCK) * CharPage.BLOCK, 0);
     return { chars: chars.slice(start), start, total: chars.length };
 };
 
@@ -144,6 +155,8 @@ CharPage.drawPage = function (root, backends, abouts) {
         start: () => generate(),
         stop: () => generating && generating.abort(),
     });
+    const limit = CharPage.readLimit(abouts);
+    let start = 0;
     let generating = null;
     let timer = null;
 
@@ -171,7 +184,8 @@ CharPage.drawPage = function (root, backends, abouts) {
 
     const changed = () => {
         text.tell("");
-        const part = CharPage.readPart(text.value());
+        const part = CharPage.readPart(text.value(), limit, start);
+        start = part.start;
         models.forEach((model) => model.setText(part));
         clearTimeout(timer);
         timer = setTimeout(() => {
