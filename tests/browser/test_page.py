@@ -147,7 +147,7 @@ def test_a_text_of_100_000_characters_can_be_pasted_and_continued(sea, learn):
     sea.settle()
     assert sea.text.input_value() == long + "Sh"
     assert_bars_are(sea, learn, (long + "Sh")[-100:])
-    expect(sea.surprise.get_by_text("mean of 2,002 characters")).to_be_visible()
+    expect(sea.surprise.get_by_text("mean of 3,002 characters")).to_be_visible()
 
 
 def test_two_tabs_do_not_disturb_each_other(sea, path, learn):

@@ -2,7 +2,6 @@
 // The text shaded by surprise, with bits per character beside the model's held-out loss and that of n-grams.
 
 CharPage.MAX_BITS = 8; // the strongest shade
-CharPage.MAX_LINKED = 200; // characters whose influence on a prediction is computed
 
 CharPage.surprisePanel = function (backend, about, suffix) {
     const { el } = CharPage;
@@ -111,13 +110,11 @@ CharPage.surprisePanel = function (backend, about, suffix) {
 
     // Underline the earlier characters on which the prediction of character `at` depends.
     const showLinks = async (known, at, signal) => {
-        const start = Math.max(at - CharPage.MAX_LINKED, 0);
-        const text = known.slice(start, at).join("");
-        const norms = await backend.connectivity(text, at - start - 1, { signal });
+        const norms = await backend.connectivity(known.slice(0, at).join(""), at - 1, { signal });
         if (signal.aborted) return;
-        const most = Math.max(...norms) || 1;
+        const most = norms.reduce((max, norm) => Math.max(max, norm), 0) || 1;
         const strengths = [];
-        norms.forEach((norm, k) => (strengths[view.kept[start + k]] = norm / most));
+        norms.forEach((norm, k) => (strengths[view.kept[k]] = norm / most));
         shaded.underline(strengths);
     };
 
