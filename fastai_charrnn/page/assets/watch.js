@@ -185,7 +185,8 @@ CharPage.Training = class {
         if (changed.epochs) epochs.show(changed.epochs);
         if (changed.about) {
             about.show(changed.about);
-            title.textContent = `Training: ${changed.about.arch}`;
+            // the name alone: the arguments are in the list below
+            title.textContent = `Training: ${changed.about.arch.split(" ")[0]}`;
         }
         const part = sections.progress ? `${Math.floor(100 * sections.progress.part)} % · ` : "";
         document.title = `${part}Training`;
