@@ -7,7 +7,8 @@
     POST /api/MODEL/generate          {"text", "n", "temperature", "topP", "seed"} -> lines {"chars"} …, {"end": true}
 
 MODEL is a number from 0. Arrays are float32, little endian, in base64; `units` of a score has a row for each unit.
-Lines are JSON objects. A stream without its last line was cut off. Errors are {"error": {"kind", "message"}}, also as the last line of a stream.
+Lines are JSON objects. A stream without its last line was cut off. Errors are {"error": {"kind", "message"}}, also as
+the last line of a stream.
 """
 
 import base64

@@ -31,13 +31,12 @@ def serve(
     the address has a random token. Raises `ServeError` for a port that is taken."""
     check_count("port", port, 0, 65535, ServeError, "0 chooses a free port")
     check_libraries()
-    if isinstance(models, (str, Path, CharLearner)):
-        models = [models]
+    models = list(models) if isinstance(models, (list, tuple)) else [models]
     # the port first: models may take long to load
     sock = bound_socket(host, port)
     try:
         address = Address(sock, host)
-        served = load_served(list(models))
+        served = load_served(models)
         app = model_app(served, address)
         print(f"{address.url}\nCtrl-C ends the server", flush=True)
         if open_browser:

@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Callable
 
+from .._checks import shown
 from ..errors import ServeError
 
 __all__ = ["Address", "is_loopback", "bound_socket", "run_server", "ThreadServer"]
@@ -61,6 +62,8 @@ def bound_socket(
     port: int,  # 0 chooses a free one
 ) -> socket.socket:
     "Listen on a port. Raises `ServeError` if it is taken or not allowed, or if the address is not of this computer."
+    if not isinstance(host, str):
+        raise ServeError(f"host={shown(host)} is not an address; pass a str, such as '127.0.0.1'")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError):

@@ -17,6 +17,7 @@ from fastai_charrnn.all import CharDataLoaders, CharRnnWarning, char_learner, ng
 from fastai_charrnn.errors import ServeError, TrainingError
 from fastai_charrnn.serve.board import Board
 from fastai_charrnn.serve.curve import Curve
+from fastai_charrnn.serve.serve import serve
 from fastai_charrnn.serve.server import bound_socket
 from fastai_charrnn.serve.watch import WatchCallback
 
@@ -188,6 +189,19 @@ def test_the_page_has_files_of_its_own_only(watch, capsys):
 def test_a_port_that_is_taken_is_an_error_at_once(capsys):
     with closing(bound_socket("127.0.0.1", 0)) as taken, pytest.raises(ServeError, match="taken.*port=0"):
         WatchCallback(port=taken.getsockname()[1])
+
+
+@pytest.mark.parametrize("given", [dict(port=-1), dict(port="8000"), dict(host=5), dict(host="no such host")], ids=str)
+def test_wrong_addresses_are_errors_of_this_package(given):
+    for start in (WatchCallback, lambda **kwargs: serve([], **kwargs)):
+        with pytest.raises(ServeError, match="port|host"):
+            start(**dict(port=0) | given)
+
+
+@pytest.mark.parametrize("models", [[], 5, None, [5], [None] * 9], ids=str)
+def test_what_is_no_model_is_an_error_of_this_package(models):
+    with pytest.raises(ServeError, match="model"):
+        serve(models, port=0)
 
 
 def test_a_curve_of_many_points_keeps_few_of_them():
