@@ -126,6 +126,5 @@ CharPage.shadedText = function (label, look) {
         const i = at(event);
         if (i >= 0) choose(i);
     });
-    const scrollToEnd = () => (node.scrollTop = node.scrollHeight);
-    return { node, setText, paint, clear, underline, scrollToEnd, size: () => spans.length };
+    return { node, setText, paint, clear, underline };
 };
