@@ -9,6 +9,25 @@ from fastai_charrnn.all import CharDataLoaders, char_learner, get_arch
 CALM = dict(mullstm=dict(output_p=0.0, layer_p=0.0, hidden_p=0.0, embed_p=0.0))
 CALM["ensemble"] = CALM["mullstm"]
 
+# Every built-in architecture, with its options of depth.
+CONFIGS = [
+    ("char3", {}),
+    ("loop", {}),
+    ("loop", dict(n_layers=2)),
+    ("concat", {}),
+    ("concat", dict(n_layers=2)),
+    ("rnn", {}),
+    ("rnn", dict(n_layers=2, layer_norm=True)),
+    ("gru", {}),
+    ("gru", dict(n_layers=2)),
+    ("lstm", {}),
+    ("lstm", dict(n_layers=2)),
+    ("mullstm", {}),
+    ("mullstm", dict(n_layers=2)),
+    ("ensemble", dict(n_models=2)),
+    ("ensemble", dict(arch="gru", n_models=2)),
+]
+
 
 class Whole(torch.nn.Module):
     "A model without steps, and with a layer that acts in training only."

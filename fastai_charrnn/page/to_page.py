@@ -35,8 +35,8 @@ def to_page(
 ) -> Path:  # the file written
     """Write one HTML file in which the model runs: no server, no network, no other file.
 
-    The weights are stored as float16. If `text` is the one that a loaded model was trained on, its validation part is
-    shown, and n-grams are counted in the rest.
+    A weight is stored in two or three bytes, see `page.pack`. If `text` is the one that a loaded model was trained on,
+    its validation part is shown, and n-grams are counted in the rest.
 
     Raises `PageError` if the file exists or cannot be written, for other arguments, for models of more than 20 MB, and
     for architectures that the page cannot run: `charrnn serve` shows these."""

@@ -4,36 +4,20 @@ import numpy as np
 import pytest
 import torch
 from model_checks import V, make_model, with_noise
+from small_models import CONFIGS
 from torch.export import Dim
 
 from fastai_charrnn.models.step import CharStep
 
 N = 4
 
-CASES = [
-    ("char3", {}),
-    ("loop", {}),
-    ("loop", dict(n_layers=2)),
-    ("concat", {}),
-    ("concat", dict(n_layers=2)),
-    ("rnn", {}),
-    ("rnn", dict(n_layers=2, layer_norm=True)),
-    ("gru", {}),
-    ("gru", dict(n_layers=2)),
-    ("lstm", {}),
-    ("lstm", dict(n_layers=2)),
-    ("mullstm", {}),
-    ("mullstm", dict(n_layers=2)),
-    ("ensemble", dict(n_models=2)),
-    ("ensemble", dict(arch="gru", n_models=2)),
-]
-cases = pytest.mark.parametrize("arch,config", CASES, ids=str)
+cases = pytest.mark.parametrize("arch,config", CONFIGS, ids=str)
 
 
 def _slow_but(*names):
     "All cases, those of other architectures and of two layers marked slow."
     marks = {True: (), False: pytest.mark.slow}
-    return [pytest.param(a, c, marks=marks[a in names and "n_layers" not in c], id=f"{a}-{c}") for a, c in CASES]
+    return [pytest.param(a, c, marks=marks[a in names and "n_layers" not in c], id=f"{a}-{c}") for a, c in CONFIGS]
 
 
 def _model(arch, config, target="next"):

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from small_models import CarriedGru, Whole, build
+from small_models import CONFIGS, CarriedGru, Whole, build
 
 from fastai_charrnn.all import ArchError, CharDataLoaders, ShareError, char_learner
 from fastai_charrnn.share import onnx as share_onnx
@@ -18,23 +18,6 @@ pytest.importorskip("onnx")
 
 N = 3
 MODES = dict(windows={}, chunks=dict(target="every"), streams=dict(target="every", stateful=True))
-CASES = [
-    ("char3", {}),
-    ("loop", {}),
-    ("loop", dict(n_layers=2)),
-    ("concat", {}),
-    ("concat", dict(n_layers=2)),
-    ("rnn", {}),
-    ("rnn", dict(n_layers=2, layer_norm=True)),
-    ("gru", {}),
-    ("gru", dict(n_layers=2)),
-    ("lstm", {}),
-    ("lstm", dict(n_layers=2)),
-    ("mullstm", {}),
-    ("mullstm", dict(n_layers=2)),
-    ("ensemble", dict(n_models=2)),
-    ("ensemble", dict(arch="gru", n_models=2)),
-]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +56,7 @@ def stepwise(session, x):
 
 
 @pytest.mark.parametrize(
-    "arch,config,mode", [(a, c, m) for a, c in CASES for m in MODES if a != "char3" or m == "windows"], ids=str
+    "arch,config,mode", [(a, c, m) for a, c in CONFIGS for m in MODES if a != "char3" or m == "windows"], ids=str
 )
 def test_a_file_gives_the_numbers_of_pytorch(arch, config, mode, loaders, tmp_path):
     learn = learner(loaders, arch, config, mode)
