@@ -100,6 +100,7 @@ def _print_next_commands(prompts, out):
     option = f"--prompt={shlex.quote(prompt)}" if prompt.startswith("-") else f"--prompt {shlex.quote(prompt)}"
     print(f"saved {out}; next, type")
     print(f"  {program()} generate {model} {option} -n 200")
+    print(f"  {program()} page {model}")
     print(f"  {program()} info {model}")
 
 

@@ -34,10 +34,10 @@ def test_it_prints_a_verdict(model_folder):
 
 def test_the_commands_that_it_prints_work(model_folder):
     commands = (model_folder / "printed").read_text().split("next, type\n")[1].splitlines()
-    assert len(commands) == 2
+    assert [command.split()[-1] for command in commands[1:]] == ["model.safetensors"] * 2
     for command in commands:
         done = subprocess.run(command, shell=True, cwd=model_folder, capture_output=True, text=True, check=True)
-        assert len(done.stdout) > 100
+        assert len(done.stdout) > 40
 
 
 def test_human_numbers_is_split_at_8000(tmp_path):

@@ -36,6 +36,8 @@ TABLES = {
     "data.reading",
     "data.protocol",
 }
+# modules whose examples run elsewhere: tests/serve and tests/share have a server to stop and a Hub to answer
+ELSEWHERE = {"serve.serve", "share.hub"}
 
 
 def _example(path):
@@ -57,7 +59,7 @@ def _is_python(text):
 
 package = root / "fastai_charrnn"
 MODULES = {".".join(p.relative_to(package).with_suffix("").parts): p for p in sorted(package.rglob("*.py"))}
-EXAMPLES = {name: code for name, p in MODULES.items() if name not in TABLES and (code := _example(p))}
+EXAMPLES = {name: code for name, p in MODULES.items() if name not in TABLES | ELSEWHERE and (code := _example(p))}
 
 
 class TwoBatches(Callback):
