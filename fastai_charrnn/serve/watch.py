@@ -79,7 +79,8 @@ class WatchCallback(TrainEpochCallback):
     @contextmanager
     def during_fit(self) -> Iterator[None]:
         "Prepare what takes time before the clock of the fit begins, and tell how the fit has ended."
-        if hasattr(self, "learn"):
+        # a callback of this fit only has no learner yet; it prepares in `before_fit`
+        if self.learn is not None:
             self._safely(self._prepare)
         try:
             yield

@@ -26,6 +26,8 @@ TABLES = {
     "data.corpus",
     "generation.decoders",
     "errors",
+    "page.pack",
+    "serve.api",
     "io.format",
     "io.tensor_file",
     "state.fit",
@@ -36,8 +38,10 @@ TABLES = {
     "data.reading",
     "data.protocol",
 }
-# modules whose examples run elsewhere: tests/serve and tests/share have a server to stop and a Hub to answer
-ELSEWHERE = {"serve.serve", "share.hub"}
+# modules whose examples run in the tests of their package: they need a server to stop, a Hub or trained learners
+ELSEWHERE = {"analysis.compare", "serve.serve", "serve.watch", "share.hub", "share.onnx"}
+# modules whose examples look at the gates and units of a network, over a short text
+LOOKING = {f"analysis.{name}" for name in ("gates", "gate_plots", "text_picture", "tracking", "unit_plots")}
 
 
 def _example(path):
@@ -96,5 +100,10 @@ def test_the_example_of_a_module_runs(name, small, tmp_path, monkeypatch):
         learn.add_cb(TwoBatches())
     module = importlib.import_module(f"fastai_charrnn.{name}")
     df = pd.DataFrame(dict(text=[text[i : i + 500] for i in range(0, 10_000, 500)]))
-    names = dict(text=text, df=df, other=text[:20_000] + "é", dls=dls, learn=learn, values=np.zeros((2, 13)))
+    values = np.zeros((2, 13))
+    if name in LOOKING:
+        learn = char_learner(dls, "lstm", n_hid=64, seed=0)
+        text = text[:4000]
+        values = np.zeros(len(text))
+    names = dict(text=text, df=df, other=text[:20_000] + "é", dls=dls, learn=learn, values=values)
     exec(EXAMPLES[name], vars(everything) | vars(module) | names)

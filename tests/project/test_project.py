@@ -1,6 +1,7 @@
 """Versions and descriptions agree, and the corpus is not in the project."""
 
 import configparser
+import re
 import subprocess
 
 from layout import root
@@ -29,4 +30,9 @@ def test_the_descriptions_agree():
 def test_the_corpus_is_not_in_the_project():
     tracked = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True).stdout
     assert "nietzsche.txt" not in tracked
-    assert ".safetensors" not in tracked
+    models = [root / name for name in tracked.splitlines() if name.endswith(".safetensors")]
+    assert [path.parent.name for path in models] == ["pretrained"] * 2
+    for path in models:
+        data = path.read_bytes()
+        weights = data[8 + int.from_bytes(data[:8], "little") :]
+        assert re.search(rb"[ -~\n]{40}", weights) is None

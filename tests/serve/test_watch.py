@@ -66,6 +66,15 @@ def test_the_page_is_told_losses_samples_progress_and_n_grams(learn, watch, caps
     assert told["curve"][-1][0] > 2
 
 
+def test_a_fit_that_it_is_passed_to_is_watched(learn, watch, capsys):
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(1, 3e-3, cbs=watch)
+    told = _told(watch)["sections"]
+    assert told["status"]["state"] == "ended"
+    assert [row["epoch"] for row in told["epochs"]] == [1]
+    assert told["about"]["ngram_loss"] == ngram_baseline(learn.dls).best.nats
+
+
 def test_the_training_is_the_same_with_and_without_it(small, watch, capsys):
     fits = []
     for cbs in ([], [watch]):
