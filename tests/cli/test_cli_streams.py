@@ -81,7 +81,7 @@ def test_any_error_is_one_line(monkeypatch, capsys, error, message):
         raise error
 
     monkeypatch.setattr(generate, "info", fail)
-    assert main(["info", "m"]) == 1
+    assert main(["info", "nietzsche"]) == 1
     printed = capsys.readouterr().err
     assert message in printed
     assert printed.startswith("charrnn: ") and printed.count("\n") == 1

@@ -34,7 +34,7 @@ def test_it_prints_a_verdict(model_folder):
 
 def test_the_commands_that_it_prints_work(model_folder):
     commands = (model_folder / "printed").read_text().split("next, type\n")[1].splitlines()
-    assert [command.split()[-1] for command in commands[1:]] == ["model.safetensors"] * 2
+    assert [command.split()[-1] for command in commands[1:]] == ["my.safetensors"] * 2
     for command in commands:
         done = subprocess.run(command, shell=True, cwd=model_folder, capture_output=True, text=True, check=True)
         assert len(done.stdout) > 40
