@@ -96,5 +96,5 @@ def test_a_second_ctrl_c_while_the_first_is_reported_ends_quietly(monkeypatch, c
 
     monkeypatch.setattr(generate, "info", interrupted)
     monkeypatch.setattr(cli, "_report", interrupted)
-    assert main(["info", "m"]) == 1
+    assert main(["info", "nietzsche"]) == 1
     assert capsys.readouterr().err == ""
