@@ -9,6 +9,8 @@ from page_watch import PageWatch
 
 from fastai_charrnn.page.engine import engine_source
 
+_timeout = 30_000  # milliseconds: much longer than a page needs, for machines with other work
+
 
 @pytest.fixture(scope="module")
 def browser():
@@ -21,6 +23,7 @@ def browser():
         if path is None:
             pytest.skip(missing)
         chromium = launch(started, path)
+        playwright.expect.set_options(timeout=_timeout)
         yield chromium
         chromium.close()
 
@@ -34,7 +37,7 @@ def open_window(browser):
 
     def open_one(**options):
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(_timeout)
         watches.append(PageWatch(context))
         return context.new_page()
 

@@ -7,6 +7,7 @@ import re
 import threading
 
 import numpy as np
+from playwright.sync_api import expect
 
 from fastai_charrnn.all import CharDataLoaders, char_learner
 
@@ -83,16 +84,8 @@ class CharPage:
         self.settle()
 
     def settle(self):
-        "Wait until the page has answered what was typed: the last bars are drawn, and no frame changes them."
-        self.tab.wait_for_function(
-            """async () => {
-                const list = document.querySelector('[aria-label^="Next characters"]');
-                const shown = () => Array.from(list.querySelectorAll("button"), (b) => b.ariaLabel).join();
-                const before = shown();
-                await new Promise((resolve) => setTimeout(resolve, 60));
-                return shown() === before;
-            }"""
-        )
+        "Wait until the bars are those of what was typed."
+        expect(self.next).to_have_attribute("aria-busy", "false")
 
     def bars(self):
         "The characters by their names and their probabilities, the likeliest first."

@@ -90,7 +90,10 @@ def test_numbers_that_are_not_allowed_become_the_nearest_that_are(sea):
         assert (sea.number("Length").input_value(), sea.number("Seed").input_value()) == (length, seed)
 
 
-def test_stop_ends_a_continuation_and_the_next_one_works(sea):
+def test_stop_ends_a_continuation_and_the_next_one_works(page, tmp_path):
+    # so wide that 10,000 characters take much longer than a click
+    path = small_learner(n_hid=512).to_page(tmp_path / "wide.html", prompts=["She said "])
+    sea = CharPage(page, path.as_uri())
     sea.number("Length").fill("10000")
     sea.continue_button.click()
     expect(sea.stop_button).to_be_enabled()

@@ -10,7 +10,9 @@ SIZES = {"desktop": dict(width=1280, height=800), "phone": dict(width=390, heigh
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     units = [dict(unit=3, tracks="quotes", score=0.5)]
-    return small_learner().to_page(tmp_path_factory.mktemp("page") / "sea.html", prompts=["She said "], units=units)
+    # so wide that 10,000 characters take much longer than a key
+    learn = small_learner(n_hid=512)
+    return learn.to_page(tmp_path_factory.mktemp("page") / "sea.html", prompts=["She said "], units=units)
 
 
 def _focused(page):

@@ -51,11 +51,14 @@ CharPage.nextPanel = function (label, choose) {
         all.hidden = ranked.length <= CharPage.N_BARS;
     };
 
+    // While the model reads what was typed, the bars are those of the text before.
+    const setBusy = (isBusy) => list.setAttribute("aria-busy", String(isBusy));
+
     all.addEventListener("click", () => {
         const isOpen = all.getAttribute("aria-expanded") === "true";
         all.setAttribute("aria-expanded", String(!isOpen));
         all.textContent = isOpen ? "Show all" : "Show fewer";
         if (last) show(...last);
     });
-    return { node, show };
+    return { node, show, setBusy };
 };

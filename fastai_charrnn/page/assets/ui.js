@@ -61,11 +61,16 @@ CharPage.modelView = function (backend, about, several, page) {
         if (predicting) predicting.abort();
         predicting = new AbortController();
         const { signal } = predicting;
-        const result = await backend.next(text, { signal });
-        if (signal.aborted) return;
-        last = result;
-        drawBars();
-        units.showStrip(last.units);
+        next.setBusy(true);
+        try {
+            const result = await backend.next(text, { signal });
+            if (signal.aborted) return;
+            last = result;
+            drawBars();
+            units.showStrip(last.units);
+        } finally {
+            if (!signal.aborted) next.setBusy(false);
+        }
     };
 
     const score = async () => {
