@@ -44,20 +44,23 @@ def as_table(
     marked: int | None = None,  # number of a row in bold
 ) -> str:
     "Return a table. Numbers are aligned to the right, and a header names each column."
-    align = ["left" if k in left else "right" for k in range(200)]
     style = "border-collapse:collapse;border:0;margin:.4em 0;color:inherit;background:none"
     head = "".join(
-        f'<th scope="col" style="{_cell};text-align:{align[k]};font-weight:600">{escaped(name)}</th>'
+        f'<th scope="col" style="{_cell};text-align:{_align(k, left)};font-weight:600">{escaped(name)}</th>'
         for k, name in enumerate(columns)
     )
     title_style = "text-align:left;white-space:nowrap;color:inherit;caption-side:top"
     title = f'<caption style="{title_style}">{escaped(caption)}</caption>'
-    body = "".join(_row(row, align, number == marked) for number, row in enumerate(rows))
+    body = "".join(_row(row, left, number == marked) for number, row in enumerate(rows))
     header = f"<thead><tr>{head}</tr></thead>" if columns else ""
     return f'<table style="{style}">{title if caption else ""}{header}<tbody>{body}</tbody></table>'
 
 
-def _row(cells, align, is_marked):
-    weight = "font-weight:600;" if is_marked else ""
-    tags = "".join(f'<td style="{_cell};{weight}text-align:{align[k]}">{cell}</td>' for k, cell in enumerate(cells))
+def _row(cells, left, is_marked):
+    style = f"{_cell};{'font-weight:600;' if is_marked else ''}text-align"
+    tags = "".join(f'<td style="{style}:{_align(k, left)}">{cell}</td>' for k, cell in enumerate(cells))
     return f'<tr style="background:none">{tags}</tr>'
+
+
+def _align(k, left):
+    return "left" if k in left else "right"

@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
+    from fastai.basics import Learner
     from torch import nn
 
 P = ParamSpec("P")
@@ -19,6 +20,8 @@ __all__ = [
     "is_count",
     "is_whole",
     "unwrap_model",
+    "count_weights",
+    "arch_name",
     "plain_names",
     "modes_restored",
     "renamed",
@@ -56,6 +59,20 @@ def unwrap_model(
             model = model._orig_mod
         else:
             return model
+
+
+def count_weights(
+    model: "nn.Module",  # a model, wrapped or not
+) -> int:
+    "Return how many numbers a model learns."
+    return sum(p.numel() for p in model.parameters())
+
+
+def arch_name(
+    learn: "Learner",  # a `CharLearner` with any model
+) -> str:
+    "Return the name of a learner's architecture, or of its model's class if it has none."
+    return learn.arch.name if learn.arch else type(unwrap_model(learn.model)).__name__
 
 
 def plain_names(

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from learner_helpers import quiet_fit
 
+from fastai_charrnn._colours import MAX_ALPHA, css_shade
 from fastai_charrnn._html import as_table, as_text, escaped
 from fastai_charrnn.all import CharDataLoaders, ScoredText, char_learner, ngram_baseline, sample_report
-from fastai_charrnn.analysis.colours import MAX_ALPHA, css_shade
 from fastai_charrnn.data import show
 from fastai_charrnn.generation.scored_texts import ScoredTexts
 

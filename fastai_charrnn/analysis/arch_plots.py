@@ -8,8 +8,8 @@ plot_arch("lstm", n=3)       # three steps
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._checks import check_count, shown
+from .._colours import BLUE, GREEN, PURPLE, VERMILLION
 from ..errors import ArchError
-from .colours import BLUE, GREEN, PURPLE, VERMILLION
 from .drawing import drawing_axes, ink, node, note, wire
 from .step_drawings import STEPS
 

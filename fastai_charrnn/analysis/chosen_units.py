@@ -9,7 +9,7 @@ from .._checks import check_count, shown
 from ..errors import DataError
 from ..generation.prompts import TextModel
 from .text_states import known_text
-from .tracking import UnitTable, find_units
+from .tracking import UnitTable, tracked
 from .units import hidden_states
 
 __all__ = ["Units", "UnitRow", "unit_rows", "unit_numbers"]
@@ -47,9 +47,9 @@ def unit_rows(
 ) -> tuple[str, list[UnitRow]]:  # the text without unknown characters, and a row for each unit
     "Return the values of hidden units over a text. Raises `DataError` for units that the model does not have."
     text = known_text(learn, text, kwargs.get("unk", "error"))
-    if units is None:
-        units = find_units(learn, text, **kwargs)
     states = hidden_states(learn, text, **kwargs)
+    if units is None:
+        units = tracked(text, states)
     label = units.label if isinstance(units, UnitTable) else "unit {}".format
     numbers = unit_numbers(units, states.shape[1])
     return text, [UnitRow(unit, label(unit), states[:, unit]) for unit in numbers]

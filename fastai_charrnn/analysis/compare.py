@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from fastai.basics import Learner
 
 from .._checks import check_number, shown
+from .._colours import HUES
 from .._html import as_table, escaped
 from .._printable import printable
-from .._utils import unwrap_model, warn_caller
+from .._utils import count_weights, warn_caller
 from ..data.protocol import data_info
 from ..errors import CharRnnWarning, DataError
 from ..metrics import to_bits
-from .colours import HUES
 from .drawing import drawing_axes, ink
 from .ngrams import NgramBaseline, ngram_baseline
 
@@ -137,9 +137,8 @@ def _compared(name, learn):
     rows = [row for row in rows or () if {"train_loss", "valid_loss"} <= row.keys()]
     if not rows:
         raise DataError(f"{shown(name)} has no trained epoch with a validation loss; train it, or leave it out")
-    n_weights = sum(p.numel() for p in unwrap_model(learn.model).parameters())
     losses = [tuple(row[key] for row in rows) for key in ("train_loss", "valid_loss")]
-    return ComparedLearner(name, n_weights, *losses)
+    return ComparedLearner(name, count_weights(learn.model), *losses)
 
 
 def _split(learn):

@@ -10,11 +10,11 @@ import numpy as np
 from fastai.basics import DataLoader, Learner
 
 from .._checks import check_count, shown
+from .._colours import contrast
 from .._html import as_table, escaped
 from ..errors import DataError
 from ..generation.char_view import char_view
 from .char_kinds import KINDS, char_kind
-from .colours import contrast
 from .drawing import drawing_axes
 from .text_picture import visible
 

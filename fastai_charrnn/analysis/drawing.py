@@ -6,7 +6,7 @@ Positions are in units of the data. Both axes must have the same scale.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .colours import luminance, readable, rgb
+from .._colours import luminance, readable, rgb
 from .plot_checks import check_axes
 
 if TYPE_CHECKING:
@@ -64,9 +64,14 @@ def node(
         shape = FancyBboxPatch((x - half + 0.08, y - 0.25), 2 * half - 0.16, 0.5, boxstyle="round,pad=.08")
     else:
         shape = Circle(at, 0.35)
-    shape.set(facecolor=background(ax), edgecolor=ink(ax, hue), linewidth=2, zorder=3)
+    _draw_shape(ax, shape, at, text, hue)
+
+
+def _draw_shape(ax, shape, at, text, hue=None, linewidth=2.0):
+    "Draw an outline over what is below it, with a text at its centre."
+    shape.set(facecolor=background(ax), edgecolor=ink(ax, hue), linewidth=linewidth, zorder=3)
     ax.add_patch(shape)
-    ax.text(x, y, text, ha="center", va="center", color=ink(ax, hue), fontsize=11, zorder=4)
+    ax.text(*at, text, ha="center", va="center", color=ink(ax, hue), fontsize=11, zorder=4)
 
 
 def gate(
@@ -80,10 +85,7 @@ def gate(
 
     x, y = at
     half = 0.42
-    box = Rectangle((x - half, y - 0.26), 2 * half, 0.52, facecolor=background(ax), edgecolor=ink(ax, hue))
-    box.set(linewidth=2, zorder=3)
-    ax.add_patch(box)
-    ax.text(x, y, function, ha="center", va="center", color=ink(ax, hue), fontsize=11, zorder=4)
+    _draw_shape(ax, Rectangle((x - half, y - 0.26), 2 * half, 0.52), at, function, hue)
 
 
 def operation(
@@ -94,9 +96,7 @@ def operation(
     "Draw a small circle with an operation on the numbers of two wires."
     from matplotlib.patches import Circle
 
-    circle = Circle(at, RADIUS, facecolor=background(ax), edgecolor=ink(ax), linewidth=1.5, zorder=3)
-    ax.add_patch(circle)
-    ax.text(*at, text, ha="center", va="center", color=ink(ax), fontsize=11, zorder=4)
+    _draw_shape(ax, Circle(at, RADIUS), at, text, linewidth=1.5)
 
 
 def wire(

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._colours import BLUE
 from .._utils import typed_delegates
 from ..generation.prompts import TextModel
 from .chosen_units import UnitRow, unit_numbers
-from .colours import BLUE
 from .drawing import ink
 from .gates import GATES, gates, saturation
 from .text_picture import check_drawn, shades, visible

@@ -15,12 +15,9 @@ from ..data.protocol import data_info
 from ..data.windows import CharWindows
 from ..errors import UnknownCharError
 from ..learner import CharLearner
-from .ngrams import NgramScore, ngram_baseline
+from .ngrams import MAX_COUNTED, NgramScore, ngram_baseline
 
 __all__ = ["is_trained_text", "held_out", "held_out_ngrams", "evaluate_spans"]
-
-# n-grams are counted and scored in so many characters at most, as by `charrnn train`
-_max_counted = 5_000_000
 
 
 def is_trained_text(
@@ -77,7 +74,7 @@ def held_out_ngrams(
     no_windows = torch.zeros(0, dtype=torch.int64)
     windows = CharWindows(ids, vocab, no_windows, learn.dls.seq_len, data)
     dls = CharDataLoaders.from_datasets(windows, windows, device="cpu")
-    return ngram_baseline(dls, max_chars=_max_counted).best
+    return ngram_baseline(dls, max_chars=MAX_COUNTED).best
 
 
 def evaluate_spans(

@@ -26,7 +26,8 @@ from .counted import counted_part
 
 __all__ = ["ngram_baseline", "NgramBaseline", "NgramScore"]
 
-
+# characters that are counted and scored at most where nobody chose, to limit time and memory
+MAX_COUNTED = 5_000_000
 _max_context = 1000  # characters; longer contexts hardly ever occur twice
 
 

@@ -14,13 +14,13 @@ import numpy as np
 from fastai.basics import Learner
 from torch import Tensor
 
+from .._colours import BLUE, GREEN, PURPLE, VERMILLION
 from .._utils import unwrap_model
 from ..data.char_checks import check_str
 from ..errors import DataError
 from ..generation.char_view import char_view
 from ..generation.text import next_probs
 from .char_kinds import KINDS, char_kind
-from .colours import BLUE, GREEN, PURPLE, VERMILLION
 from .drawing import drawing_axes, ink
 from .plot_checks import as_rows, check_colours
 from .text_picture import visible

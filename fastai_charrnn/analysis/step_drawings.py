@@ -6,7 +6,7 @@ weights, circles are operations on numbers of equal positions. Formulas: `models
 
 from typing import TYPE_CHECKING
 
-from .colours import BLUE, GREEN, PURPLE, VERMILLION
+from .._colours import BLUE, GREEN, PURPLE, VERMILLION
 from .drawing import RADIUS, gate, node, note, operation, wire
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import numpy as np
 from torch import Tensor
 
 from .._checks import check_count, check_number
+from .._colours import BLUE, MAX_ALPHA, VERMILLION, rgb
 from ..data.char_checks import check_str
 from ..errors import DataError
-from .colours import BLUE, MAX_ALPHA, VERMILLION, rgb
 from .drawing import drawing_axes
 from .plot_checks import as_rows
 

@@ -123,15 +123,31 @@ def find_units(
     `hidden_states`."""
     n = None if n is None else check_count("n", n)
     min_score = check_number("min_score", min_score, 0, 1)
-    features = FEATURES if features is None else features
     text = known_text(learn, text, kwargs.get("unk", "error"))
-    half = len(text) // 2
-    if half < 2 * _min_chars:
+    _check_length(text)
+    return tracked(text, hidden_states(learn, text, **kwargs), n, features, min_score)
+
+
+def _check_length(text):
+    if len(text) // 2 < 2 * _min_chars:
         raise DataError(
             f"{len(text)} characters are too few to find units; pass at least {4 * _min_chars}, or choose the units"
         )
+
+
+def tracked(
+    text: str,  # the text that was read
+    states: np.ndarray,  # (len(text), units), as `hidden_states` returns them
+    n: int | None = 10,  # as `find_units`
+    features: Mapping[str, Feature] | None = None,
+    min_score: float = 0.3,
+) -> UnitTable:  # one row for each feature: its best unit
+    "Find units that track something in states that are known. Raises `DataError` for a text that is too short."
+    _check_length(text)
+    features = FEATURES if features is None else features
+    half = len(text) // 2
     rows = feature_rows(text, features)
-    states = hidden_states(learn, text, **kwargs).astype(float)
+    states = states.astype(float)
     first = _correlations(rows[:, :half], states[:half])
     second = _correlations(rows[:, half:], states[half:])
     found = []

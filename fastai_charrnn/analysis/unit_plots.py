@@ -10,11 +10,11 @@ negative, and each unit's largest absolute value in the text has the strongest c
 import html
 from typing import TYPE_CHECKING
 
+from .._colours import css_shade
 from .._printable import printable
 from .._utils import typed_delegates
 from ..generation.prompts import TextModel
 from .chosen_units import UnitRow, Units, unit_rows
-from .colours import css_shade
 from .text_picture import check_drawn, draw_text, shades, text_size, visible, wrapped
 from .units import hidden_states
 

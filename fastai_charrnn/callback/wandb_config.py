@@ -6,7 +6,7 @@ configuration is logged here, and fastai is given none.
 
 from fastai.basics import Learner
 
-from .._utils import unwrap_model
+from .._utils import arch_name, count_weights
 from ..data.protocol import batch_size
 
 __all__ = ["gather_args"]
@@ -18,12 +18,11 @@ def gather_args(
     "Log architecture, sizes, data and optimizer as the configuration of the current run of `wandb`."
     import wandb
 
-    model = unwrap_model(self.model)
     opt_func = getattr(self.opt_func, "func", self.opt_func)
     config = dict(
-        arch=self.arch.name if self.arch else type(model).__name__,
+        arch=arch_name(self),
         **self.arch_config,
-        n_parameters=sum(p.numel() for p in model.parameters()),
+        n_parameters=count_weights(self.model),
         vocab_sz=len(self.dls.vocab),
         seq_len=self.dls.seq_len,
         mode=self.dls.mode,

@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from ..analysis.ngrams import ngram_baseline
+from ..analysis.ngrams import MAX_COUNTED, ngram_baseline
 from ..analysis.verdict import comparison, verdict
 from ..callback.write_policy import errors_as_chosen
 from ..io.model_file import save_model
@@ -20,8 +20,6 @@ __all__ = ["report", "held_out_prompts", "file_argument", "program"]
 
 _n_samples = 3
 _sample_chars = 200
-# n-grams are counted and scored in so many characters at most, to limit time and memory
-_max_counted = 5_000_000
 # prompts are looked for in so many characters at most
 _max_searched = 100_000
 
@@ -33,13 +31,13 @@ def report(
     out: Path,  # the model file
 ):
     "Print the loss next to that of n-grams, samples, a verdict, and the next commands."
-    baseline = ngram_baseline(learn.dls, max_chars=_max_counted)
+    baseline = ngram_baseline(learn.dls, max_chars=MAX_COUNTED)
     _store(learn, baseline.best, out)
     numbers = learn.training_log.rows[-1]
     table = comparison(numbers, f"{learn.arch.name}, {plan.length}", baseline.best)
     print(f"\n{table}\nvalidated on {learn.dls.train_ds.info['split']}")
     n_chars = len(learn.dls.train_ds.ids)
-    if n_chars > _max_counted and n_chars > baseline.n_train + baseline.n_valid:
+    if n_chars > MAX_COUNTED and n_chars > baseline.n_train + baseline.n_valid:
         print(f"n-grams: counted in {baseline.n_train:,} training characters, scored on {baseline.n_valid:,}")
     prompts = args.prompt or held_out_prompts(learn)
     _print_samples(learn, prompts, args)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from fastai.basics import num_distrib, rank_distrib
 
+from .._utils import count_weights
 from ..callback.checkpoint import CheckpointCallback
 from ..callback.fp16 import fast_bf16
 from ..callback.progress import RunProgress
@@ -98,7 +99,7 @@ def _train(args, out, corpus, recorded, watching):
     checkpoint = CheckpointCallback(checkpoint_of(out), None, _checkpoint_minutes)
     cbs = [saving, stopping, checkpoint, CommandOptions(args, plan, digest), *watching]
     learn = plan.learner(dls, prompts=args.prompt or [], temperature=args.temperature, cbs=cbs)
-    n_params = sum(p.numel() for p in learn.model.parameters())
+    n_params = count_weights(learn.model)
     check_room(out, n_params)
     _print_first(f"{dls}\n{plan}: {n_params:,} parameters")
     if corpus.n_chars > _max_quick and not plan.minutes:

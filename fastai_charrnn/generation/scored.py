@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .._colours import css_shade
 from .._html import as_text, escaped
 from .._printable import printable
 
@@ -15,7 +16,6 @@ __all__ = ["ScoredText"]
 
 _max_shaded = 20_000  # characters shaded in a notebook
 _max_bits = 8  # bits of a character with the strongest shade
-_max_alpha = 0.55  # opacity of that shade
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -90,7 +90,7 @@ class ScoredText:
 
 
 def _shaded(char, bits):
-    "One character over a translucent colour, that of `analysis.colours`, which suits light and dark pages."
-    alpha = _max_alpha * min(max(bits, 0) / _max_bits, 1)
+    "One character over a translucent colour, which suits light and dark pages."
+    colour = css_shade(max(bits, 0) / _max_bits)
     tooltip = f"{escaped(repr(char))}: {bits:.2f} bits"
-    return f'<span style="background:rgba(213,94,0,{alpha:.2f})" title="{tooltip}">{escaped(char, lines=True)}</span>'
+    return f'<span style="background:{colour}" title="{tooltip}">{escaped(char, lines=True)}</span>'

@@ -10,7 +10,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from .._checks import check_count, check_memory, shown
-from .._utils import is_count
+from .._utils import count_weights, is_count
 from ..errors import ArchError
 from . import ensemble, mullstm, rnn  # noqa: F401 (importing them registers the architectures)
 from .base import CharModel
@@ -163,7 +163,7 @@ def count_parameters(
     record = get_arch(arch)
     with torch.device("meta"), without_init():
         model = build_model(record.cls, vocab_sz, dict(record.config) | config, seq_len)
-    return sum(p.numel() for p in model.parameters())
+    return count_weights(model)
 
 
 class without_init(TorchFunctionMode):

@@ -9,7 +9,7 @@ from pathlib import Path
 __all__ = ["ENGINE", "engine_source"]
 
 # each file needs those before it
-ENGINE = ("numbers.js", "cells.js", "model.js", "gradient.js", "reader.js", "sampling.js")
+ENGINE = ("numbers.js", "sampling.js", "cells.js", "model.js", "gradient.js", "reader.js")
 
 _assets = Path(__file__).with_name("assets")
 

@@ -20,7 +20,7 @@ def page_facts(
     data = description["data"]
     ngrams = facts.ngrams
     return dict(
-        arch=_arch(description),
+        arch=arch_text(description["arch"], description["config"]),
         n_weights=facts.n_weights,
         epochs=description["training"].get("epochs"),
         trained_on=_trained_on(data),
@@ -32,9 +32,13 @@ def page_facts(
     )
 
 
-def _arch(description):
-    shown = ", ".join(f"{name}={value}" for name, value in description["config"].items())
-    return f"{description['arch']} ({shown})"
+def arch_text(
+    name: str,  # of the architecture
+    config: dict,  # every argument the model was built with
+) -> str:  # such as "rnn (emb_sz=42, n_hid=256)"
+    "Describe an architecture with its arguments."
+    shown = ", ".join(f"{key}={value}" for key, value in config.items())
+    return f"{name} ({shown})" if shown else name
 
 
 def _trained_on(data):

@@ -48,7 +48,9 @@ def page_html(
 
     Raises `PageError` for data that JSON cannot hold, such as NaN."""
     style = "\n".join(_asset(name) for name in STYLES)
-    parts = [("charrnn-ui", "\n".join(_asset(name) for name in (*UI, *scripts)))]
+    # the engine has the probabilities of the bars
+    first = () if runs_model else ("sampling.js",)
+    parts = [("charrnn-ui", "\n".join(_asset(name) for name in (*first, *UI, *scripts)))]
     if runs_model:
         parts = [("charrnn-engine", engine_source()), ("charrnn-worker", _asset("worker.js")), *parts]
     fields = dict(

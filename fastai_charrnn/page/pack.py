@@ -23,7 +23,7 @@ import numpy as np
 from torch import nn
 
 from .._checks import shown
-from .._utils import unwrap_model
+from .._utils import count_weights, unwrap_model
 from ..data.reading import MODES
 from ..data.token_vocab import TokenVocab
 from ..data.vocab import CharVocab
@@ -96,7 +96,7 @@ def _check_vocab(model, vocab):
 
 
 def _check_size(model):
-    n_bytes = 2 * sum(p.numel() for p in model.parameters())
+    n_bytes = 2 * count_weights(model)
     if n_bytes > MAX_BYTES:
         raise PageError(
             f"the weights have {n_bytes / 2**20:,.1f} MB as float16, a page has room for "

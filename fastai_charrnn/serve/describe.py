@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .._printable import printable
-from .._utils import unwrap_model
+from .._utils import arch_name, unwrap_model
 from ..errors import ModelFileError, ServeError
 from ..generation.char_view import char_view
 from ..generation.model_view import weights_copy
@@ -60,7 +60,7 @@ def _info(learn, vocab, name):
         vocab=["", *vocab.itos[1:]],
         mode=learn.dls.mode,
         seqLen=None if stateful else learn.dls.seq_len,
-        archs=[learn.arch.name if learn.arch else type(unwrap_model(learn.model)).__name__],
+        archs=[arch_name(learn)],
         facts=_facts(learn),
         units=_named_units(learn, text) if text else units,
         prompts=example_texts(text) if text else prompts,

@@ -2,9 +2,10 @@
 
 import math
 
-from .._utils import unwrap_model
+from .._utils import arch_name, count_weights
 from ..data.protocol import data_info
 from ..learner import CharLearner
+from ..page.facts import arch_text
 
 __all__ = ["plain_facts"]
 
@@ -18,8 +19,8 @@ def plain_facts(
     loss = log[-1].get("valid_loss") if log else None
     n_chars = info.get("n_chars")
     return dict(
-        arch=_arch(learn),
-        n_weights=sum(p.numel() for p in unwrap_model(learn.model).parameters()),
+        arch=arch_text(arch_name(learn), learn.arch_config),
+        n_weights=count_weights(learn.model),
         epochs=len(log),
         trained_on=f"{n_chars:,} characters" if n_chars else None,
         split=info.get("split"),
@@ -28,9 +29,3 @@ def plain_facts(
         ngram_loss=None,
         ngram_context=None,
     )
-
-
-def _arch(learn):
-    name = learn.arch.name if learn.arch else type(unwrap_model(learn.model)).__name__
-    shown = ", ".join(f"{key}={value}" for key, value in learn.arch_config.items())
-    return f"{name} ({shown})" if shown else name

@@ -16,7 +16,7 @@ from fastai.basics import rank_distrib
 from fastai.callback.progress import ProgressCallback
 
 from .._checks import check_count, check_number
-from ..analysis.ngrams import ngram_baseline
+from ..analysis.ngrams import MAX_COUNTED, ngram_baseline
 from ..callback.core import TrainEpochCallback
 from ..data.window_dl import WindowDL
 from ..errors import CharRnnError, CharRnnWarning, ServeError
@@ -31,8 +31,6 @@ from .watch_app import watch_app
 
 __all__ = ["WatchCallback"]
 
-# n-grams are counted and scored in so many characters at most, as after the training
-_max_counted = 5_000_000
 _read_seconds = 2.5  # that the end of a training waits for an open page to ask for it
 
 
@@ -205,7 +203,7 @@ def _ngram_facts(dls):
     "The loss of the best n-grams, if there is a text to count them in."
     if not isinstance(dls.train, WindowDL):
         return {}
-    best = ngram_baseline(dls, max_chars=_max_counted).best
+    best = ngram_baseline(dls, max_chars=MAX_COUNTED).best
     return dict(ngram_loss=best.nats, ngram_context=best.context)
 
 

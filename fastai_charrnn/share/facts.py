@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .._checks import check_number, check_seed, shown
-from .._utils import unwrap_model
-from ..analysis.ngrams import NgramScore, ngram_baseline
+from .._utils import count_weights
+from ..analysis.ngrams import MAX_COUNTED, NgramScore, ngram_baseline
 from ..data.window_dl import WindowDL
 from ..errors import ShareError
 from ..generation.methods import TextMethods
@@ -22,8 +22,6 @@ from ..learner import CharLearner
 
 __all__ = ["ModelFacts", "model_facts"]
 
-# n-grams are counted and scored in so many characters at most, to limit time and memory
-_max_counted = 5_000_000
 # losses that are nats per character: the negative log-likelihood
 _nat_losses = ("CharNLLLoss", "CrossEntropyLossFlat", "nll_loss", "cross_entropy", "NLLLoss", "CrossEntropyLoss")
 
@@ -77,7 +75,7 @@ def model_facts(
     return ModelFacts(
         writer=writer,
         description=description,
-        n_weights=sum(p.numel() for p in unwrap_model(writer.model).parameters()),
+        n_weights=count_weights(writer.model),
         nats=nats,
         accuracy=_finite(row.get("accuracy")),
         is_measured=is_measured,
@@ -111,7 +109,7 @@ def _counted(learn):
     "The best n-grams of the learner's text, if it is a text of ours."
     if not _can_validate(learn) or not isinstance(learn.dls.train, WindowDL):
         return None
-    return ngram_baseline(learn.dls, max_chars=_max_counted).best
+    return ngram_baseline(learn.dls, max_chars=MAX_COUNTED).best
 
 
 def _recorded(data):

@@ -52,7 +52,7 @@ from torch import Tensor, nn
 from .. import __version__
 from .._checks import check_path, shown
 from .._files import atomic_path, write_errors
-from .._utils import unwrap_model
+from .._utils import arch_name, count_weights, unwrap_model
 from ..errors import ArchError, ShareError
 from ..generation.checks import non_finite, some_names
 from ..learner import CharLearner
@@ -120,7 +120,7 @@ def _copied(learn, path):
     model = unwrap_model(learn.model)
     if names := non_finite(model):
         raise ShareError(f"{path} was not written, because the weights contain NaN or infinity: {some_names(names)}")
-    n_bytes = 4 * sum(p.numel() for p in model.parameters())
+    n_bytes = 4 * count_weights(model)
     if n_bytes > _max_bytes:
         raise ShareError(f"the weights have {n_bytes / 1e9:.1f} GB, and an ONNX file has at most 2 GB")
     if hasattr(model, "reset"):
@@ -181,7 +181,7 @@ def _export(module, args, part, names, outputs):
 
 def _metadata(learn, is_step):
     return dict(
-        arch=learn.arch.name if learn.arch else type(unwrap_model(learn.model)).__name__,
+        arch=arch_name(learn),
         kind="step" if is_step else "window",
         vocab=json.dumps(list(learn.dls.vocab)),
         seq_len=str(learn.dls.seq_len),

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from fastai_charrnn.analysis.colours import HUES, MAX_ALPHA, contrast, css_shade, luminance, over, readable, rgb
+from fastai_charrnn._colours import HUES, MAX_ALPHA, contrast, css_shade, luminance, over, readable, rgb
 
 # text and background: a plain page, JupyterLab, VS Code, GitHub, Quarto; light, then dark
 PAGES = [

@@ -9,9 +9,9 @@ import pytest
 from learner_helpers import quiet_fit
 from matplotlib.colors import to_rgb
 
+from fastai_charrnn._colours import contrast
 from fastai_charrnn.all import CharDataLoaders, char_learner, ngram_baseline
 from fastai_charrnn.analysis.char_kinds import KINDS
-from fastai_charrnn.analysis.colours import contrast
 from fastai_charrnn.analysis.compare import compare
 from fastai_charrnn.analysis.confusion import Confusion, confusion, plot_confusion
 from fastai_charrnn.errors import ArchError, CharRnnWarning, DataError

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from fastai_charrnn._colours import contrast
 from fastai_charrnn.all import list_archs
 from fastai_charrnn.analysis.arch_plots import DRAWN, plot_arch
 from fastai_charrnn.analysis.char_kinds import KINDS, char_kind
-from fastai_charrnn.analysis.colours import contrast
 from fastai_charrnn.analysis.plots import plot_embeddings, plot_next, plot_over_text
 from fastai_charrnn.analysis.step_drawings import STEPS
 from fastai_charrnn.errors import ArchError, DataError, UnknownCharError

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from fastai_charrnn.analysis.colours import BLUE, MAX_ALPHA, VERMILLION, rgb
+from fastai_charrnn._colours import BLUE, MAX_ALPHA, VERMILLION, rgb
 from fastai_charrnn.analysis.connectivity import connectivity
 from fastai_charrnn.analysis.connectivity_plots import connectivity_map, plot_connectivity, plot_connectivity_map
 from fastai_charrnn.analysis.surprise import plot_surprise

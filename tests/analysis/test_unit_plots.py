@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from small_models import build
 
+from fastai_charrnn._colours import BLUE, MAX_ALPHA, VERMILLION, css_shade, rgb
 from fastai_charrnn.all import CharDataLoaders, char_learner
-from fastai_charrnn.analysis.colours import BLUE, MAX_ALPHA, VERMILLION, css_shade, rgb
 from fastai_charrnn.analysis.gate_plots import plot_gates
 from fastai_charrnn.analysis.gates import gates, saturation
 from fastai_charrnn.analysis.tracking import find_units

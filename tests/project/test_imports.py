@@ -7,7 +7,7 @@ import pytest
 from layout import module_paths, modules, package, packages
 
 # What all parts of the package may import.
-FOR_ALL = {"errors", "metrics", "_utils", "_printable", "_files", "_checks", "_html"}
+FOR_ALL = {"errors", "metrics", "_utils", "_printable", "_files", "_checks", "_html", "_colours"}
 # What each of them may import besides.
 MAY_IMPORT = {
     "errors": [],
@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "_checks": [],
     "_printable": [],
     "_html": [],
+    "_colours": [],
     "data": [],
     "models": [],
     "generation": ["data", "models"],

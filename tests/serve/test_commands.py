@@ -96,7 +96,7 @@ def test_a_training_is_watched_from_its_first_line_on(small, tmp_path):
 
 
 WRONG = {
-    "a port that is none": (["serve", "x", "--port", "70000"], "--port 70000 is more than 65,535"),
+    "a port above the largest": (["serve", "x", "--port", "70000"], "--port 70000 is more than 65,535"),
     "an address of others": (["serve", "x", "--host", "192.0.2.1"], "not an address of this computer"),
     "no model": (["serve", "nothing"], "there is no model file"),
     "no file": (["serve", "nietzsche", "--import", "nothing.py"], "cannot read --import nothing.py"),

@@ -61,38 +61,3 @@ CharPage.bits = (nats) => nats / Math.LN2;
 
 // Whether an error only says that a newer request has replaced this one.
 CharPage.isAbort = (error) => Boolean(error) && error.name === "AbortError";
-
-// Probabilities at a temperature, without the padding at index 0. At 0 the likeliest has all.
-CharPage.probabilities = function (logProbs, temperature) {
-    const probs = new Float64Array(logProbs.length);
-    let best = 1;
-    for (let id = 2; id < logProbs.length; id++) if (logProbs[id] > logProbs[best]) best = id;
-    if (temperature <= 0) {
-        probs[best] = 1;
-        return probs;
-    }
-    let total = 0;
-    for (let id = 1; id < logProbs.length; id++) {
-        probs[id] = Math.exp((logProbs[id] - logProbs[best]) / temperature);
-        total += probs[id];
-    }
-    for (let id = 1; id < probs.length; id++) probs[id] /= total;
-    return probs;
-};
-
-// The indices from the likeliest on.
-CharPage.ranked = function (probs) {
-    const ids = [];
-    for (let id = 1; id < probs.length; id++) ids.push(id);
-    return ids.sort((a, b) => probs[b] - probs[a] || a - b);
-};
-
-// How many of the ranked characters top-p keeps: the fewest that together have this probability.
-CharPage.nucleus = function (probs, ranked, topP) {
-    let total = 0;
-    for (let n = 0; n < ranked.length; n++) {
-        total += probs[ranked[n]];
-        if (total >= topP) return n + 1;
-    }
-    return ranked.length;
-};

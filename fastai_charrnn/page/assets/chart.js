@@ -15,7 +15,9 @@ CharPage.ticks = function (low, high, count) {
     const power = 10 ** Math.floor(Math.log10(rough));
     const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((size) => size >= rough);
     const ticks = [];
-    for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) ticks.push(Number((k * step).toPrecision(12)));
+    for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) {
+        ticks.push(Number((k * step).toPrecision(12)));
+    }
     return ticks;
 };
 
@@ -55,12 +57,15 @@ CharPage.lossChart = function (readout) {
         ]);
         const columns = CharPage.ticks(0, range.right, box.right > 500 ? 8 : 4).map((value) =>
             svg("text", { x: x(value), y: box.bottom + 18, "text-anchor": "middle" }, String(value)));
-        const title = svg("text", { x: (box.left + box.right) / 2, y: box.bottom + 36, "text-anchor": "middle" }, "epochs");
+        const middle = (box.left + box.right) / 2;
+        const title = svg("text", { x: middle, y: box.bottom + 36, "text-anchor": "middle" }, "epochs");
         return [...rows, ...columns, title];
     };
 
     const line = (points, { x, y }, name) => svg("polyline", {
-        class: name, "clip-path": "url(#plot-area)", points: points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" "),
+        class: name,
+        "clip-path": "url(#plot-area)",
+        points: points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" "),
     });
 
     const draw = () => {
@@ -72,8 +77,13 @@ CharPage.lossChart = function (readout) {
         const area = { x: box.left, y: 0, width: box.right - box.left, height: box.bottom };
         for (const [name, value] of Object.entries(area)) clip.firstChild.setAttribute(name, value);
         const dots = epochs.map(([a, b]) => svg("circle", { class: "dot", cx: x(a), cy: y(b), r: 4 }));
-        const ngramLine = ngrams ? [svg("line", { class: "ngrams", x1: box.left, x2: box.right, y1: y(ngrams), y2: y(ngrams) })] : [];
-        plot.replaceChildren(...axes(scale, range), ...ngramLine, line(curve, scale, "train"), line(epochs, scale, "valid"), ...dots);
+        const ngramLine = [];
+        if (ngrams) {
+            const ends = { x1: box.left, x2: box.right, y1: y(ngrams), y2: y(ngrams) };
+            ngramLine.push(svg("line", { class: "ngrams", ...ends }));
+        }
+        const lines = [line(curve, scale, "train"), line(epochs, scale, "valid")];
+        plot.replaceChildren(...axes(scale, range), ...ngramLine, ...lines, ...dots);
         shown.scale = scale;
     };
 

@@ -10,20 +10,13 @@ CharRNN.gradient = (function () {
     // A gradient this much smaller than the largest norm so far is not followed further: no picture shows it.
     const NEGLIGIBLE = 1e-6;
 
-    // The likeliest index. Index 0, padding, is no character.
-    function likeliest(logProbs) {
-        let best = 1;
-        for (let i = 2; i < logProbs.length; i++) if (logProbs[i] > logProbs[best]) best = i;
-        return best;
-    }
-
     // The gradients of each member's state, of zeros except for the output of the last layer.
     //
     // log P = log mean of p_m. The gradient of log p_m by the logits is onehot - p_m, its weight is p_m / sum of all p.
     function outputGradients(model, hidden) {
         const all = model.members.map((member, m) => member.logProbs(hidden[m]));
         const logProbs = model.logProbs({ hidden });
-        const target = likeliest(logProbs);
+        const target = CharRNN.likeliest(logProbs);
         return model.members.map((member, m) => {
             const weight = Math.exp(all[m][target] - logProbs[target]) / all.length;
             const dLogits = all[m].map((v, i) => weight * ((i === target ? 1 : 0) - Math.exp(v)));

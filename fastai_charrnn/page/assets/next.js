@@ -37,9 +37,9 @@ CharPage.nextPanel = function (label, choose) {
 
     const show = (logProbs, vocab, temperature, topP) => {
         last = [logProbs, vocab, temperature, topP];
-        const probs = CharPage.probabilities(logProbs, temperature);
-        const ranked = CharPage.ranked(probs);
-        const kept = CharPage.nucleus(probs, ranked, topP);
+        const probs = CharRNN.probabilities(logProbs, temperature);
+        const ranked = CharRNN.ranked(probs);
+        const kept = CharRNN.nucleus(probs, ranked, topP);
         const isOpen = all.getAttribute("aria-expanded") === "true";
         const n = isOpen ? ranked.length : Math.min(CharPage.N_BARS, ranked.length);
         while (bars.length < n) addBar();

@@ -1,5 +1,9 @@
 // Draw the next character: temperature and top-p as in `fastai_charrnn.generation.filters`, with a seeded generator.
+//
+// The bars of a page show these probabilities too, also where a server runs the model: this file needs no other one.
 "use strict";
+
+globalThis.CharRNN = globalThis.CharRNN || {};
 
 (function () {
     // 32 bits mixed from 32 bits (the finaliser of MurmurHash3), to spread seeds that are close.
@@ -28,11 +32,17 @@
         return () => ((next() >>> 5) * 2 ** 26 + (next() >>> 6)) * 2 ** -53;
     };
 
-    // Probabilities after temperature and top-p. Index 0, padding, gets 0.
-    CharRNN.filteredProbs = function (logProbs, { temperature = 1, topP = 1 } = {}) {
-        const probs = new Float64Array(logProbs.length);
+    // The likeliest index. Index 0, padding, is no character.
+    CharRNN.likeliest = function (logProbs) {
         let best = 1;
         for (let i = 2; i < logProbs.length; i++) if (logProbs[i] > logProbs[best]) best = i;
+        return best;
+    };
+
+    // Probabilities at a temperature. Padding gets 0. At temperature 0 the likeliest index has all.
+    CharRNN.probabilities = function (logProbs, temperature) {
+        const probs = new Float64Array(logProbs.length);
+        const best = CharRNN.likeliest(logProbs);
         if (temperature <= 0) {
             probs[best] = 1;
             return probs;
@@ -43,21 +53,40 @@
             total += probs[i];
         }
         for (let i = 1; i < probs.length; i++) probs[i] /= total;
-        return topP < 1 ? keepTopP(probs, topP) : probs;
+        return probs;
     };
 
-    // Keep the fewest most likely characters whose probabilities add up to p or more (Holtzman et al. 2020).
-    function keepTopP(probs, p) {
-        const order = Array.from(probs.keys()).sort((i, j) => probs[j] - probs[i] || i - j);
+    // The indices from the likeliest on, without padding.
+    CharRNN.ranked = function (probs) {
+        const ids = [];
+        for (let id = 1; id < probs.length; id++) ids.push(id);
+        return ids.sort((a, b) => probs[b] - probs[a] || a - b);
+    };
+
+    // How many of the ranked indices top-p keeps: the fewest that together have this probability (Holtzman et al.
+    // 2020).
+    CharRNN.nucleus = function (probs, ranked, topP) {
+        let total = 0;
+        for (let n = 0; n < ranked.length; n++) {
+            total += probs[ranked[n]];
+            if (total >= topP) return n + 1;
+        }
+        return ranked.length;
+    };
+
+    // Probabilities after temperature and top-p. Padding gets 0.
+    CharRNN.filteredProbs = function (logProbs, { temperature = 1, topP = 1 } = {}) {
+        const probs = CharRNN.probabilities(logProbs, temperature);
+        if (topP >= 1) return probs;
+        const ranked = CharRNN.ranked(probs);
         const kept = new Float64Array(probs.length);
         let total = 0;
-        for (const i of order) {
-            if (total > 0 && total >= p) break;
+        for (const i of ranked.slice(0, CharRNN.nucleus(probs, ranked, topP))) {
             kept[i] = probs[i];
             total += probs[i];
         }
         return kept.map((v) => v / total);
-    }
+    };
 
     // Draw an index by inverting the cumulative distribution. `random` returns numbers in [0, 1).
     CharRNN.sample = function (logProbs, options, random) {

@@ -95,8 +95,8 @@ CharPage.surprisePanel = function (backend, about, suffix) {
         const before = known.slice(0, at).join("");
         const { logProbs } = await backend.next(before, { signal });
         if (signal.aborted) return;
-        const probs = CharPage.probabilities(logProbs, 1);
-        const ranked = CharPage.ranked(probs);
+        const probs = CharRNN.probabilities(logProbs, 1);
+        const ranked = CharRNN.ranked(probs);
         const id = about.vocab.indexOf(char, 1);
         const rank = ranked.indexOf(id) + 1;
         const others = ranked.filter((other) => other !== id).slice(0, 3)

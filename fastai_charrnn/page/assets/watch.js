@@ -18,8 +18,10 @@ CharPage.epochText = (value) => (Number.isInteger(value) ? String(value) : value
 // Named figures: {node, set(name, text)}.
 CharPage.figures = function (names, large = []) {
     const { el } = CharPage;
-    const values = new Map(names.map((name) => [name, el("dd", { class: large.includes(name) ? "large" : "", textContent: "–" })]));
-    const node = el("dl", { class: "figures" }, ...names.map((name) => el("div", {}, el("dt", { textContent: name }), values.get(name))));
+    const value = (name) => el("dd", { class: large.includes(name) ? "large" : "", textContent: "–" });
+    const values = new Map(names.map((name) => [name, value(name)]));
+    const figure = (name) => el("div", {}, el("dt", { textContent: name }), values.get(name));
+    const node = el("dl", { class: "figures" }, ...names.map(figure));
     const set = (name, text) => {
         const value = values.get(name);
         value.textContent = text;
@@ -34,7 +36,8 @@ CharPage.progressPanel = function () {
     const state = el("p", { class: "state", role: "status" });
     const note = el("p", { class: "message", hidden: true });
     const bar = el("progress", { max: 1, value: 0, "aria-label": "Progress of the training" });
-    const figures = CharPage.figures(["Done", "Epochs", "Time so far", "Time left"], ["Done", "Epochs", "Time so far", "Time left"]);
+    const names = ["Done", "Epochs", "Time so far", "Time left"];
+    const figures = CharPage.figures(names, names);
     const node = el("section", { class: "panel", "aria-label": "Progress" }, state, note, bar, figures.node);
     const setStatus = ({ state: name, message }) => {
         if (state.textContent !== message) state.textContent = message;
@@ -69,7 +72,8 @@ CharPage.lossPanel = function () {
     });
     const key = (name, text) => el("span", {}, svg("svg", { class: "chart-key", "aria-hidden": "true" },
         svg("line", { class: name, x1: 0, x2: 26, y1: 6, y2: 6 })), text);
-    const legend = el("p", { class: "legend chart-legend" }, key("train", "training"), key("valid", "validation"), key("ngrams", "n-grams"));
+    const keys = [key("train", "training"), key("valid", "validation"), key("ngrams", "n-grams")];
+    const legend = el("p", { class: "legend chart-legend" }, ...keys);
     const node = el("section", { class: "panel", "aria-label": "Loss" },
         el("h2", { textContent: "Loss, nats per character" }), legend, chart.node, readout, verdict);
 
@@ -85,12 +89,14 @@ CharPage.lossPanel = function () {
     };
 
     const compare = (points, curve, ngrams, context) => {
-        const [loss, kind] = points.length ? [points[points.length - 1][1], "validation"] : [curve[curve.length - 1][1], "training"];
+        const kind = points.length ? "validation" : "training";
+        const [, loss] = (points.length ? points : curve).at(-1);
         const now = `The last ${kind} loss is ${CharPage.nats(loss)}.`;
         if (!ngrams) return now;
         const difference = Math.abs(loss - ngrams).toFixed(3);
         const side = loss < ngrams ? "below" : "above";
-        return `${now} That is ${difference} nats ${side} n-grams of up to ${context} characters (${CharPage.nats(ngrams)}).`;
+        return `${now} That is ${difference} nats ${side} n-grams of up to ${context} characters ` +
+            `(${CharPage.nats(ngrams)}).`;
     };
     return { node, show };
 };
@@ -100,7 +106,8 @@ CharPage.samplesPanel = function () {
     const { el } = CharPage;
     const list = el("ol", { class: "samples", reversed: true });
     const empty = el("p", { class: "note", textContent: "The first one comes after some seconds of training." });
-    const node = el("section", { class: "panel", "aria-label": "Samples" }, el("h2", { textContent: "Samples" }), empty, list);
+    const title = el("h2", { textContent: "Samples" });
+    const node = el("section", { class: "panel", "aria-label": "Samples" }, title, empty, list);
     const item = (sample) => el("li", {}, el("p", { textContent: `after ${sample.epoch.toFixed(2)} epochs` }),
         el("p", { class: "text" }, el("span", { class: "prompt", textContent: sample.prompt }), sample.new));
     const show = (samples) => {
@@ -115,13 +122,19 @@ CharPage.epochsPanel = function () {
     const { el } = CharPage;
     const table = el("table");
     const node = el("section", { class: "panel", "aria-label": "Epochs", hidden: true },
-        el("h2", { textContent: "Epochs" }), el("div", { class: "scroll", tabIndex: 0, role: "group", "aria-label": "Table of epochs" }, table));
+        el("h2", { textContent: "Epochs" }),
+        el("div", { class: "scroll", tabIndex: 0, role: "group", "aria-label": "Table of epochs" }, table));
     const names = (rows) => [...new Set(rows.flatMap(Object.keys))].filter((name) => name !== "epoch");
-    const cell = (value) => el("td", { textContent: value === undefined ? "–" : Math.abs(value) < 0.01 ? value.toExponential(1) : value.toFixed(4) });
+    const shown = (value) => {
+        if (value === undefined) return "–";
+        return Math.abs(value) < 0.01 ? value.toExponential(1) : value.toFixed(4);
+    };
+    const cell = (value) => el("td", { textContent: shown(value) });
     const show = (rows) => {
         node.hidden = !rows.length;
         const columns = names(rows);
-        const head = el("tr", {}, ...["epoch", ...columns].map((name) => el("th", { scope: "col", textContent: name.replaceAll("_", " ") })));
+        const header = (name) => el("th", { scope: "col", textContent: name.replaceAll("_", " ") });
+        const head = el("tr", {}, ...["epoch", ...columns].map(header));
         const body = rows.map((row) => el("tr", {}, el("td", { textContent: CharPage.epochText(row.epoch) }),
             ...columns.map((name) => cell(row[name]))));
         table.replaceChildren(el("thead", {}, head), el("tbody", {}, ...body));
@@ -133,7 +146,8 @@ CharPage.epochsPanel = function () {
 CharPage.aboutPanel = function () {
     const names = { arch: "Network", n_weights: "Weights", trained_on: "Text", split: "Validated on" };
     const figures = CharPage.figures(Object.values(names));
-    const node = CharPage.el("section", { class: "panel", "aria-label": "The model" }, CharPage.el("h2", { textContent: "The model" }), figures.node);
+    const title = CharPage.el("h2", { textContent: "The model" });
+    const node = CharPage.el("section", { class: "panel", "aria-label": "The model" }, title, figures.node);
     const show = (about) => {
         for (const [key, name] of Object.entries(names)) {
             const value = about[key];
