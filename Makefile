@@ -82,7 +82,7 @@ readme: setup ## write README.md and its pictures from nbs/index.ipynb
 	$(BIN)/python tools/readme.py
 	$(BIN)/python tools/readme_picture.py
 
-leaderboard: setup ## train all architectures for the same time (3 hours), write results/LEADERBOARD.md
+leaderboard: setup ## train all architectures and the recipe (6 hours), write results/LEADERBOARD.md
 	$(BIN)/python tools/leaderboard.py
 	$(BIN)/python tools/readme.py
 

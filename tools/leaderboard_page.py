@@ -1,30 +1,51 @@
-"""results/LEADERBOARD.md from the rows of the runs."""
+"""results/LEADERBOARD.md from the rows of the runs: `page`."""
 
-from leaderboard_runs import seed
+from leaderboard_rows import Entry, curve_points, entries, machine_letters, recipe_points
+from leaderboard_tables import curve_table, lesson_table, mode_table, reading_table, run_table, text_table, texts_table
+from leaderboard_targets import targets_table
 
 _about = (
-    f"Written by `make leaderboard`, seed {seed}. "
-    "The text is Nietzsche, unchanged; its last tenth is held out. "
-    "Losses are in nats per character; one nat is 1.4427 bits.\n\n"
-    "*Windows* predict one character from the 8 before it. *Chunks* predict each of 64 characters, beginning with a "
-    "state of zeros. *Streams* carry the state from batch to batch. The loss in a network's own mode and the loss with "
-    "the text as streams are different measurements, so both are listed.\n\n"
-    "Networks have 256 hidden units unless listed otherwise, and train in one cycle of the given time with a highest "
-    "learning rate of 5e-3. (The picture also has a cycle in a quarter of the time.) `best` is "
-    "`charrnn train --recipe best`. Its hyper-parameters were chosen on the first 90% of the text. That a network "
-    "memorises the text after some ten epochs was also seen on the last tenth, with an earlier recipe "
+    "Written by `make leaderboard`. The text is Nietzsche, unchanged; its last tenth is held out and was not used to "
+    "choose anything. Losses are in nats per character; one nat is 1.4427 bits. `best` is "
+    "`charrnn train --recipe best`; its hyper-parameters were chosen on the first nine tenths of the text "
     "([measurements](EXPERIMENTS.md))."
 )
-_about_speed = (
-    "Such machines differ. *Speed* is the speed of the recurrent product when the row was measured "
-    "(`recipes.speed.measured_speed`; 1 is two cores of an EPYC with AVX512-BF16)."
+_about_picture = (
+    "A point is the mean of a training of this length with the seeds listed below, and its bar goes from the lowest to "
+    "the highest loss. Each training is one cycle of its own, so a line does not show how one training went. Dashed "
+    "lines are compressors, which learn while they read: compare them with the table further down. Losses above the "
+    "upper edge are in the table."
+)
+_about_curves = (
+    "The mean loss after so many seconds of training, with half the range over the seeds. Each architecture trains in "
+    "its best [mode](#reading-modes). Networks have 256 hidden units (`mullstm` 384, `ensemble` three of 256) and a "
+    "highest learning rate of 5e-3."
+)
+_about_reading = (
+    "These models learn from each part of the text after they predict it. Do not compare these losses with those of "
+    "fixed weights above. A compressor's loss is the size of the compressed text minus that of its first nine tenths. "
+    "Seconds are those of compressing the whole text, or of training."
+)
+_about_runs = (
+    "*Windows* and *chunks* are scored in the mode in which they train, see below, and also with the text as one "
+    "stream. *Speed* is the speed of the recurrent product when the row was measured (`recipes.speed.measured_speed`; "
+    "1 is two cores of an EPYC with AVX512-BF16). *Took* is the whole run in seconds, with reading, validation and "
+    "scoring; for the recipe, the second number is the time of the whole command `charrnn train`. *Lesson's "
+    "terms* is the lower-cased text with the lesson's split. The last column repeats a row: "
+    "`python tools/leaderboard.py --only` and this name."
+)
+_about_modes = (
+    "*Windows* predict one character from the 8 before it (`char3` from 3). *Chunks* predict each of 64 characters, "
+    "beginning with a state of zeros. *Streams* carry the state from batch to batch. The mode of an architecture "
+    "is the one with the lowest loss, in this mode, after 20 seconds of training on the first 81% of the text. "
+    "The loss is that of the next 9%, so the held-out tenth chooses nothing."
 )
 _about_texts = (
-    "`best`, which was chosen on Nietzsche. Python's reference and the numbers (*one*, *two* … to 9,999) validate on "
-    "their last tenth. The lesson's text is split as for the lesson's own networks below, of which the best printed "
-    "1.2524 after 65 epochs on a GPU. The last tenth of the numbers begins with *nine thousand*, which does not occur "
-    "before it: one network of 768 units memorised the other nine tenths and reached .3882 there, a higher loss than "
-    "that of n-grams."
+    "Each text is divided as Nietzsche is: the last tenth is held out. Of a longer tenth, its first 200,000 characters "
+    "are scored, for all models alike. `lstm` has 512 hidden units, reads streams, and trains for as long as `best` in "
+    "one cycle with a highest learning rate of 5e-3 and without dropout. N-grams have the longest context, of up to 10 "
+    "characters, that is best on the held-out part. *Unseen* texts were not used when the recipe was chosen. Digests "
+    "are those of `python tools/recipe_texts.py`, which makes the texts; installed texts depend on the versions."
 )
 _about_lessons = (
     "With the lesson's data and schedules (`lesson6`), seed 0. The text is lower-cased, rare characters are merged, "
@@ -35,76 +56,59 @@ _about_lessons = (
 
 def page(
     rows: dict[str, dict],  # by the names of the runs
-    machine: str,  # that measured them
+    names: list[str],  # of all runs, also of those without a row
 ) -> str:  # Markdown
     "The tables with their explanations."
+    found = entries(rows)
+    letters = machine_letters(rows)
     parts = [
         "# Leaderboard",
         _about,
-        f"Machine: {machine}. {_about_speed}",
+        _machines(letters),
+        _not_measured(rows, names),
         "![loss against training time](pictures/leaderboard.png)",
-        _main_table(rows),
+        _about_picture,
+        "## Losses by training time",
+        _about_curves,
+        curve_table(curve_points(found), recipe_points(found), found),
+        "## Targets",
+        targets_table(found),
+        "## Learning while reading",
+        _about_reading,
+        reading_table(found),
+        "## Every run",
+        _about_runs,
+        run_table(_own_runs(found), letters),
+        "## Reading modes",
+        _about_modes,
+        mode_table(found),
         "## The recipe on other texts",
         _about_texts,
-        _text_table(rows),
+        texts_table(found),
+        text_table(found, letters),
         "## The lesson's other networks",
         _about_lessons,
-        _lesson_table(rows),
+        lesson_table(found),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _table(columns, lines):
-    lines = [columns, ["---"] * len(columns), *lines]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+def _machines(letters):
+    "The computers, in one paragraph."
+    named = "; ".join(f"**{letter}** {machine}" for machine, letter in letters.items())
+    others = " Rows from another machine than A have its letter." if len(letters) > 1 else ""
+    return f"Machine: {named}. Such machines differ, so every row has its speed.{others}"
 
 
-def _main_table(rows):
-    "Networks and n-grams, by loss."
-    own = {name: row for name, row in rows.items() if not name.startswith(("lesson6", "text: "))}
-    columns = ["what", "seconds of training", "nats, own mode", "nats, as streams", "weights", "speed"]
-    by_loss = sorted(own.items(), key=lambda item: item[1]["nats"])
-    return _table(columns, [_main_cells(name, row) for name, row in by_loss])
+def _not_measured(rows, names):
+    "How many runs have no row yet."
+    n_missing = sum(name not in rows for name in names)
+    if not n_missing:
+        return ""
+    return f"{n_missing} of {len(names)} runs have not been measured yet: `python tools/leaderboard.py --missing`."
 
 
-def _main_cells(name, row):
-    # n-grams have neither streams nor weights
-    streams = f"{row['streams_nats']:.4f}" if "weights" in row else ""
-    weights = f"{row['weights']:,}" if "weights" in row else ""
-    cells = [name + _note(row), f"{row['seconds']:g}", f"{row['nats']:.4f}"]
-    return [*cells, streams, weights, f"{row['speed']:g}"]
-
-
-def _note(row):
-    "An addition to the name, in brackets."
-    if "dynamic" in row:
-        return f" ({_size(row)} hidden units, {row['epochs']} epochs; dynamic evaluation {row['dynamic']:.4f})"
-    return f" (contexts to {row['context']})" if "context" in row else ""
-
-
-def _size(row):
-    return f"{row['n_models']} x {row['n_hid']}" if row.get("n_models", 1) > 1 else str(row["n_hid"])
-
-
-def _text_table(rows):
-    columns = ["text", "characters", "time, hidden units, epochs", "n-grams", "ours", "speed"]
-    return _table(columns, [_text_cells(name, row) for name, row in rows.items() if name.startswith("text: ")])
-
-
-def _text_cells(name, row):
-    text, _, minutes = name.removeprefix("text: ").rpartition(", ")
-    training = f"{minutes}, {_size(row)}, {row['epochs']}"
-    losses = [f"{row['ngrams']:.4f}", f"{row['nats']:.4f}"]
-    return [text, f"{row['chars']:,}", training, *losses, f"{row['speed']:g}"]
-
-
-def _lesson_table(rows):
-    columns = ["network", "epochs", "seconds", "printed", "ours", ""]
-    return _table(columns, [_lesson_cells(name, row) for name, row in rows.items() if name.startswith("lesson6")])
-
-
-def _lesson_cells(name, row):
-    network = f"`{name.removeprefix('lesson6 ')}`{', products in bf16' if row['bf16'] else ''}"
-    difference = row["nats"] - row["printed"]
-    losses = [f"{row['printed']:.4f}", f"{row['nats']:.4f}", f"{difference:+.4f}"]
-    return [network, str(row["epochs"]), f"{row['seconds']:g}", *losses]
+def _own_runs(found: dict[str, Entry]) -> dict[str, Entry]:
+    "Networks and n-grams on Nietzsche."
+    others = ("lesson6", "text: ", "mode: ", "compressor: ")
+    return {name: entry for name, entry in found.items() if not name.startswith(others)}

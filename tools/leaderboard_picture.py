@@ -1,76 +1,140 @@
-"""The picture of the leaderboard: loss against training time, a panel for each mode and one for the recipe."""
+"""The picture of the leaderboard: loss against training time on a log axis, a line for each network: `picture`."""
 
 from pathlib import Path
 
 import matplotlib
-from leaderboard_runs import modes
+from compressors import COMPRESSORS, QUOTED
+from leaderboard_rows import Entry, curve_points, entries, recipe_points
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
+
+# The colours of Okabe & Ito, which people with any kind of colour vision can tell apart, without yellow …
+_colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+# … first as full lines, then as dashed ones
+_line_styles = (dict(marker="o"), dict(marker="s", ls=(0, (4, 1.5)), mfc="white"))
+_highest = 2.0  # losses above are in the table only
+_grey = "#555555"
+_font = 9
 
 
 def picture(
     rows: dict[str, dict],  # by the names of the runs
     path: Path,  # .png
 ):
-    "Draw the results. Names are to the right of their points, moved apart where they would overlap."
-    panels = _panels(rows)
-    fig, axs = plt.subplots(2, 2, figsize=(8, 8), sharey=True, layout="constrained")
-    losses = [nats for panel in panels.values() for row in panel.values() for _, nats in _points(row)]
-    name_height = (max(losses) - min(losses)) / 22
-    networks = sorted({name for mode in modes for name in panels[mode]})
-    colours = {name: f"C{k}" for k, name in enumerate(networks)}
-    for ax, (title, panel) in zip(axs.flat, panels.items()):
-        _draw_panel(ax, panel, colours, name_height)
-        ax.set(title=title, xlabel="seconds of training")
-        if "n-grams" in rows:
-            ax.axhline(rows["n-grams"]["nats"], ls=":", color="grey")
-    if "n-grams" in rows:
-        _name_ngrams(axs[0, 0], rows["n-grams"]["nats"])
-    for ax in axs[:, 0]:
-        ax.set(ylabel="validation loss (nats a character)")
+    "Draw the losses. The name of a line is at its end; those of compressors are at the left edge."
+    found = entries(rows)
+    curves = curve_points(found)
+    recipe = recipe_points(found)
+    fig, ax = plt.subplots(figsize=(8, 7), layout="constrained")
+    ends = [_draw_line(ax, name, points, _style(k)) for k, (name, points) in enumerate(curves.items())]
+    if recipe:
+        ends.append(_draw_line(ax, "best", recipe, _recipe_style))
+    levels = _levels(found)
+    _set_axes(ax, curves, recipe, levels)
+    _draw_levels(ax, levels)
+    _name_lines(ax, [end for end in ends if end[2] <= _highest])
     path.parent.mkdir(parents=True, exist_ok=True)
-    fig.savefig(path, dpi=110)
+    fig.savefig(path, dpi=130)
     plt.close(fig)
 
 
-def _panels(rows):
-    "The rows of each panel, by title and name."
-    panels = {}
-    for mode in modes:
-        end = f", {mode}"
-        panels[mode] = {name.removesuffix(end): row for name, row in rows.items() if name.endswith(end)}
-    best = "best, "
-    panels["the recipe"] = {name.removeprefix(best): row for name, row in rows.items() if name.startswith(best)}
-    return panels
+def _style(k):
+    "How the k-th line is drawn."
+    return dict(color=_colours[k % len(_colours)], ms=5, lw=1.4, zorder=3) | _line_styles[k // len(_colours) % 2]
 
 
-def _points(row):
-    "(seconds, nats) of the shorter training, if there is one, and of the longer one."
-    early = [tuple(row["early"])] if "early" in row else []
-    return [*early, (row["seconds"], row["nats"])]
+_recipe_style = dict(color="black", marker="*", ms=11, lw=2.2, zorder=4)
 
 
-def _draw_panel(ax, panel, colours, name_height):
-    "Lines of the networks, stars of the recipe."
-    seconds = [s for row in panel.values() for s, _ in _points(row)] or [1]
-    lowest_free = -9.0
-    for name, row in sorted(panel.items(), key=lambda item: item[1]["nats"]):
-        colour = colours.get(name, "k")
-        ax.plot(*zip(*_points(row)), "o-" if name in colours else "*", ms=6, lw=0.8, color=colour)
-        end = (row["seconds"], row["nats"])
-        x = max(seconds) * 1.15 if name in colours else row["seconds"] * 1.1
-        y = max(row["nats"], lowest_free)
-        lowest_free = y + name_height
-        arrow = dict(arrowstyle="-", color=colour, lw=0.5, shrinkB=4)
-        ax.annotate(name, end, xytext=(x, y), va="center", fontsize=8, arrowprops=arrow)
-    ax.set(xscale="log", xlim=(min(seconds) * 0.8, max(seconds) * 3))
-    ticks = sorted({round(s) for s in seconds})
-    ax.set_xticks(ticks, ticks)
+def _draw_line(ax, name, points: dict[float, Entry], style):
+    "Draw means and ranges. Returns what `_name_lines` needs: name, seconds and loss of the last point, colour."
+    seconds = list(points)
+    means = [entry.nats for entry in points.values()]
+    below = [entry.nats - entry.limits[0] for entry in points.values()]
+    above = [entry.limits[1] - entry.nats for entry in points.values()]
+    ax.errorbar(seconds, means, [below, above], capsize=3, **style)
+    return name, seconds[-1], means[-1], style["color"]
+
+
+def _levels(found):
+    "Names and losses of n-grams and compressors."
+    levels = {name: found[name].nats for name in ["n-grams"] if name in found}
+    for compressor in COMPRESSORS:
+        if entry := found.get(f"compressor: {compressor.name}"):
+            levels[compressor.name] = entry.nats
+    return levels | {f"{name} (quoted)": row["nats"] for name, row in QUOTED.items()}
+
+
+def _set_axes(ax, curves, recipe, levels):
+    "Scales, limits, grid and titles."
+    seconds = sorted({s for points in [*curves.values(), recipe] for s in points}) or [1.0]
+    losses = [entry.nats for points in [*curves.values(), recipe] for entry in points.values()]
+    lowest = min([*losses, *levels.values()])
+    ax.set(xscale="log", xlim=(seconds[0] / 5, seconds[-1] * 3), ylim=(lowest - 0.03, _highest))
+    ax.set_xticks(seconds, [f"{s:g}" for s in seconds])
     ax.minorticks_off()
+    ax.tick_params(labelsize=_font)
+    ax.grid(color="#dddddd", lw=0.7)
+    ax.set_axisbelow(True)
+    ax.set_xlabel("seconds of training on two CPU cores", fontsize=_font)
+    ax.set_ylabel("loss on the held-out tenth, nats a character", fontsize=_font)
+    ax.spines[["top", "right"]].set_visible(False)
 
 
-def _name_ngrams(ax, nats):
-    "The name of the dotted line."
-    offset = dict(textcoords="offset points", xytext=(4, 3))
-    ax.annotate("n-grams", (0, nats), xycoords=("axes fraction", "data"), fontsize=8, color="grey", **offset)
+def _draw_levels(ax, levels):
+    "A line for each, named at the left edge: above the line, or below it where the next line is near."
+    left = ax.get_xlim()[0]
+    height = _name_height(ax)
+    for name, nats in levels.items():
+        is_counts = name == "n-grams"
+        ax.axhline(nats, ls=":" if is_counts else (0, (5, 4)), color=_grey, lw=1.4 if is_counts else 0.8, zorder=2)
+        has_room = not any(nats < other < nats + 1.1 * height for other in levels.values())
+        y = nats + (0.55 if has_room else -0.55) * height
+        ax.text(left * 1.05, y, name, va="center", fontsize=_font - 1, color=_grey, zorder=5)
+
+
+def _name_height(ax):
+    "The height of a line of text in units of the y axis."
+    low, high = ax.get_ylim()
+    inches = ax.figure.get_size_inches()[1] * 0.85
+    return (high - low) * (_font * 1.25 / 72) / inches
+
+
+def _name_lines(ax, ends):
+    "Names to the right of all points, joined to their line's end. They keep the order of the losses."
+    right = ax.get_xlim()[1]
+    ys = spread([nats for _, _, nats, _ in ends], _name_height(ax))
+    x = right / 2
+    for (name, seconds, nats, colour), y in zip(ends, ys):
+        line = dict(arrowstyle="-", color=colour, lw=0.8, shrinkA=1, shrinkB=5)
+        place = dict(xytext=(x, y), va="center", fontsize=_font, bbox=_background, zorder=5)
+        ax.annotate(name, (seconds, nats), color="#222222", arrowprops=line, **place)
+
+
+_background = dict(facecolor="white", edgecolor="none", pad=0.6)
+
+
+def spread(
+    wanted: list[float],  # positions
+    gap: float,  # the least distance of two
+) -> list[float]:  # in the order of `wanted`
+    "Positions near the wanted ones, in the same order, with at least a gap between two."
+    order = sorted(range(len(wanted)), key=lambda k: wanted[k])
+    # groups of neighbours that touch, each around the mean of what its members want
+    groups: list[list[int]] = []
+    for k in order:
+        groups.append([k])
+        while len(groups) > 1 and _start(groups[-1], wanted, gap) < _end(groups[-2], wanted, gap) + gap:
+            groups[-2:] = [groups[-2] + groups[-1]]
+    placed = {k: _start(group, wanted, gap) + i * gap for group in groups for i, k in enumerate(group)}
+    return [placed[k] for k in range(len(wanted))]
+
+
+def _start(group, wanted, gap):
+    "The lowest position of a group."
+    return sum(wanted[k] for k in group) / len(group) - (len(group) - 1) * gap / 2
+
+
+def _end(group, wanted, gap):
+    return _start(group, wanted, gap) + (len(group) - 1) * gap

@@ -98,7 +98,9 @@ _reproduction = """| arch | epochs | final loss | printed | ours, same schedule 
 
 | arch | epoch |
 """
-_leaderboard = """| what | seconds of training | nats, own mode |
+_leaderboard = """## Every run
+
+| what | seconds of training | nats |
 | --- | --- | --- |
 | best, 1 min (384 hidden units) | 60 | 1.3 |
 | gru, windows | 20 | 1.5 |
