@@ -7,6 +7,8 @@ Train on after `extend_vocab`, as the new characters are not learnt yet:
     learn.fit_one_cycle(2, 1e-3)
 """
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -34,7 +36,7 @@ def extend_vocab(
     character. Known characters keep their indices and scores: their probabilities shrink by a common factor (in an
     ensemble, by one factor for each member). Raises `VocabError` if the vocabulary of `dls` does not begin with the
     learner's, `ArchError` for a model without an embedding and output layer of its size."""
-    _check_learner(learn)
+    check_learner(learn)
     old_size = len(learn.dls.vocab)
     as_char_dls(dls)
     if list(dls.vocab)[:old_size] != list(learn.dls.vocab):
@@ -62,7 +64,7 @@ def extend_vocab(
     return extended
 
 
-def _check_learner(learn):
+def check_learner(learn):
     if not isinstance(learn, CharLearner):
         raise ArchError(f"learn={shown(learn)} is not a CharLearner; make one with char_learner")
 
@@ -94,38 +96,58 @@ def dynamic_evaluation(
     mean square, and decay towards the trained weights (Krause, Kahembwe, Murray & Renals 2018, *Dynamic Evaluation of
     Neural Sequence Models*). The loss cannot be compared with one of fixed weights. The weights are restored.
     Raises `DataError` for a short text, `UnknownCharError`, `ArchError` for a model that is no `CharModel`."""
-    _check_learner(learn)
+    total = 0.0
+    n_chars = 0
+    for log_probs, targets in read_and_learn(learn, text, lr=lr, decay=decay, segment=segment, unk=unk):
+        total += float(F.nll_loss(log_probs.double(), targets, reduction="sum"))
+        n_chars += len(targets)
+    nats = total / n_chars
+    return dict(dynamic_loss=nats, dynamic_bits_per_char=to_bits(nats))
+
+
+def read_and_learn(
+    learn: CharLearner,  # a trained learner
+    text: str,  # a text of at least two characters
+    lr: float = 1e-4,  # as `dynamic_evaluation`
+    decay: float = 0.0005,  # as `dynamic_evaluation`
+    segment: int = 20,  # as `dynamic_evaluation`
+    unk: str = "error",  # as `dynamic_evaluation`
+    before: str = "",  # text to read first, without learning
+) -> Iterator[tuple[Tensor, Tensor]]:  # (n, V) float32 log-probabilities and (n,) int64 characters of each segment
+    """Predict the characters of a text but the first, and learn each segment after its predictions are taken.
+
+    With `before`, the first character is predicted too. The weights are restored when the loop ends or is left.
+    Raises as `dynamic_evaluation`."""
+    check_learner(learn)
     check_thread(learn)
     check_number("lr", lr, hint="1e-4 is usual")
     check_number("decay", decay, 0, 1)
     segment = check_count("segment", segment, hint="20 is usual")
     model = unwrap_model(learn.model)
-    ids = learn.dls.vocab.encode(text, unk=unk)
+    ids, seen = (learn.dls.vocab.encode(part, unk=unk).astype("int64") for part in (text, before))
     if not hasattr(model, "reading"):
         raise ArchError(f"{type(model).__name__} cannot carry a state; derive it from CharModel")
     if len(ids) < 2:
         raise DataError(f"the text has {len(ids)} characters; a character and its target need 2")
     optimizer = _DynamicOptimizer([p for p in model.parameters() if p.requires_grad], lr, decay)
-    ids = torch.from_numpy(ids.astype("int64")).to(optimizer.weights[0].device)
+    ids, seen = (torch.from_numpy(part).to(optimizer.weights[0].device) for part in (ids, seen))
     with modes_restored(model), model.reading("every", None):
         model.eval()
         try:
-            total = _total_loss(model, ids, segment, optimizer)
+            if len(seen) > 1:
+                with torch.no_grad():
+                    model(seen[None, :-1])
+            yield from _segments(model, torch.cat([seen[-1:], ids]), min(segment, len(ids)), optimizer)
         finally:
             optimizer.restore()
-    nats = float(total) / (len(ids) - 1)
-    return dict(dynamic_loss=nats, dynamic_bits_per_char=to_bits(nats))
 
 
-def _total_loss(model: nn.Module, ids: Tensor, segment: int, optimizer: "_DynamicOptimizer") -> Tensor:  # (), float64
-    "The sum of the losses of all characters, with a step after each segment."
-    total = ids.new_zeros((), dtype=torch.float64)
-    for targets, x in zip(ids[1:].split(min(segment, len(ids))), ids[:-1].split(min(segment, len(ids)))):
+def _segments(model: nn.Module, ids: Tensor, segment: int, optimizer: "_DynamicOptimizer"):
+    "The predictions of each segment, with a step after they were taken."
+    for targets, x in zip(ids[1:].split(segment), ids[:-1].split(segment)):
         log_probs = model(x[None])[0].float()
-        loss = F.nll_loss(log_probs, targets, reduction="sum")
-        total += loss.detach().double()
-        optimizer.step(loss / len(targets))
-    return total
+        yield log_probs.detach(), targets
+        optimizer.step(F.nll_loss(log_probs, targets))
 
 
 class _DynamicOptimizer:

@@ -56,6 +56,7 @@ from .generation.text import *
 from .io.model_file import *
 from .learner import *
 from .metrics import *
+from .mixing.reading import *
 from .models.base import *
 from .models.ensemble import *
 from .models.groups import *

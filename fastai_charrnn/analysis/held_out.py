@@ -17,7 +17,7 @@ from ..errors import UnknownCharError
 from ..learner import CharLearner
 from .ngrams import MAX_COUNTED, NgramScore, ngram_baseline
 
-__all__ = ["is_trained_text", "held_out", "held_out_ngrams", "evaluate_spans"]
+__all__ = ["is_trained_text", "held_out", "trained_part", "held_out_ngrams", "evaluate_spans"]
 
 
 def is_trained_text(
@@ -55,6 +55,16 @@ def held_out(
     if not spans:
         return None
     return [(int(begin), int(end)) for begin, end in spans[1]]
+
+
+def trained_part(
+    learn: CharLearner,  # a learner, trained or loaded
+    text: str,  # any text
+    unk: str = "error",  # as `is_trained_text`
+) -> str:  # empty if `held_out` is None
+    "The spans of a text on which `learn` was trained, joined."
+    spans = (_data_of(learn, text, unk) or {}).get("spans") or ((), ())
+    return "".join(text[int(begin) : int(end)] for begin, end in spans[0])
 
 
 def held_out_ngrams(

@@ -5,12 +5,12 @@ import warnings
 
 from .._files import atomic_write
 from .._printable import printable
-from ..adapt import dynamic_evaluation
-from ..analysis.held_out import evaluate_spans, held_out, is_trained_text
+from ..analysis.held_out import evaluate_spans, held_out, is_trained_text, trained_part
 from ..data.corpus import nietzsche
 from ..data.text_file import read_text
 from ..errors import CharRnnError, CharRnnWarning
 from ..io.model_file import load_model
+from ..mixing.reading import learning_while_reading
 from .documents import inside, joined, parts_of
 from .texts import read_texts
 
@@ -39,7 +39,8 @@ def evaluate(
     else:
         description = _describe_validation_part(name, len(text), spans)
     if args.dynamic:
-        result = _dynamic_result(learn, text, spans)
+        before = "" if args.all else trained_part(learn, text)
+        result = _dynamic_result(learn, text, spans, before)
     else:
         mode = args.by or learn.dls.mode
         result = _fixed_result(learn, text, spans if mode == "streams" else inside(documents, spans), args.by)
@@ -84,11 +85,20 @@ def _fixed_result(learn, text, spans, by):
     return f"{mode}: {numbers}"
 
 
-def _dynamic_result(learn, text, spans):
-    "The loss with dynamic evaluation. The spans are joined to one stream."
-    values = dynamic_evaluation(learn, "".join(text[start:end] for start, end in spans))
-    numbers = "{dynamic_loss:.4f} nats, {dynamic_bits_per_char:.4f} bits per char".format(**values)
-    return f", learning while reading: {numbers} (do not compare this with the loss of fixed weights)"
+def _dynamic_result(learn, text, spans, before):
+    "The losses of learning while reading. The spans are joined to one stream."
+    text = "".join(text[start:end] for start, end in spans)
+    fixed = learn.evaluate(text, by="streams")["streams_loss"]
+    values = learning_while_reading(learn, text, before)
+    parts = "fixed weights {fixed:.4f}, with steps {dynamic_loss:.4f}, counts {counts_loss:.4f}"
+    numbers = "{mixed_loss:.4f} nats, {mixed_bits_per_char:.4f} bits per char".format(**values)
+    counted = f"{values['n_counted']:,} characters of the training part were counted before" if before else ""
+    return (
+        f", learning while reading: {numbers}\n"
+        f"its parts, in nats: {parts.format(fixed=fixed, **values)}\n"
+        f"{counted or 'the counts began empty'}; "
+        "do not compare losses of learning while reading with those of fixed weights"
+    )
 
 
 def reproduce(

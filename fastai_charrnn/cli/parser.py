@@ -192,7 +192,7 @@ def _add_evaluate(parser):
     parser.add_argument("--all", action="store_true", help="score all of FILE, including what the model was trained on")
     summary = "how to read FILE (as in training)"
     parser.add_argument("--by", choices=("windows", "chunks", "streams"), help=summary)
-    summary = "let the model learn while it reads, then restore its weights"
+    summary = "let the model learn while it reads, mixed with counts, then restore its weights"
     parser.add_argument("--dynamic", action="store_true", help=summary)
     _add_unk(parser)
 

@@ -35,3 +35,14 @@ def test_another_text_is_scored_whole_without_a_warning(model_folder, small):
     done = run("evaluate", "my", "other.txt", cwd=model_folder)
     assert done.stdout.startswith("other.txt: 5,000 characters: ")
     assert done.stderr == ""
+
+
+def test_learning_while_reading_prints_its_parts_and_what_was_counted(model_folder, small):
+    printed = run("evaluate", "my", "my.txt", "--dynamic", cwd=model_folder).stdout
+    assert "27,000 characters of the training part were counted before" in printed
+    pattern = r"fixed weights ([\d.]+), with steps ([\d.]+), counts ([\d.]+)"
+    fixed, *parts = map(float, re.search(pattern, printed).groups())
+    assert _nats(printed.partition("learning while reading")[2]) < min(parts) + 1e-3
+    assert fixed == pytest.approx(
+        load_model(model_folder / "my").evaluate(small[27_000:], by="streams")["streams_loss"], abs=1e-3
+    )

@@ -40,6 +40,7 @@ MAY_IMPORT = {
         "optimizer",
     ],
     "adapt": ["data", "models", "callback", "learner"],
+    "mixing": ["data", "learner", "adapt"],
     "io": ["data", "models", "generation", "callback", "learner"],
     "analysis": ["data", "models", "generation", "learner"],
     "recipes": ["data", "models", "callback", "learner", "optimizer"],
@@ -48,11 +49,11 @@ MAY_IMPORT = {
     "serve": ["data", "models", "generation", "callback", "learner", "io", "analysis", "share", "page"],
     "cli": [
         *("data", "models", "generation", "state", "callback", "learner", "adapt", "io", "analysis", "recipes"),
-        *("share", "page", "serve"),
+        *("share", "page", "serve", "mixing"),
     ],
     "all": [
         *("data", "models", "generation", "callback", "learner", "adapt", "io", "analysis", "recipes", "optimizer"),
-        *("share", "page", "serve"),
+        *("share", "page", "serve", "mixing"),
     ],
 }
 
