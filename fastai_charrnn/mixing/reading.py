@@ -46,7 +46,8 @@ def learning_while_reading(
     check_learner(learn)
     losses = reading_losses(learn, text, before, **kwargs)
     means = {f"{name}_loss": float(values.mean()) for name, values in losses.items()}
-    return means | dict(mixed_bits_per_char=to_bits(means["mixed_loss"]), n_counted=min(len(before), _max_before))
+    n_known = len(learn.dls.vocab.encode(before, unk=kwargs.get("unk", "error")))
+    return means | dict(mixed_bits_per_char=to_bits(means["mixed_loss"]), n_counted=min(n_known, _max_before))
 
 
 def reading_losses(
@@ -59,7 +60,9 @@ def reading_losses(
     "The losses of `learning_while_reading` for each character."
     vocab = learn.dls.vocab
     seen = vocab.encode(before, unk=unk)[-_max_before:].astype(np.int64)
-    segments = read_and_learn(learn, text, unk=unk, before=before[-_n_state:], **kwargs)
+    # characters that are skipped must be skipped here too
+    state = vocab.decode(seen[-_n_state:])
+    segments = read_and_learn(learn, text, unk=unk, before=state, **kwargs)
     tree, model_logits = _model_logits(segments, seen, vocab.itos)
     ids = np.concatenate([seen, vocab.encode(text, unk=unk).astype(np.int64)])
     # without a text before, the first character is not predicted

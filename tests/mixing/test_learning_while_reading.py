@@ -93,6 +93,13 @@ def test_an_ensemble_is_mixed_and_all_weights_are_restored():
     assert torch.equal(before, weights(learn))
 
 
+def test_unknown_characters_are_skipped_in_both_texts():
+    learn = _learner()
+    found = learning_while_reading(learn, TEXT[:20] + "é" + TEXT[20:], NUMBERS[:30] + "é" * 600, unk="skip")
+    assert found == learning_while_reading(learn, TEXT, NUMBERS[:30])
+    assert found["n_counted"] == 30
+
+
 def test_wrong_arguments_are_refused():
     learn = _learner()
     with pytest.raises(ArchError, match="is not a CharLearner"):
