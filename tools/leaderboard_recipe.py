@@ -9,8 +9,7 @@ from pathlib import Path
 
 from leaderboard_networks import cut_text, held_out, network_row
 
-from fastai_charrnn.adapt import dynamic_evaluation
-from fastai_charrnn.all import load_model
+from fastai_charrnn.all import learning_while_reading, load_model
 
 root = Path(__file__).parents[1]
 
@@ -35,7 +34,9 @@ def train_recipe(
         learn = load_model(model)
     part = held_out(text, pct, max_scored)
     row = network_row(learn, part, 60 * minutes) | dict(wall=round(wall, 1), decided=decision(printed))
-    return row | (_while_reading(learn, part) if dynamic else {})
+    # the part begins with the last character of the training
+    before = text[: int(len(text) * (1 - pct))]
+    return row | (_while_reading(learn, part[1:], before) if dynamic else {})
 
 
 def charrnn(
@@ -56,6 +57,7 @@ def decision(
     return found[0].strip()
 
 
-def _while_reading(learn, part):
-    "The loss of the model that learns while it reads."
-    return dict(dynamic=dynamic_evaluation(learn, part)["dynamic_loss"])
+def _while_reading(learn, part, before):
+    "The losses of the model that learns while it reads, alone and mixed with counts."
+    found = learning_while_reading(learn, part, before)
+    return dict(dynamic=found["dynamic_loss"], mixed=found["mixed_loss"])

@@ -43,7 +43,7 @@ TARGETS = (
         1.1404,
         1.10,
         1.1633,
-        "dynamic",
+        "mixed",
         strict=True,
     ),
     Target("lesson 6's terms, 15 minutes", "lesson's terms: best, 15 min", 1.19, 1.175, 1.2116),
