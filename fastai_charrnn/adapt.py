@@ -8,6 +8,7 @@ Train on after `extend_vocab`, as the new characters are not learnt yet:
 """
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import torch
 import torch.nn.functional as F
@@ -98,9 +99,11 @@ def dynamic_evaluation(
     Raises `DataError` for a short text, `UnknownCharError`, `ArchError` for a model that is no `CharModel`."""
     total = 0.0
     n_chars = 0
-    for log_probs, targets in read_and_learn(learn, text, lr=lr, decay=decay, segment=segment, unk=unk):
-        total += float(F.nll_loss(log_probs.double(), targets, reduction="sum"))
-        n_chars += len(targets)
+    # closed at once when interrupted, so that the weights are restored
+    with closing(read_and_learn(learn, text, lr=lr, decay=decay, segment=segment, unk=unk)) as segments:
+        for log_probs, targets in segments:
+            total += float(F.nll_loss(log_probs.double(), targets, reduction="sum"))
+            n_chars += len(targets)
     nats = total / n_chars
     return dict(dynamic_loss=nats, dynamic_bits_per_char=to_bits(nats))
 
@@ -116,7 +119,7 @@ def read_and_learn(
 ) -> Iterator[tuple[Tensor, Tensor]]:  # (n, V) float32 log-probabilities and (n,) int64 characters of each segment
     """Predict the characters of a text but the first, and learn each segment after its predictions are taken.
 
-    With `before`, the first character is predicted too. The weights are restored when the loop ends or is left.
+    With `before`, the first character is predicted too. The weights are restored when the generator ends or is closed.
     Raises as `dynamic_evaluation`."""
     check_learner(learn)
     check_thread(learn)

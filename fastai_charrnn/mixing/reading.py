@@ -6,6 +6,8 @@ A character is a few binary decisions (`code_tree`). Counts of contexts predict 
 model, whose weights take steps (`dynamic_evaluation`). A mixer that learns from each decision mixes both (`mixer`).
 """
 
+from contextlib import closing
+
 import numpy as np
 
 from ..adapt import check_learner, read_and_learn
@@ -62,8 +64,9 @@ def reading_losses(
     seen = vocab.encode(before, unk=unk)[-_max_before:].astype(np.int64)
     # characters that are skipped must be skipped here too
     state = vocab.decode(seen[-_n_state:])
-    segments = read_and_learn(learn, text, unk=unk, before=state, **kwargs)
-    tree, model_logits = _model_logits(segments, seen, vocab.itos)
+    # closed at once when interrupted, so that the weights are restored
+    with closing(read_and_learn(learn, text, unk=unk, before=state, **kwargs)) as segments:
+        tree, model_logits = _model_logits(segments, seen, vocab.itos)
     ids = np.concatenate([seen, vocab.encode(text, unk=unk).astype(np.int64)])
     # without a text before, the first character is not predicted
     first = max(len(seen), 1)

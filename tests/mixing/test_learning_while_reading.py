@@ -93,6 +93,24 @@ def test_an_ensemble_is_mixed_and_all_weights_are_restored():
     assert torch.equal(before, weights(learn))
 
 
+def test_weights_are_restored_after_an_interrupt(monkeypatch):
+    "Also while the exception is kept, as notebooks do."
+    learn = _learner()
+    before = weights(learn)
+    logits = CodeTree.logits
+
+    def interrupted(tree, log_probs, ids):
+        if not torch.equal(before, weights(learn)):
+            raise KeyboardInterrupt
+        return logits(tree, log_probs, ids)
+
+    monkeypatch.setattr(CodeTree, "logits", interrupted)
+    with pytest.raises(KeyboardInterrupt) as kept:
+        learning_while_reading(learn, TEXT, lr=1e-2)
+    assert kept.value.__traceback__
+    assert torch.equal(before, weights(learn))
+
+
 def test_unknown_characters_are_skipped_in_both_texts():
     learn = _learner()
     found = learning_while_reading(learn, TEXT[:20] + "é" + TEXT[20:], NUMBERS[:30] + "é" * 600, unk="skip")
