@@ -6,11 +6,13 @@
 `TimeBudget` is the schedule, a callback. The rate rises to its highest value in the first part of the time, falls to 0
 at the end of it, and depends on the elapsed time only. A faster machine trains on more batches in the same time.
 
+The final validation is within the minutes: its speed is measured before training, and it gets at most 15% of the time.
+If that is too short, a part of the validation characters is read (`callback.timed_validation`).
+
 Epochs are validated only for callbacks that need it: `learn.fit_minutes(5, 7e-3, cbs=SaveModelCallback())` keeps the
 best epoch, the last and shorter one included. The time of validations counts.
 """
 
-import time
 from contextlib import nullcontext
 
 from fastai.basics import Callback, CancelFitException, CancelTrainException, CancelValidException, L, Recorder
@@ -21,6 +23,7 @@ from fastai.callback.tracker import ReduceLROnPlateau
 from fastai.callback.training import GradientClip
 
 from .._checks import check_hyper, check_number
+from .._deadline import Deadline
 from .._utils import renamed, warn_caller
 from ..data.protocol import n_targets
 from ..errors import CharRnnWarning, DataError
@@ -31,15 +34,22 @@ from .dispatch import may_handle
 from .fp16 import DeviceMixedPrecision, fast_bf16
 from .progress import ClockProgress
 from .signals import StopOnSignal
+from .timed_validation import validate_until, validation_seconds
 from .trackers import reads_epochs
 
 __all__ = ["fit_minutes", "TimeBudget"]
 
+_max_validation = 0.15  # of the time: what the final validation gets at most
+_min_validation = 1.0  # seconds that it gets in any case, so that a short fit has a whole one
+_headroom = 1.2  # the time kept for it, by the time that its first batches predict
+_min_training = 0.25  # of the minutes: what training gets even if the deadline is near
+
 
 class TimeBudget(Callback):
-    """Set the learning rate by t, the elapsed part of the time from 0 to 1, and end the fit at t = 1.
+    """Set the learning rate by t, the elapsed part of the training time from 0 to 1, and end the fit at t = 1.
 
     lr = lr_max · min(1, t / warmup_pct, 1 - t).
+    The training time is what is left until the deadline, without the time that the final validation will take.
     Epochs are not validated unless `validate_epochs`. Then the last epoch is one too, although it is shorter."""
 
     # `MixedPrecision` turns autocast on before a batch and off after it: a fit that ends between would leave it on
@@ -52,25 +62,50 @@ class TimeBudget(Callback):
         lr_max: float | slice,  # highest learning rate; a slice spreads it over parameter groups, as in `fit`
         warmup_pct: float = 0.05,  # part of the time in which the rate rises
         validate_epochs: bool = False,  # whether to validate after every epoch
+        deadline: Deadline
+        | None = None,  # when the fit and its validation must be over; None: `minutes` after it began
     ):
         self.minutes = check_number("minutes", minutes, inside=True, hint="for five minutes pass 5")
         self.lr_max = check_hyper("lr_max", lr_max, "1e-3 is usual")
         self.warmup_pct = check_number("warmup_pct", warmup_pct, 0, 1, hint="it is a part of the time")
         self.validate_epochs = validate_epochs
+        # not named as the argument: a resumed fit must have equal arguments, and has a deadline of its own
+        self.limit = deadline or Deadline.after(60 * self.minutes)
+        self.is_given = deadline is not None
+        self.clock = self.limit.clock
+        self.seconds = 60 * self.minutes
+        self.validation_time = 0.0
         self.n_targets = 0
 
     def before_fit(self):
-        self.start = time.perf_counter()
+        if not self.is_given:
+            self.limit = Deadline.after(60 * self.minutes)
+        self._divide_time()
+        self.start = self.clock()
         self.n_targets = 0
         self.targets_per_epoch = n_targets(self.dls)
         self.opt.set_hypers(lr=self.lr_max)
         # of each parameter group
         self.top_rates = [float(h["lr"]) for h in self.opt.hypers]
 
+    def _divide_time(self):
+        "Set the seconds of training, and those kept for the final validation."
+        whole = _headroom * validation_seconds(self.learn, self.limit)
+        # the last epoch is validated too, and as a whole
+        last_epoch = whole if self.validate_epochs else 0
+        left = self.limit.left
+        self.validation_time = last_epoch + min(whole, max(_max_validation * left, _min_validation))
+        self.seconds = max(left - self.validation_time, _min_training * 60 * self.minutes)
+
+    @property
+    def validation_deadline(self) -> Deadline:
+        "When the final validation must be over."
+        return self.limit.at_least(_min_validation)
+
     @property
     def elapsed(self) -> float:
         "Seconds since the fit began."
-        return time.perf_counter() - self.start
+        return self.clock() - self.start
 
     @property
     def epochs(self) -> float:
@@ -79,43 +114,49 @@ class TimeBudget(Callback):
 
     @property
     def elapsed_pct(self) -> float:
-        "The part of the time that has passed, above 1 after its end."
-        return self.elapsed / (60 * self.minutes)
+        "The part of the training time that has passed, above 1 after its end."
+        return self.elapsed / self.seconds
 
     def state_dict(self) -> dict:
         "Return the elapsed seconds and the targets used, for checkpoints."
-        names = ("elapsed", "n_targets", "targets_per_epoch", "top_rates")
+        names = ("elapsed", "seconds", "n_targets", "targets_per_epoch", "top_rates")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict):
         "Continue the clock. The time between does not count."
-        self.start = time.perf_counter() - state["elapsed"]
+        self.start = self.clock() - state["elapsed"]
+        self.seconds = state["seconds"]
+        self.limit = Deadline(self.start + self.seconds + self.validation_time, self.clock)
         self.n_targets = state["n_targets"]
         self.targets_per_epoch = state["targets_per_epoch"]
         self.top_rates = state["top_rates"]
         if self.elapsed_pct < 1:
-            seconds = 60 * self.minutes
+            left = self.seconds - self.elapsed
             message = (
-                f"the fit continues with {seconds - self.elapsed:,.0f} of its {seconds:,.0f} seconds; its learning "
-                "rates follow the clock, so the result is not exactly that of an uninterrupted fit"
+                f"the fit continues with {left:,.0f} of its {self.seconds:,.0f} seconds; its learning rates follow the "
+                "clock, so the result is not exactly that of an uninterrupted fit"
             )
             warn_caller(message, CharRnnWarning)
 
     def before_epoch(self):
         "End the fit after the last epoch was validated."
-        if self.elapsed_pct >= 1:
+        if self._is_over(self.elapsed_pct):
             raise CancelFitException
+
+    def _is_over(self, t):
+        "Whether the time is over. At least one batch is trained."
+        return t >= 1 and self.n_targets > 0
 
     def before_batch(self):
         "Set the learning rate, or end the fit."
         if not self.training:
             return
         t = self.elapsed_pct
-        if t >= 1:
+        if self._is_over(t):
             raise CancelTrainException if self.validate_epochs else CancelFitException
         # the first rate is above 0
         rising = (t + 1e-3) / self.warmup_pct if self.warmup_pct else 1
-        factor = min(1, rising, 1 - t)
+        factor = min(1, rising, max(1 - t, 1e-3))
         self.opt.set_hypers(lr=[lr * factor for lr in self.top_rates])
         self.n_targets += self.y.numel()
 
@@ -132,16 +173,20 @@ class TimeBudget(Callback):
 @renamed(lr="lr_max", warm="warmup_pct")
 def fit_minutes(
     self,  # a `CharLearner`
-    minutes: float,  # how long to train
+    minutes: float,  # how long to train and validate
     lr_max: float | slice,  # highest learning rate; a slice spreads it over parameter groups, as in `fit`
     warmup_pct: float = 0.05,  # part of the time in which the rate rises
     clip: float = 1.0,  # largest norm of the gradients
     bf16: bool | None = None,  # whether to compute in bfloat16; None: on a CPU where `fast_bf16()`
     cbs: Callback | list | None = None,  # further callbacks
+    deadline: Deadline | None = None,  # when to be done, if other work shares the minutes; None: `minutes` from now
 ) -> dict[str, float]:  # the row it adds to `learn.training_log.rows`
-    """Train for `minutes`, then validate. The learning rate follows `TimeBudget`.
+    """Train and validate for `minutes` in all. The learning rate follows `TimeBudget`.
 
+    The final validation gets at most 15% of the time, or a second. If it needs more, a part of the validation
+    characters is read: stretches spread over them. The row then has that part as `valid_part`, from 0 to 1.
     Callbacks that read the numbers of epochs, such as `SaveModelCallback`, have every epoch validated, within the time.
+    Several processes validate everything, after the time of training.
     The result depends on the speed of the machine. The row holds the losses, the metrics, `lr`, `minutes`, `epochs` and
     `bf16`. Raises `DataError` if `minutes` is not a positive number, for rates that are negative, NaN or infinite, and
     for callbacks that set the learning rate or draw on fastai's bar. Ctrl-C ends it after the batch: the weights stay,
@@ -152,7 +197,7 @@ def fit_minutes(
         bf16 = self.dls.device.type == "cpu" and fast_bf16()
     cbs = L(cbs)
     _check_callbacks(self.cbs + cbs)
-    budget = TimeBudget(minutes, lr_max, warmup_pct, any(map(_needs_validation, self.cbs + cbs)))
+    budget = TimeBudget(minutes, lr_max, warmup_pct, any(map(_needs_validation, self.cbs + cbs)), deadline)
     bars = [ClockProgress(budget)] if hasattr(self, "progress") else []
     mixed = [DeviceMixedPrecision(AMPMode.BF16)] if bf16 else []
     # fastai's table would have a line for each epoch
@@ -168,7 +213,7 @@ def fit_minutes(
     if self.saved_fit is not None:
         # finished before the checkpoint, and followed by other fits
         return self.saved_fit.row_after(len(self.fits) - 1)
-    row = _add_row(self, budget, bf16, budget.minutes, _validate(self))
+    row = _add_row(self, budget, bf16, budget.minutes, _validate(self, budget))
     for bar in bars:
         bar.write_row(row)
     return row
@@ -198,12 +243,12 @@ def _add_row(learn, budget, bf16, minutes, validation):
     return row
 
 
-def _validate(learn):
+def _validate(learn, budget):
     "Return the validation loss and metrics by name. Keep the record of the fit, which a validation clears."
     recorder = learn.recorder
     record = {name: getattr(recorder, name) for name in ("lrs", "losses", "iters", "values")}
     with learn.no_bar(), learn.no_logging():
-        values = learn.validate()
+        values, part = validate_until(learn, budget.validation_deadline)
     vars(recorder).update(record)
     names = ["valid_loss", *learn.metrics.attrgot("name")]
-    return dict(zip(names, map(float, values)))
+    return dict(zip(names, map(float, values))) | ({"valid_part": part} if part < 1 else {})

@@ -9,7 +9,7 @@ import re
 
 from ..errors import CharRnnError
 
-__all__ = ["SPLITS", "conflict", "check_values", "in_options", "option_of"]
+__all__ = ["SPLITS", "conflict", "check_values", "in_options", "option_of", "training_minutes"]
 
 # options that `--recipe best` sets
 _set_by_recipe = (
@@ -126,6 +126,13 @@ def option_of(
     if name in names:
         return names[name]
     return f"--{name.replace('_', '-')}"
+
+
+def training_minutes(
+    args,  # parsed arguments of `charrnn train`
+) -> float | None:  # None: there is no time limit
+    "The minutes that a training takes: those of `--minutes`, or 5 with `--recipe`."
+    return args.minutes or (5.0 if args.recipe else None)
 
 
 def check_values(

@@ -14,15 +14,22 @@ from ..data.loaders import CharDataLoaders
 from ..data.text_file import read_text
 from ..data.vocab import CharVocab
 from ..errors import DownloadError
-from .checks import SPLITS
+from .checks import SPLITS, training_minutes
 from .documents import store_digests, text_digest
 from .stored_corpus import StoredCorpus, is_large
+from .text_parts import bytes_in, fitting_texts
 from .texts import STDIN, find_files, read_texts, store_stdin
 
 __all__ = ["Corpus", "read_corpus"]
 
 # seconds to wait for a download that nobody asked for
 _download_timeout = 10
+# the part of `--minutes` in which a large text is read
+_reading_part = 0.06
+# bytes that are read in any case
+_min_read = 2**24
+# how much of that is read of texts that validate
+_valid_part = 0.2
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,10 @@ def _from_files(args, folder):
     valid = args.valid[0] if args.valid and not files.valid else "tail"
     paths, valid_paths = ([stdin if file == STDIN else file for file in part] for part in files[:2])
     if is_large(paths + valid_paths):
-        return StoredCorpus.encoded(paths, valid_paths, files.how, encoding, folder, valid, args.valid_pct)
+        paths, note = _in_time(args, paths, 1.0, folder / "train")
+        valid_paths, valid_note = _in_time(args, valid_paths, _valid_part, folder / "valid")
+        note = "\n".join(filter(None, [note, valid_note]))
+        return StoredCorpus.encoded(paths, valid_paths, files.how, encoding, folder, valid, args.valid_pct, note)
     texts = read_texts(files.train, encoding, stdin)
     text = texts if len(texts) > 1 else texts[0]
     if not files.valid:
@@ -119,6 +129,18 @@ def _from_files(args, folder):
     valid_texts = read_texts(files.valid, encoding, stdin)
     valid_texts.how = files.how
     return Corpus(text, valid_texts)
+
+
+def _in_time(args, paths, part, folder):
+    "Texts that the time of `--minutes` allows to read: those that train, or a part of so many bytes."
+    minutes = training_minutes(args)
+    if not minutes or not paths:
+        return paths, ""
+    encoding = args.encoding or "utf-8"
+    if args.max_bytes is None:
+        # kept among the options, because a resumed training reads the same
+        args.max_bytes = max(bytes_in(paths[0], encoding, _reading_part * 60 * minutes), _min_read)
+    return fitting_texts(paths, encoding, int(part * args.max_bytes), folder)
 
 
 def _named_files(args):

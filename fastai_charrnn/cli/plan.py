@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .._deadline import Deadline
 from ..data.loaders import CharDataLoaders
 from ..learner import CharLearner
 from ..models.registry import check_takes, get_arch
 from ..recipes.best import BestRecipe, best_recipe
 from ..recipes.default import DefaultRecipe, default_recipe
+from .checks import training_minutes
 from .generate import epochs_text
 
 __all__ = ["Plan", "make_plan"]
@@ -47,10 +49,11 @@ class Plan:
         self,
         learn: CharLearner,  # made by `learner`
         cbs: list,  # further callbacks
+        deadline: Deadline | None = None,  # when to be done, with `minutes`; None: `minutes` from now
     ):
         "Train for `minutes` or for the epochs of the recipe."
         if self.minutes:
-            learn.fit_minutes(self.minutes, self.recipe.lr, bf16=self.bf16, cbs=cbs)
+            learn.fit_minutes(self.minutes, self.recipe.lr, bf16=self.bf16, cbs=cbs, deadline=deadline)
         else:
             self.recipe.fit(learn, seed=self.seed, cbs=cbs)
 
@@ -77,7 +80,7 @@ def make_plan(
 
     Raises `ArchError` for an unknown architecture, or for an option that the architecture does not have."""
     if args.recipe:
-        minutes = args.minutes or 5.0
+        minutes = training_minutes(args)
         return Plan(best_recipe(minutes, device=args.device), args.seed, minutes)
     recipe = default_recipe(n_chars)
     arch = get_arch(args.arch.lower()) if args.arch else get_arch(recipe.arch)

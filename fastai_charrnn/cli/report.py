@@ -7,7 +7,6 @@ import shutil
 import sys
 from pathlib import Path
 
-from ..analysis.ngrams import MAX_COUNTED, ngram_baseline
 from ..analysis.verdict import comparison, verdict
 from ..callback.write_policy import errors_as_chosen
 from ..io.model_file import save_model
@@ -15,11 +14,12 @@ from ..learner import CharLearner
 from .generate import note_long_prompts
 from .plan import Plan
 from .terminal import for_terminal
+from .time_plan import CountedNgrams
 
-__all__ = ["report", "held_out_prompts", "file_argument", "program"]
+__all__ = ["report", "held_out_prompts", "file_argument", "program", "SAMPLE_CHARS"]
 
 _n_samples = 3
-_sample_chars = 200
+SAMPLE_CHARS = 200
 # prompts are looked for in so many characters at most
 _max_searched = 100_000
 
@@ -29,21 +29,29 @@ def report(
     args,  # parsed arguments
     plan: Plan,  # what was trained
     out: Path,  # the model file
+    ngrams: CountedNgrams,  # of the text
+    prompts: list[str],  # of the samples
 ):
     "Print the loss next to that of n-grams, samples, a verdict, and the next commands."
-    baseline = ngram_baseline(learn.dls, max_chars=MAX_COUNTED)
-    _store(learn, baseline.best, out)
+    _store(learn, ngrams.baseline.best, out)
     numbers = learn.training_log.rows[-1]
-    table = comparison(numbers, f"{learn.arch.name}, {plan.length}", baseline.best)
-    print(f"\n{table}\nvalidated on {learn.dls.train_ds.info['split']}")
-    n_chars = len(learn.dls.train_ds.ids)
-    if n_chars > MAX_COUNTED and n_chars > baseline.n_train + baseline.n_valid:
-        print(f"n-grams: counted in {baseline.n_train:,} training characters, scored on {baseline.n_valid:,}")
-    prompts = args.prompt or held_out_prompts(learn)
+    table = comparison(numbers, f"{learn.arch.name}, {plan.length}", ngrams.baseline.best)
+    print(f"\n{table}\n{_validated(learn, numbers)}")
+    if ngrams.is_part_of(len(learn.dls.train_ds.ids)):
+        print(ngrams.note)
     _print_samples(learn, prompts, args)
     is_best = bool(args.recipe)
-    print(f"\n{verdict(numbers['valid_loss'], numbers['train_loss'], baseline.best.nats, is_best)}")
+    print(f"\n{verdict(numbers['valid_loss'], numbers['train_loss'], ngrams.baseline.best.nats, is_best)}")
     _print_next_commands(prompts, out)
+
+
+def _validated(learn, numbers):
+    "Which part of the text was validated."
+    split = f"validated on {learn.dls.train_ds.info['split']}"
+    if "valid_part" not in numbers:
+        return split
+    n_chars = round(numbers["valid_part"] * learn.dls.valid_ds.n_targets)
+    return f"{split}: {n_chars:,} characters spread over it, {numbers['valid_part']:.0%}, which fit in the time"
 
 
 def _store(learn, ngrams, out):
@@ -85,7 +93,7 @@ def _print_samples(learn, prompts, args):
     source = "your prompts" if args.prompt else "words of the validation part"
     print(f"\nsamples ({mode}), which continue {source}:")
     note_long_prompts(learn, prompts)
-    samples = learn.generate(prompts, _sample_chars, temperature=args.temperature, seed=args.seed)
+    samples = learn.generate(prompts, SAMPLE_CHARS, temperature=args.temperature, seed=args.seed)
     for number, sample in enumerate(samples, 1):
         print(f"\n--- {number} of {len(samples)}: {sample.prompt!r}\n{for_terminal(sample)}")
 

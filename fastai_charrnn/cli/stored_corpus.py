@@ -20,13 +20,13 @@ from ..data.loaders import CharDataLoaders
 from ..data.text_file import TextFile
 from ..data.vocab import CharVocab
 from .documents import store_digests
+from .text_parts import text_size
 
 __all__ = ["StoredCorpus", "is_large", "text_folder"]
 
 # bytes of files from which their text stays on disk; characters above ASCII take two to four times more in memory
 _min_stored = 2**24
 _piece = 2**20  # characters in memory at a time
-_gzip_factor = 4  # how much larger a text is than its compressed file
 # characters that validate at most unless --valid or --valid-pct ask for more: enough for three digits of a loss
 _max_valid = 1_000_000
 
@@ -35,12 +35,7 @@ def is_large(
     files: Sequence[str | Path],  # text files
 ) -> bool:
     "Whether the texts of these files together should stay on disk. A missing file counts as empty."
-    return sum(map(_text_size, files)) >= _min_stored
-
-
-def _text_size(file):
-    size = os.path.getsize(file) if os.path.isfile(file) else 0
-    return size * _gzip_factor if str(file).endswith(".gz") else size
+    return sum(map(text_size, files)) >= _min_stored
 
 
 @contextmanager
@@ -89,7 +84,7 @@ class StoredCorpus:
     folder: Path  # where `text` is
     valid: str = "tail"  # as `CharDataLoaders.from_text`
     valid_pct: float = 0.1  # as `CharDataLoaders.from_text`
-    note: str = ""
+    note: str = ""  # which part of the files was read, if not all
 
     @classmethod
     def encoded(
@@ -101,13 +96,14 @@ class StoredCorpus:
         folder: Path,  # for the encoded text
         valid: str,  # the part that validates, as `CharDataLoaders.from_text`
         valid_pct: float | None,  # how much of it; None: a tenth, but at most a million characters
+        note: str = "",  # what was left out
     ) -> "StoredCorpus":
         "Encode files of any size. Raises `CorpusError`."
         files, n_valid = (*files, *valid_files), len(valid_files)
         text = replace(_encoded(files, encoding, folder), n_valid=n_valid or None, how=how)
         if valid_pct is None:
             valid_pct = min(0.1, _max_valid / len(text))
-        return cls(text, tuple(map(str, files)), encoding, folder, valid, valid_pct)
+        return cls(text, tuple(map(str, files)), encoding, folder, valid, valid_pct, note)
 
     @property
     def n_chars(self) -> int:

@@ -1,27 +1,35 @@
 """The command `charrnn train`: read a text, train on it, save the model, print samples and a verdict."""
 
+import shutil
+import signal
 import sys
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
-from fastai.basics import num_distrib, rank_distrib
+from fastai.basics import noop, num_distrib, rank_distrib
 
+from .._checks import MAX_COUNT
+from .._deadline import Deadline
 from .._utils import count_weights
 from ..callback.checkpoint import CheckpointCallback
 from ..callback.fp16 import fast_bf16
 from ..callback.progress import RunProgress
 from ..callback.signals import StopOnSignal
+from ..callback.timed_validation import validate_until
 from ..errors import ResumeError, TrainingError, UnknownCharError
 from ..io.checkpoint import SaveModelFile, check_place, check_room
 from ..io.format import with_suffix
 from ..recipes.best import BestRecipe
 from ..serve.watch import WatchCallback
+from .checks import training_minutes
+from .clock_rows import ClockRows
 from .continued import continued_plan
 from .corpus import read_corpus
 from .generate import epochs_text
 from .plan import Plan, make_plan
-from .report import file_argument, program, report
+from .report import SAMPLE_CHARS, file_argument, held_out_prompts, program, report
 from .stored_corpus import text_folder
+from .time_plan import count_ngrams, prepare_report
 from .unfinished import CommandOptions, check_unfinished, checkpoint_of, read_options, remove_checkpoint, training_lock
 
 __all__ = ["train"]
@@ -30,6 +38,8 @@ __all__ = ["train"]
 _checkpoint_minutes = 0.25
 # seconds between two saves with `--minutes`
 _save_interval = 60
+# seconds to validate in after Ctrl-C
+_quick_seconds = 2
 # texts up to this many characters train within two minutes
 _max_quick = 3_000_000
 
@@ -78,13 +88,9 @@ def _watched(args):
 def _train(args, out, corpus, recorded, watching):
     if corpus.note:
         _print_first(corpus.note)
+    plan = _plan(args, corpus, recorded)
     if args.from_model:
-        plan = continued_plan(args, corpus)
         corpus = corpus.in_vocab(plan.vocab)
-    elif recorded.get("recipe"):
-        plan = Plan(BestRecipe(**recorded["recipe"]), args.seed, args.minutes or 5.0)
-    else:
-        plan = make_plan(args, corpus.n_chars)
     dls = plan.dls(corpus.text, device=args.device, **corpus.split())
     corpus.describe_in(dls)
     digest = dls.train_ds.info["digest"]
@@ -98,21 +104,38 @@ def _train(args, out, corpus, recorded, watching):
     stopping = StopOnSignal(send_again=False)
     checkpoint = CheckpointCallback(checkpoint_of(out), None, _checkpoint_minutes)
     cbs = [saving, stopping, checkpoint, CommandOptions(args, plan, digest), *watching]
-    learn = plan.learner(dls, prompts=args.prompt or [], temperature=args.temperature, cbs=cbs)
+    # with a time limit, samples are printed by the clock and not after every epoch
+    samples = dict(every=MAX_COUNT) if plan.minutes else {}
+    learn = plan.learner(dls, prompts=args.prompt or [], temperature=args.temperature, cbs=cbs, **samples)
     n_params = count_weights(learn.model)
     check_room(out, n_params)
     _print_first(f"{dls}\n{plan}: {n_params:,} parameters")
     if corpus.n_chars > _max_quick and not plan.minutes:
         _print_first("a text of this size takes more than two minutes; --minutes 2 limits the time")
     _print_processes(dls)
+    prompts = args.prompt or held_out_prompts(learn)
+    ngrams, deadline = None, None
+    if plan.minutes and num_distrib() <= 1:
+        limit = Deadline(args.began + 60 * plan.minutes)
+        ngrams, deadline = prepare_report(learn, limit, plan.minutes, prompts, SAMPLE_CHARS)
     with learn.distrib_ctx(), stopping:
         if recorded:
             learn.resume(checkpoint.path)
             saving.saved = learn.saved_fit.position.epoch if out.exists() else 0
-        _fit(learn, plan, saving)
+        shows = ClockRows(_print_line, prompts[0], args.temperature, args.seed)
+        _fit(learn, plan, saving, stopping, shows, deadline)
     if rank_distrib() == 0:
         remove_checkpoint(checkpoint.path)
-        report(learn, args, plan, out)
+        report(learn, args, plan, out, ngrams or count_ngrams(dls), prompts)
+
+
+def _plan(args, corpus, recorded):
+    "What to train. A training that is resumed has the recipe of its first command."
+    if args.from_model:
+        return continued_plan(args, corpus)
+    if recorded.get("recipe"):
+        return Plan(BestRecipe(**recorded["recipe"]), args.seed, training_minutes(args))
+    return make_plan(args, corpus.n_chars)
 
 
 def _check_prompts(args, vocab):
@@ -140,25 +163,44 @@ def _print_processes(dls):
 # training
 
 
-def _fit(learn, plan, saving):
+def _fit(learn, plan, saving, stopping, clock_rows, deadline):
     "Train, with a bar for the whole run on a terminal and plain rows elsewhere. An error says what was saved."
     on_terminal = sys.stdout.isatty()
-    if not on_terminal:
-        _print_header(learn, plan)
-    learn.logger = _print_row
-    run_bar = [RunProgress()] if on_terminal and not plan.minutes else []
+    if plan.minutes:
+        # rows by the clock, not by epochs
+        learn.logger = noop
+        shows = [clock_rows]
+    else:
+        learn.logger = _print_row
+        shows = [RunProgress()] if on_terminal else []
+        if not on_terminal:
+            _print_header(learn)
     # a fit with a time limit has a bar of its own
     shows_own_bar = on_terminal and plan.minutes
     with nullcontext() if shows_own_bar else learn.no_bar():
         try:
-            plan.fit(learn, cbs=run_bar)
+            plan.fit(learn, cbs=shows, deadline=deadline)
         except KeyboardInterrupt:
+            if plan.minutes and stopping.received == signal.SIGINT:
+                _print_loss_so_far(learn, stopping)
             raise KeyboardInterrupt(f"interrupted; {_what_was_saved(saving, plan)}{_way_on(saving.path)}") from None
         except TrainingError as error:
             # to resume would only end in the same way
             remove_checkpoint(checkpoint_of(saving.path))
             raise TrainingError(f"{error}; {_what_was_saved(saving, plan)}") from None
     saving.finish(learn)
+
+
+def _print_loss_so_far(learn, stopping):
+    "The validation loss of an interrupted training, on what can be read in two seconds. Another Ctrl-C skips it."
+    try:
+        # the callback would end the validation too; a second signal still does
+        with learn.removed_cbs(stopping):
+            values, part = validate_until(learn, Deadline.after(_quick_seconds))
+    except KeyboardInterrupt:
+        return
+    where = "the validation part" if part >= 1 else f"{part:.0%} of the validation part"
+    _print_line(f"validation loss so far: {float(values[0]):.4f}, on {where}")
 
 
 def _what_was_saved(saving, plan):
@@ -176,11 +218,17 @@ def _way_on(out):
     return f"; {program()} train --resume --out {file_argument(out)} continues" if checkpoint_of(out).exists() else ""
 
 
-def _print_header(learn, plan):
-    "The names of the columns. With a time limit there is no validation while training."
+def _print_header(learn):
+    "The names of the columns."
     if rank_distrib() == 0:
-        validation = [] if plan.minutes else ["valid_loss", *learn.metrics.attrgot("name")]
-        _print_row(["epoch", "train_loss", *validation, "time"])
+        _print_row(["epoch", "train_loss", "valid_loss", *learn.metrics.attrgot("name"), "time"])
+
+
+def _print_line(line):
+    "Print a line in the first of several processes, on a terminal over the bar, which the next second draws again."
+    if sys.stdout.isatty():
+        print("\r" + " " * (shutil.get_terminal_size().columns - 1), end="\r")
+    _print_first(line)
 
 
 def _print_row(values):

@@ -32,6 +32,8 @@ def add_train(
     parser.add_argument("--overwrite", action="store_true", help="replace MODEL if it exists, or start it anew")
     summary = "continue the training of MODEL that was interrupted, with its options; give the same FILE if it was -"
     parser.add_argument("--resume", action="store_true", help=summary)
+    # set by the command: how much of a large text the time allows to read
+    parser.set_defaults(max_bytes=None)
     _add_watch(parser)
     parser.add_argument("--device", help="cpu, cuda … (the GPU if there is one)")
 
@@ -57,7 +59,7 @@ def _add_text(parser):
 _archs = "char3, loop, concat, rnn, gru, lstm, mullstm or ensemble"
 _network_numbers = (
     ("--epochs", int, "number of epochs"),
-    ("--minutes", float, "train for this time instead of --epochs"),
+    ("--minutes", float, "time for everything from reading to samples, instead of --epochs"),
     ("--lr", float, "highest learning rate of the one-cycle schedule"),
     ("--bs", int, "batch size: windows, or streams with --stateful"),
     ("--seq-len", int, "characters in a window, or in a step with --stateful"),

@@ -25,7 +25,10 @@ from .plan import Plan
 __all__ = ["CommandOptions", "checkpoint_of", "check_unfinished", "read_options", "remove_checkpoint", "training_lock"]
 
 # options that belong to one call of the command
-_of_one_call = ("command", "out", "overwrite", "resume", "print_completion", "watch", "watch_port", "watch_host")
+_of_one_call = (
+    *("command", "began", "out", "overwrite", "resume", "print_completion"),
+    *("watch", "watch_port", "watch_host"),
+)
 
 
 def checkpoint_of(

@@ -203,6 +203,9 @@ def _ngram_facts(dls):
     "The loss of the best n-grams, if there is a text to count them in."
     if not isinstance(dls.train, WindowDL):
         return {}
+    info = dls.train_ds.info
+    if "ngram_loss" in info:
+        return {name: info[name] for name in ("ngram_loss", "ngram_context")}
     best = ngram_baseline(dls, max_chars=MAX_COUNTED).best
     return dict(ngram_loss=best.nats, ngram_context=best.context)
 

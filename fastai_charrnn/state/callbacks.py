@@ -25,6 +25,7 @@ _SHOWING = {
     "checkpoint",
     "progress",
     "clock_progress",
+    "clock_rows",
     "show_graph",
     "csv_logger",
     "stop_on_signal",

@@ -83,7 +83,7 @@ class SpoilWeights(Callback):
         with torch.no_grad():
             self.model.emb.weight[0].fill_(NAN)
         if hasattr(self, "time_budget"):
-            self.time_budget.minutes = 1e-9
+            self.time_budget.seconds = 1e-9
 
 
 def test_a_fit_without_validation_checks_its_weights(learn):

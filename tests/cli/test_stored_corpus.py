@@ -82,9 +82,9 @@ def test_without_valid_pct_at_most_a_million_characters_validate(trained, monkey
 
 
 def test_n_grams_of_a_large_text_are_counted_in_a_part_that_is_named(trained, monkeypatch):
-    from fastai_charrnn.cli import report
+    from fastai_charrnn.cli import time_plan
 
-    monkeypatch.setattr(report, "MAX_COUNTED", 1000)
+    monkeypatch.setattr(time_plan, "MAX_COUNTED", 1000)
     assert "n-grams: counted in 1,000 training characters, scored on 150\n" in trained(f"a.txt {TINY}", 1)[0]
 
 

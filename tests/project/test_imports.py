@@ -7,7 +7,7 @@ import pytest
 from layout import module_paths, modules, package, packages
 
 # What all parts of the package may import.
-FOR_ALL = {"errors", "metrics", "_utils", "_printable", "_files", "_checks", "_html", "_colours"}
+FOR_ALL = {"errors", "metrics", "_utils", "_printable", "_files", "_checks", "_html", "_colours", "_deadline"}
 # What each of them may import besides.
 MAY_IMPORT = {
     "errors": [],
@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "_printable": [],
     "_html": [],
     "_colours": [],
+    "_deadline": [],
     "data": [],
     "models": [],
     "generation": ["data", "models"],
