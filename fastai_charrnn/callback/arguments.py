@@ -9,7 +9,9 @@ from numbers import Real
 import numpy as np
 from fastai.basics import Callback, L, Learner, Metric, Tensor
 from fastai.callback.mixup import MixHandler
+from fastai.callback.progress import ShowGraphCallback
 from fastai.callback.schedule import ParamScheduler
+from fastai.callback.tracker import ReduceLROnPlateau
 
 from .._checks import MAX_COUNT, check_count, check_hyper, check_number, check_path, check_seed, shown
 from ..errors import DataError
@@ -20,6 +22,7 @@ __all__ = [
     "checked_rates",
     "checked_lr_max",
     "check_callbacks",
+    "check_timed_callbacks",
     "check_what_to_predict",
 ]
 
@@ -139,6 +142,17 @@ def check_callbacks(
             raise DataError(f"{cb} mixes inputs as numbers, and characters are indices; leave it out")
     # as fastai does
     return L(cbs).map(lambda cb: cb() if isinstance(cb, type) else cb)
+
+
+def check_timed_callbacks(
+    cbs: list,  # of a fit
+):
+    "Raise `DataError` for callbacks that cannot work under a time budget."
+    for cb in cbs:
+        if isinstance(cb, (ReduceLROnPlateau, ParamScheduler)):
+            raise DataError(f"{cb} sets the learning rate, which follows the clock here; use learn.fit with {cb}")
+        if isinstance(cb, ShowGraphCallback):
+            raise DataError(f"{cb} draws on fastai's bar, which is one of seconds here; use learn.recorder.plot_loss()")
 
 
 def check_what_to_predict(

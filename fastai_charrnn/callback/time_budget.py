@@ -17,17 +17,14 @@ from contextlib import nullcontext
 
 from fastai.basics import Callback, CancelFitException, CancelTrainException, CancelValidException, L, Recorder
 from fastai.callback.fp16 import AMPMode, MixedPrecision
-from fastai.callback.progress import ShowGraphCallback
-from fastai.callback.schedule import ParamScheduler
-from fastai.callback.tracker import ReduceLROnPlateau
 from fastai.callback.training import GradientClip
 
 from .._checks import check_hyper, check_number
 from .._deadline import Deadline
 from .._utils import renamed, warn_caller
 from ..data.protocol import n_targets
-from ..errors import CharRnnWarning, DataError
-from .arguments import check_callbacks
+from ..errors import CharRnnWarning
+from .arguments import check_callbacks, check_timed_callbacks
 from .checkpoint import CheckpointCallback
 from .core import TrainEpochCallback
 from .dispatch import may_handle
@@ -196,7 +193,7 @@ def fit_minutes(
     if bf16 is None:
         bf16 = self.dls.device.type == "cpu" and fast_bf16()
     cbs = L(cbs)
-    _check_callbacks(self.cbs + cbs)
+    check_timed_callbacks(self.cbs + cbs)
     budget = TimeBudget(minutes, lr_max, warmup_pct, any(map(_needs_validation, self.cbs + cbs)), deadline)
     bars = [ClockProgress(budget)] if hasattr(self, "progress") else []
     mixed = [DeviceMixedPrecision(AMPMode.BF16)] if bf16 else []
@@ -217,15 +214,6 @@ def fit_minutes(
     for bar in bars:
         bar.write_row(row)
     return row
-
-
-def _check_callbacks(cbs):
-    "Raise `DataError` for callbacks that cannot work under a time budget."
-    for cb in cbs:
-        if isinstance(cb, (ReduceLROnPlateau, ParamScheduler)):
-            raise DataError(f"{cb} sets the learning rate, which follows the clock here; use learn.fit with {cb}")
-        if isinstance(cb, ShowGraphCallback):
-            raise DataError(f"{cb} draws on fastai's bar, which is one of seconds here; use learn.recorder.plot_loss()")
 
 
 def _needs_validation(cb):
