@@ -19,11 +19,11 @@ from fastai.basics import Callback, CancelFitException, CancelTrainException, Ca
 from fastai.callback.fp16 import AMPMode, MixedPrecision
 from fastai.callback.training import GradientClip
 
-from .._checks import check_hyper, check_number
+from .._checks import check_hyper, check_number, shown
 from .._deadline import Deadline
 from .._utils import renamed, warn_caller
 from ..data.protocol import n_targets
-from ..errors import CharRnnWarning
+from ..errors import CharRnnWarning, DataError
 from .arguments import check_callbacks, check_timed_callbacks
 from .checkpoint import CheckpointCallback
 from .core import TrainEpochCallback
@@ -66,6 +66,8 @@ class TimeBudget(Callback):
         self.lr_max = check_hyper("lr_max", lr_max, "1e-3 is usual")
         self.warmup_pct = check_number("warmup_pct", warmup_pct, 0, 1, hint="it is a part of the time")
         self.validate_epochs = validate_epochs
+        if not isinstance(deadline, Deadline | None):
+            raise DataError(f"deadline={shown(deadline)} is not a Deadline; leave it out for `minutes` from now")
         # not named as the argument: a resumed fit must have equal arguments, and has a deadline of its own
         self.limit = deadline or Deadline.after(60 * self.minutes)
         self.is_given = deadline is not None

@@ -7,7 +7,7 @@ import torch
 from learner_helpers import weights
 
 from fastai_charrnn._deadline import Deadline
-from fastai_charrnn.all import CharDataLoaders, char_learner, human_numbers
+from fastai_charrnn.all import CharDataLoaders, DataError, char_learner, human_numbers
 from fastai_charrnn.callback.timed_validation import TimedBatches, spread_order, validate_until
 
 TEXT = human_numbers()[:9000]
@@ -116,3 +116,8 @@ def test_measuring_does_not_change_training():
             learn.validate(dl=TimedBatches(learn.dls.valid, Deadline(0.0, _ticking()), 3))
         learn.fit(1)
     assert torch.equal(*map(weights, learns))
+
+
+def test_what_is_not_a_deadline_is_refused():
+    with pytest.raises(DataError, match="deadline=5 is not a Deadline"):
+        _learner("streams").fit_minutes(1, 1e-2, deadline=5)
