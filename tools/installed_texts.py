@@ -13,6 +13,7 @@ def joined(
     endings: tuple[str, ...],  # of the names of the files
     n_chars: int,  # the text is cut to this length
     skipped: tuple[str, ...] = (),  # names of folders that are left out
+    recursive: bool = True,  # whether to read the folders in these folders
 ) -> str:
     """The text files of some folders in the order of their paths, each file's content once.
 
@@ -20,7 +21,7 @@ def joined(
     parts = []
     seen = set()
     total = 0
-    for path in _paths(folders, endings, skipped):
+    for path in _paths(folders, endings, skipped, recursive):
         text = _content(path)
         key = hashlib.sha256(text.encode()).digest()
         if key in seen or not 0 < len(text) <= _longest_file:
@@ -33,10 +34,11 @@ def joined(
     return "".join(parts)[:n_chars]
 
 
-def _paths(folders, endings, skipped) -> Iterator[Path]:
+def _paths(folders, endings, skipped, recursive) -> Iterator[Path]:
     "The files of each folder, sorted by their path in it."
     for folder in map(Path, folders):
-        found = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix in endings)
+        inside = folder.rglob("*") if recursive else folder.glob("*")
+        found = (path.relative_to(folder) for path in inside if path.suffix in endings)
         for path in sorted(found, key=lambda path: path.as_posix()):
             if not set(path.parts) & set(skipped) and (folder / path).is_file():
                 yield folder / path

@@ -40,9 +40,8 @@ def _nietzsche_prefix(n_chars):
 
 
 def _standard_library():
-    "The modules of Python's standard library, without its tests."
-    folder = sysconfig.get_paths()["stdlib"]
-    return joined([folder], (".py",), 4_000_000, skipped=("site-packages", "test", "tests", "idle_test"))
+    "The modules of Python's standard library, without those in packages: tests, tables of character sets, tools."
+    return joined([sysconfig.get_paths()["stdlib"]], (".py",), 4_000_000, recursive=False)
 
 
 def _environment():
@@ -65,7 +64,11 @@ RECIPE_TEXTS = (
     RecipeText("numbers", "the numbers from *one* to 9,999 in words", human_numbers),
     RecipeText("nietzsche-50k", "the first 50,000 characters of Nietzsche", _nietzsche_prefix(50_000)),
     RecipeText("nietzsche-200k", "the first 200,000 characters of Nietzsche", _nietzsche_prefix(200_000)),
-    RecipeText("standard-library", "Python's standard library as installed, 4 million characters", _standard_library),
+    RecipeText(
+        "standard-library",
+        "the modules of Python's standard library as installed, 4 million characters",
+        _standard_library,
+    ),
     RecipeText("scripts", "characters of many scripts with Unicode's names, and invented words in them", scripts),
     RecipeText(
         "environment",

@@ -36,6 +36,7 @@ def test_files_are_joined_by_path_each_content_once(tmp_path):
         (folder / name).write_bytes(content)
     assert joined([folder], (".py",), 100, skipped=("tests",)) == "aa\nbb\n"
     assert joined([folder], (".py", ".txt"), 5) == "aa\nbb"
+    assert joined([folder], (".py",), 100, recursive=False) == "aa\nbb\n"
 
 
 def test_manual_pages_of_a_language_that_is_missing_are_an_empty_text(tmp_path):
