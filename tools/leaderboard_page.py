@@ -24,7 +24,8 @@ _about_curves = (
 _about_reading = (
     "These models learn from each part of the text after they predict it. Do not compare these losses with those of "
     "fixed weights above. A compressor's loss is the size of the compressed text minus that of its first nine tenths. "
-    "Seconds are those of compressing the whole text, or of training."
+    "Seconds are those of compressing the whole text, or of training. `best` is the network of the first seed, as "
+    "`charrnn evaluate --dynamic` reads it; its counts begin with the text before the last tenth."
 )
 _about_runs = (
     "*Windows* and *chunks* are scored in the mode in which they train, see below, and also with the text as one "
@@ -75,20 +76,20 @@ def page(
         targets_table(found),
         "## Learning while reading",
         _about_reading,
-        reading_table(found),
+        reading_table(found, letters),
         "## Every run",
         _about_runs,
         run_table(_own_runs(found), letters),
         "## Reading modes",
         _about_modes,
-        mode_table(found),
+        mode_table(found, letters),
         "## The recipe on other texts",
         _about_texts,
         texts_table(found),
         text_table(found, letters),
         "## The lesson's other networks",
         _about_lessons,
-        lesson_table(found),
+        lesson_table(found, letters),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
@@ -96,7 +97,7 @@ def page(
 def _machines(letters):
     "The computers, in one paragraph."
     named = "; ".join(f"**{letter}** {machine}" for machine, letter in letters.items())
-    others = " Rows from another machine than A have its letter." if len(letters) > 1 else ""
+    others = " Rows from another machine than A have its letter, except in the first table." if len(letters) > 1 else ""
     return f"Machine: {named}. Such machines differ, so every row has its speed.{others}"
 
 

@@ -34,9 +34,7 @@ def train_recipe(
         learn = load_model(model)
     part = held_out(text, pct, max_scored)
     row = network_row(learn, part, 60 * minutes) | dict(wall=round(wall, 1), decided=decision(printed))
-    # the part begins with the last character of the training
-    before = text[: int(len(text) * (1 - pct))]
-    return row | (_while_reading(learn, part[1:], before) if dynamic else {})
+    return row | (while_reading(learn, text, part) if dynamic else {})
 
 
 def charrnn(
@@ -57,7 +55,12 @@ def decision(
     return found[0].strip()
 
 
-def _while_reading(learn, part, before):
-    "The losses of the model that learns while it reads, alone and mixed with counts."
-    found = learning_while_reading(learn, part, before)
-    return dict(dynamic=found["dynamic_loss"], mixed=found["mixed_loss"])
+def while_reading(
+    learn,  # a trained learner
+    text: str,
+    part: str,  # the end of the text, which is scored; its first character is given
+) -> dict:  # dynamic: the model alone, counts: counts alone, mixed: both
+    "The losses of a model that learns while it reads the end of a text, and of counts that know all before it."
+    scored = part[1:]
+    found = learning_while_reading(learn, scored, before=text[: -len(scored)])
+    return {name: found[f"{name}_loss"] for name in ("dynamic", "counts", "mixed")}

@@ -71,11 +71,6 @@ class Entry:
         "The row of the first seed. Some numbers are measured only with this one."
         return self.rows[0]
 
-    @property
-    def machines(self) -> list[str]:
-        "The computers that measured the rows."
-        return list(dict.fromkeys(row["machine"] for row in self.rows))
-
 
 def entries(
     rows: dict[str, dict],  # by the names of the runs

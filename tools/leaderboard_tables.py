@@ -52,17 +52,20 @@ def _sizes(points):
 
 def reading_table(
     found: dict[str, Entry],  # as `entries`
+    letters: dict[str, str],  # of the machines
 ) -> str:
     "Compressors and networks that learn while they read, by loss. Quoted figures are marked."
     lines = [(name, row, "quoted") for name, row in QUOTED.items()]
     for compressor in COMPRESSORS:
         entry = found.get(f"compressor: {compressor.name}")
+        note = _machine_note([entry.first], letters) if entry else ""
         program = f"Debian's `{compressor.package}`" if compressor.package else "Python's own"
-        lines.append((compressor.name, entry.first if entry else {}, program))
+        lines.append((compressor.name + note, entry.first if entry else {}, program))
     for name, entry in found.items():
         for field, how in _reading_fields.items():
             if field in entry.first:
-                lines.append((f"`{name}`{how}", entry.first | dict(nats=entry.first[field]), "ours"))
+                what = f"`{name}`{how}{_machine_note([entry.first], letters)}"
+                lines.append((what, entry.first | dict(nats=entry.first[field]), "ours"))
     lines.sort(key=lambda line: line[1].get("nats", float("inf")))
     return table(["what", "nats", "seconds", "program"], [_reading_cells(*line) for line in lines])
 
@@ -79,7 +82,7 @@ def _kept_note(row):
 
 
 # fields of the recipe's rows, and what they are
-_reading_fields = {"dynamic": ", dynamic evaluation", "mixed": ", dynamic evaluation mixed with online counts"}
+_reading_fields = {"dynamic": ", dynamic evaluation", "mixed": ", dynamic evaluation mixed with counts"}
 
 
 def run_table(
@@ -95,7 +98,7 @@ def run_table(
 def _run_cells(entry, letters):
     row = entry.first
     low, high = entry.limits
-    what = f"{entry.name}{_details(row)}{_machine_note(entry, letters)}"
+    what = f"{entry.name}{_details(row)}{_machine_note(entry.rows, letters)}"
     losses = [f"{entry.nats:.4f}", f"{low:.4f}–{high:.4f}" if high > low else ""]
     streams = f"{entry.mean('streams_nats'):.4f}" if "streams_nats" in row else ""
     weights = f"{row['weights']:,}" if "weights" in row else ""
@@ -112,10 +115,10 @@ def _details(row):
     return f" ({details})" if details else ""
 
 
-def _machine_note(entry, letters):
-    "The letters of the machines, unless all rows are from A."
-    names = [letters[machine] for machine in entry.machines]
-    return "" if names == ["A"] else f" **{', '.join(names)}**"
+def _machine_note(rows, letters):
+    "The letters of the machines that measured some rows, unless that is only A."
+    names = dict.fromkeys(letters[row["machine"]] for row in rows)
+    return "" if list(names) == ["A"] else f" **{', '.join(names)}**"
 
 
 def _range(entry, field):
@@ -134,17 +137,21 @@ def _took(entry):
 
 def mode_table(
     found: dict[str, Entry],  # as `entries`
+    letters: dict[str, str],  # of the machines
 ) -> str:
     "The loss of each architecture in each mode; the best is bold."
-    losses: dict[str, dict[str, float]] = {}
+    by_arch: dict[str, dict[str, dict]] = {}
     for name, entry in found.items():
         if name.startswith("mode: "):
             arch, mode = name.removeprefix("mode: ").split(", ")
-            losses.setdefault(arch, {})[mode] = entry.nats
-    if not losses:
+            by_arch.setdefault(arch, {})[mode] = entry.first
+    if not by_arch:
         return "Not measured yet."
-    modes = list(dict.fromkeys(mode for by_mode in losses.values() for mode in by_mode))
-    lines = [[arch, *(_marked(by_mode, mode) for mode in modes)] for arch, by_mode in losses.items()]
+    modes = list(dict.fromkeys(mode for rows in by_arch.values() for mode in rows))
+    lines = []
+    for arch, rows in by_arch.items():
+        losses = {mode: row["nats"] for mode, row in rows.items()}
+        lines.append([arch + _machine_note(rows.values(), letters), *(_marked(losses, mode) for mode in modes)])
     return table(["architecture", *modes], lines)
 
 
@@ -194,24 +201,25 @@ def _text_cells(name, rows, letters):
     lowest = min(rows, key=lambda what: rows[what].nats) if len(rows) == 3 else ""
     recipe = rows.get("best")
     chosen = [recipe.first["decided"], _took(recipe), f"{recipe.first['speed']:g}"] if recipe else ["", "", ""]
-    notes = dict.fromkeys(note for entry in rows.values() if (note := _machine_note(entry, letters)))
+    note = _machine_note([entry.first for entry in rows.values()], letters)
     differ = len({entry.first["digest"] for entry in rows.values()}) > 1
     kept = "".join(sorted({_kept_note(entry.first) for entry in rows.values()}))
-    what = name + "".join(notes) + kept + (" (rows of different texts)" if differ else "")
+    what = name + note + kept + (" (rows of different texts)" if differ else "")
     return [what, *losses, lowest, *chosen, f'`"text: {name}"`']
 
 
 def lesson_table(
     found: dict[str, Entry],  # as `entries`
+    letters: dict[str, str],  # of the machines
 ) -> str:
     "Lesson 6's networks by its schedules."
     columns = ["network", "epochs", "seconds", "printed", "ours", ""]
-    lines = [_lesson_cells(name, entry.first) for name, entry in found.items() if name.startswith("lesson6")]
+    lines = [_lesson_cells(name, entry.first, letters) for name, entry in found.items() if name.startswith("lesson6")]
     return table(columns, lines)
 
 
-def _lesson_cells(name, row):
+def _lesson_cells(name, row, letters):
     network = f"`{name.removeprefix('lesson6 ')}`{', products in bf16' if row['bf16'] else ''}"
     difference = row["nats"] - row["printed"]
     losses = [f"{row['printed']:.4f}", f"{row['nats']:.4f}", f"{difference:+.4f}"]
-    return [network, str(row["epochs"]), f"{row['seconds']:g}", *losses]
+    return [network, str(row["epochs"]), f"{row['seconds']:g}{_machine_note([row], letters)}", *losses]

@@ -5,8 +5,10 @@ import math
 import pytest
 from compressors import COMPRESSORS, Compressor, compress_last_part
 from leaderboard_networks import count_ngrams, cut_text, held_out, train_arch
-from leaderboard_recipe import decision
+from leaderboard_recipe import decision, while_reading
 from plain_lstm import train_plain_lstm
+
+from fastai_charrnn.all import CharDataLoaders, char_learner
 
 
 def test_a_compressor_scores_the_last_part_after_what_it_read_before():
@@ -49,3 +51,13 @@ def test_the_choice_of_the_recipe_is_read_from_what_the_command_prints():
     assert decision(printed) == "mullstm, 2 networks of 768 hidden units, 5 minutes: 9 parameters"
     with pytest.raises(ValueError, match="no line with the choices"):
         decision("epoch 1")
+
+
+def test_a_network_that_learns_while_it_reads_is_scored_on_the_end_of_the_text():
+    text = "the cat sat on the mat. the dog sat on the log. " * 60
+    dls = CharDataLoaders.from_text(text, seq_len=16, bs=4, target="every", stateful=True, device="cpu")
+    learn = char_learner(dls, "rnn", n_hid=8, seed=1)
+    losses = while_reading(learn, text, held_out(text))
+    assert set(losses) == {"dynamic", "counts", "mixed"}
+    # counts know the text before, and the network is not trained
+    assert losses["mixed"] < 0.5 < 2 < losses["dynamic"]
