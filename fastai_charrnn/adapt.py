@@ -22,6 +22,7 @@ from .data.protocol import as_char_dls
 from .errors import ArchError, DataError, VocabError
 from .learner import CharLearner, char_learner
 from .metrics import to_bits
+from .models.mixture import CharMixture
 
 __all__ = ["extend_vocab", "dynamic_evaluation"]
 
@@ -45,11 +46,13 @@ def extend_vocab(
             "the vocabulary of dls does not begin with the learner's; make it with "
             "CharDataLoaders.from_text(text, vocab=learn.dls.vocab.extended(text))"
         )
+    model = unwrap_model(learn.model)
+    if isinstance(model, CharMixture):
+        raise ArchError("the vocabulary of a mixture cannot be extended; extend its network, and call mix_counts again")
     arch = learn.arch.name if learn.arch.registered else learn.arch.cls
     extended = char_learner(
         dls, arch, config=learn.arch_config, loss_func=learn.loss_func, opt_func=learn.opt_func, **kwargs
     )
-    model = unwrap_model(learn.model)
     weights = model.state_dict()
     shapes = {name: weight.shape for name, weight in extended.model.state_dict().items()}
     n_extended = sum(weight.shape != shapes[name] for name, weight in weights.items())

@@ -58,8 +58,10 @@ from .learner import *
 from .metrics import *
 from .mixing.reading import *
 from .models.base import *
+from .models.counts import *
 from .models.ensemble import *
 from .models.groups import *
+from .models.mixture import *
 from .models.mullstm import *
 from .models.registry import *
 from .models.rnn import *
@@ -69,6 +71,7 @@ from .page.to_page import *
 from .recipes.best import *
 from .recipes.default import *
 from .recipes.lesson6 import *
+from .recipes.mix_counts import *
 from .recipes.optimizer import *
 from .serve.serve import *
 from .serve.watch import *

@@ -25,6 +25,7 @@ from ..generation.model_view import eval_view
 from ..generation.outputs import read_windows
 from ..generation.prompts import encode_prompts, prompt_rows
 from ..models.base import CharModel
+from ..models.mixture import CharMixture
 
 __all__ = ["connectivity"]
 
@@ -95,6 +96,8 @@ def gradient_norms(
     columns = None
     if isinstance(model, CharColumns):
         rows, columns, model = model.index[rows], model.columns, model.model
+    # counts have no gradients
+    model = model.network if isinstance(model, CharMixture) else model
     with torch.inference_mode(False), torch.enable_grad(), _without_cudnn(rows):
         # rows made in inference mode cannot be used for gradients
         rows = rows.clone()

@@ -21,6 +21,7 @@ from ..generation.model_view import fast_view, has_steps
 from ..generation.prompts import TextModel, window_len
 from ..models.base import CharModel, State, check_state
 from ..models.ensemble import CharEnsemble
+from ..models.mixture import CharMixture
 
 __all__ = ["Block", "TextStates", "known_text"]
 
@@ -156,7 +157,8 @@ def _encoded(learn, text, unk):
 
 
 def _member(model: nn.Module, member: int) -> nn.Module:
-    "The model itself, or one member of an ensemble."
+    "The model itself, or one member of an ensemble. Of a mixture, its network."
+    model = model.network if isinstance(model, CharMixture) else model
     n_members = len(model.members) if isinstance(model, CharEnsemble) else 1
     member = check_count("member", member, 0, n_members - 1, hint=f"the model has {n_members}, numbered from 0")
     return model.members[member] if isinstance(model, CharEnsemble) else model

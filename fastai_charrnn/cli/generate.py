@@ -161,6 +161,10 @@ def _info_rows(description):
     if "ngram_loss" in data:
         contexts = f", contexts up to {data['ngram_context']} characters" if "ngram_context" in data else ""
         yield "n-grams", f"{data['ngram_loss']:.4f} nats on the validation part{contexts}"
+    if {"counts.keys", "counts.chars"} <= description["tensors"].keys():
+        # the tables of a mixture
+        n_contexts, n_chars = (math.prod(description["tensors"][f"counts.{name}"]) for name in ("keys", "chars"))
+        yield "counts", f"{n_contexts:,} contexts, {n_chars:,} characters after them"
     yield "tensors", ", ".join(f"{name} {tuple(shape)}" for name, shape in description["tensors"].items())
     yield "versions", ", ".join(f"{name} {version}" for name, version in description["versions"].items())
 

@@ -41,7 +41,7 @@ def check_tensors(
     only = getattr(arch.cls, "fixed_seq_len", None)
     if only is not None and description["seq_len"] != only:
         raise ModelFileError(f"its seq_len is {description['seq_len']}, and {arch.name} reads {only} characters")
-    _check_flags(arch, description["config"])
+    _check_flags(arch.cls, description["config"])
     expected = _expected_tensors(description, arch, len(vocab))
     shapes = plain_names(description["tensors"], expected)
     dtypes = plain_names(description["dtypes"], expected)
@@ -65,9 +65,12 @@ def _check_dtype(name, found, needed):
         raise ModelFileError(f"tensor {shown(name)} is {found} in the file, and its description needs {needed}")
 
 
-def _check_flags(arch, config):
+def _check_flags(cls, config):
     "Raise `ModelFileError` unless arguments that are booleans by default are booleans."
-    classes = [arch.cls]
+    if isinstance(config.get("network"), str) and isinstance(config.get("network_config"), dict):
+        # of a mixture
+        _check_flags(_registered_arch(config["network"]).cls, config["network_config"])
+    classes = [cls]
     if isinstance(config.get("arch"), str):
         # the members of an ensemble
         classes.append(_registered_arch(config["arch"]).cls)

@@ -21,6 +21,7 @@ from .._checks import check_path
 from .._printable import printable
 from .._utils import plain_names
 from ..errors import CharRnnError, ModelFileError
+from ..models.counts import CharCounts
 from .description import FORMAT, parse_description
 from .tensor_file import TensorFile, open_tensors
 
@@ -70,9 +71,12 @@ class ModelFile:
         self,
         model: nn.Module,  # of the architecture of the file, whose tensors were checked with `check_tensors`
     ):
-        "Copy the tensors into a model. Names with prefixes of wrapped models are read too."
+        "Copy the tensors into a model. Names with prefixes of wrapped models are read too. Checks tables of counts."
         weights = {name: self._tensors.read(name) for name in self._tensors.entries}
         model.load_state_dict(plain_names(weights, model.state_dict()))
+        with named_errors(self.path):
+            for counts in (module for module in model.modules() if isinstance(module, CharCounts)):
+                counts.tables()
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from ..data.windows import CharWindows
 from ..errors import ModelFileError
 from ..generation.checks import non_finite, some_names
 from ..learner import CharLearner, char_learner
+from ..models.mixture import CharMixture
 from .description import FORMAT, parse_description
 from .expected_tensors import check_tensors
 from .format import ModelFile, describe_model, named_errors, open_model, with_suffix
@@ -100,7 +101,7 @@ def learner_description(
     return dict(
         format=FORMAT,
         arch=learn.arch.name,
-        config=learn.arch_config,
+        config=_config(learn),
         seq_len=dls.seq_len,
         target=dls.target,
         stateful=dls.stateful,
@@ -109,6 +110,12 @@ def learner_description(
         training=_training(learn),
         versions=dict(fastai_charrnn=__version__, fastai=version("fastai"), torch=torch.__version__),
     )
+
+
+def _config(learn):
+    "The arguments of the architecture. Those of a mixture are the sizes of its tables, which change with a new count."
+    model = unwrap_model(learn.model)
+    return model.config if isinstance(model, CharMixture) else learn.arch_config
 
 
 def _training(learn):

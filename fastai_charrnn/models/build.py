@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from .._checks import check_count, check_memory, shown
 from .._utils import count_weights, is_count
 from ..errors import ArchError
-from . import ensemble, mullstm, rnn  # noqa: F401 (importing them registers the architectures)
+from . import ensemble, mixture, mullstm, rnn  # noqa: F401 (importing them registers the architectures)
 from .base import CharModel
 from .registry import Arch, check_takes, get_arch, new_names
 
@@ -80,6 +80,8 @@ def make_model(
             )
         return Arch(type(arch).__name__, type(arch)), {}, prepare_model(arch, seq_len, dls.target)
     record = get_arch(arch)
+    if not record.listed and not config:
+        raise ArchError(f"{record.name!r} does not train from scratch; train a network, and call mix_counts(learn)")
     _check_seq_len(record, dls.seq_len)
     if not isinstance(config or {}, Mapping):
         raise ArchError(f"config={shown(config)} is not a dict of arguments of the architecture")

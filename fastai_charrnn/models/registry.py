@@ -25,6 +25,7 @@ class Arch:
     name: str  # its name in `char_learner(arch=)` and in model files
     cls: Callable  # builds the model: cls(vocab_sz, emb_sz=…, n_hid=…, **config)
     config: Mapping = field(default_factory=dict)  # default arguments, read-only
+    listed: bool = True  # whether `list_archs` names it: whether it can be trained from scratch
 
     def __post_init__(self):
         # a dataclass that is frozen has no other way to set a field
@@ -32,7 +33,7 @@ class Arch:
 
     def __reduce__(self):
         # read-only views cannot be pickled
-        return Arch, (self.name, self.cls, dict(self.config))
+        return Arch, (self.name, self.cls, dict(self.config), self.listed)
 
     @property
     def registered(self) -> bool:
@@ -63,6 +64,7 @@ MOVED = {"hawk": "examples/hawk.py"}
 
 def register_arch(
     name: str,  # the name of the architecture
+    listed: bool = True,  # whether `list_archs` names it; False for a model that is not trained from scratch
     **config,  # default arguments
 ) -> Callable:  # a decorator that returns the class or function unchanged
     "Register the class or function below as architecture `name`. Raises `ArchError` if another one has that name."
@@ -71,7 +73,7 @@ def register_arch(
         known = _archs.get(name)
         if known is not None and _qualified_name(known.cls) != _qualified_name(cls):
             raise ArchError(f"architecture {name!r} is already {_qualified_name(known.cls)}; choose another name")
-        _archs[name] = Arch(name, cls, config)
+        _archs[name] = Arch(name, cls, config, listed)
         return cls
 
     return register
@@ -82,8 +84,8 @@ def _qualified_name(cls):
 
 
 def list_archs() -> list[str]:  # sorted
-    "Return the names of all registered architectures."
-    return sorted(_archs)
+    "Return the names of the registered architectures that can be trained from scratch."
+    return sorted(name for name, arch in _archs.items() if arch.listed)
 
 
 def get_arch(

@@ -56,6 +56,7 @@ from .._utils import arch_name, count_weights, unwrap_model
 from ..errors import ArchError, ShareError
 from ..generation.checks import non_finite, some_names
 from ..learner import CharLearner
+from ..models.mixture import CharMixture
 from ..models.step import CharStep
 from .extras import import_extra
 
@@ -118,6 +119,8 @@ def _path(path):
 def _copied(learn, path):
     "A copy of the model for the export. Raises `ShareError` for weights that no file can hold."
     model = unwrap_model(learn.model)
+    if isinstance(model, CharMixture):
+        raise ShareError("ONNX has no tables of counts; export the network: make a learner of learn.model.network")
     if names := non_finite(model):
         raise ShareError(f"{path} was not written, because the weights contain NaN or infinity: {some_names(names)}")
     n_bytes = 4 * count_weights(model)

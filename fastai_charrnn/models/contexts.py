@@ -1,0 +1,149 @@
+"""The contexts of characters as numbers: `context_keys`, the last characters and the words before each character.
+
+The contexts of a character are
+
+    1 … n_orders     the last 1, 2, … characters
+    word             the letters of the word so far, and the last character
+    word, 1 before   the same, and the word before it
+    word, 2 before   the same, and the two words before it
+
+A context becomes a hash of 32 bits. All texts of a batch are read at once. Words are compared in lower case.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["N_WORDS", "MISSING", "ContextState", "spell", "first_context", "next_context", "context_keys", "state_keys"]
+
+N_WORDS = 3  # contexts of words
+MISSING = -1  # the key of a context that has not been read wholly
+
+# the last characters (bs, n_orders), 0 for none, and the hashes of the word so far and of two before it (bs, 3)
+ContextState = tuple[Tensor, Tensor]
+
+_UNKNOWN = -1  # the hash of a word whose beginning has not been read
+# odd numbers of 64 bits, without a pattern: those of Knuth's and of PCG's generators
+_A = 6364136223846793005
+_B = 1442695040888963407
+_C = -7046029254386353131
+
+
+def spell(
+    vocab: Iterable[str],  # characters by index
+) -> Tensor:  # (V,) int32: the code point of its lower case plus 1, or 0 for a character that no word has
+    'Return what each character adds to a word. Words are made of letters, digits and "_"; tokens are no characters.'
+    return torch.tensor([_letter(c) for c in vocab], dtype=torch.int32)
+
+
+def _letter(c):
+    is_letter = len(c) == 1 and (c.isalnum() or c == "_")
+    return ord(c.lower()[0]) + 1 if is_letter else 0
+
+
+def first_context(
+    bs: int,  # rows
+    n_orders: int,  # the longest context of characters
+    device: torch.device | str = "cpu",
+) -> ContextState:
+    "Return the state before the first character. A word is known from the first character on that is in no word."
+    chars = torch.zeros(bs, n_orders, dtype=torch.int64, device=device)
+    return chars, torch.full((bs, N_WORDS), _UNKNOWN, dtype=torch.int64, device=device)
+
+
+def next_context(
+    x: Tensor,  # (bs, n) int64 indices
+    letters: Tensor,  # (V,) from `spell`
+    state: ContextState,  # before the first of them
+) -> tuple[list[Tensor], ContextState]:  # for the 3 kinds of words (bs, n) hashes after each character, the last state
+    "Read characters."
+    chars, words = state
+    n_orders = chars.shape[1]
+    last = torch.cat([chars, x + 1], 1)[:, -n_orders:]
+    word, before, before2 = _words(letters[x].long(), *words.unbind(1))
+    if x.shape[1]:
+        words = torch.stack([word[:, -1], before[:, -1], before2[:, -1]], 1)
+    return [word, before, before2], (last, words)
+
+
+def context_keys(
+    x: Tensor,  # (bs, n) int64 indices
+    letters: Tensor,  # (V,) from `spell`
+    state: ContextState,  # before the first of them
+) -> Iterator[Tensor]:  # one (bs, n) int64 for each context: a key from 0 to 2**32 - 1, or `MISSING`
+    "Return the contexts after each character, one kind after another."
+    chars = state[0]
+    n = x.shape[1]
+    padded = torch.cat([chars, x + 1], 1)
+    # the windows of characters, the last character first
+    yield from _keys([padded[:, k + 1 : k + 1 + n] for k in reversed(range(chars.shape[1]))], x, letters, state)
+
+
+def state_keys(state: ContextState) -> Iterator[Tensor]:  # one (bs,) int64 for each context
+    "Return the contexts that a state stands for: those after the last character that was read."
+    chars, words = state
+    yield from _char_keys(list(reversed(chars.unbind(1))))
+    yield from _word_keys(chars[:, -1], words.unbind(1))
+
+
+def _keys(chars, x, letters, state):
+    yield from _char_keys(chars)
+    yield from _word_keys(x + 1, next_context(x, letters, state)[0])
+
+
+def _char_keys(chars):
+    "The keys of contexts of 1, 2, … characters, given the last character, the one before it, …"
+    key = torch.zeros_like(chars[0])
+    for char in chars:
+        key = key * _A + char
+        yield torch.where(char > 0, _mixed(key), MISSING)
+
+
+def _word_keys(char, words):
+    "The keys of contexts of words, given the last character, the hash of the word so far, of the word before, …"
+    known = char > 0
+    key = char
+    for word in words:
+        known = known & (word != _UNKNOWN)
+        key = key * _B + word
+        yield torch.where(known, _mixed(key), MISSING)
+
+
+def _mixed(key):
+    "32 bits that depend on all bits of a number of 64."
+    return ((key ^ (key >> 29)) * _C >> 32) & 0xFFFFFFFF
+
+
+def _words(letters, word, before, before2):
+    """The hashes of the word so far, of the word before and of the one before that (bs, n each), after each character.
+
+    The hash of the letters l_1 … l_n is the sum of l_i A^(n-i), modulo 2^64. With sums of l_i A^-i from the
+    beginning of a row, all of them are computed at once."""
+    bs, n = letters.shape
+    column = torch.arange(n, device=letters.device).expand(bs, n)
+    powers = torch.full((n + 1,), _A, dtype=torch.int64, device=letters.device)
+    powers[0] = 1
+    inverse = torch.full((n + 1,), _INVERSE, dtype=torch.int64, device=letters.device)
+    inverse[0] = 1
+    powers, inverse = powers.cumprod(0), inverse.cumprod(0)
+    is_end = letters == 0
+    # the last character that is in no word, -1 for none
+    end = torch.where(is_end, column, -1).cummax(1)[0] if n else column
+    sums = F.pad((letters * inverse[1:]).cumsum(1), (1, 0))
+    hashes = (sums[:, 1:] - sums.gather(1, end + 1)) * powers[1:]
+    first = torch.where(word[:, None] == _UNKNOWN, _UNKNOWN, hashes + word[:, None] * powers[1:])
+    hashes = torch.where(end < 0, first, hashes)
+    # the word that ended last: the column after its last letter, 0 for none here
+    earlier = torch.cat([word[:, None], hashes], 1)
+    is_word_end = is_end & (earlier[:, :-1] != 0)
+    word_end = torch.where(is_word_end, column, -1).cummax(1)[0] if n else column
+    befores = torch.where(word_end < 0, before[:, None], earlier.gather(1, word_end.clamp(min=0)))
+    earlier = torch.cat([before[:, None], befores], 1)
+    befores2 = torch.where(word_end < 0, before2[:, None], earlier.gather(1, word_end.clamp(min=0)))
+    return hashes, befores, befores2
+
+
+_INVERSE = pow(_A, -1, 2**64)
+_INVERSE -= 2**64 if _INVERSE >= 2**63 else 0

@@ -1,0 +1,237 @@
+"""`CharMixture`: a network with counts of a text, mixed character by character.
+
+    mixture = CharMixture.around(learn.model, learn.dls.vocab)
+    mixture.count(ids, spans=[(0, 480_000)])      # what the network has learnt from
+    mixture.fit_gate(ids[480_000:500_000])        # neither the network nor the counts have seen it
+
+A network generalizes, and counts remember: rare words, names, fixed phrases. Their mixture predicts new text better
+than each of them. `CharGate` says how they are weighed.
+
+A mixture is one `CharModel`. Its state is the network's, the last characters and the words before. It does not train by
+itself: in training mode its output is the network's alone, because the counts know the text that is trained on.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from .._checks import shown
+from ..errors import ArchError, DataError
+from .base import CharModel, check_state
+from .contexts import next_context
+from .counts import CharCounts
+from .gate import CharGate, GateInputs
+from .gate_fit import fit_gate
+from .registry import check_takes, get_arch, register_arch
+
+__all__ = ["CharMixture"]
+
+_n_digits = 4  # a row of the counts is kept in so many digits to the base 256, exact in every float
+_max_numbers = 2**22  # log-probabilities that are mixed at once
+_max_rows = 2**13
+_own_sizes = ("vocab_sz", "emb_sz", "n_hid", "seq_len")
+
+
+@register_arch("mixture", listed=False)
+class CharMixture(CharModel):
+    "A network and counts, with a gate. `mix_counts` makes one of a trained learner."
+
+    def __init__(
+        self,
+        vocab_sz: int,
+        emb_sz: int = 42,
+        n_hid: int = 256,
+        seq_len: int | None = 8,
+        network: str = "mullstm",  # the architecture of the network, from `list_archs()`
+        network_config: dict | None = None,  # its further arguments
+        n_orders: int = 6,  # the longest context of characters that is counted
+        n_contexts: Iterable[int] | None = None,  # contexts of each kind; None: no text has been counted
+        n_entries: int = 0,  # entries of all contexts
+    ):
+        "Raises `ArchError` for an unknown network or one without steps, and for arguments that it does not take."
+        built = _build_network(network, network_config, vocab_sz, dict(emb_sz=emb_sz, n_hid=n_hid, seq_len=seq_len))
+        self._set(built, CharCounts(vocab_sz, n_orders, n_contexts, n_entries))
+        self.network_arch = network
+        self.network_config = dict(network_config or {})
+
+    def _set(self, network, counts):
+        nn.Module.__init__(self)
+        self.vocab_sz = network.vocab_sz
+        self.emb_sz = network.emb_sz
+        self.n_hid = network.n_hid
+        self.seq_len = network.seq_len
+        self.network = network
+        self.counts = counts
+        self.gate = CharGate(counts)
+        self.gate_result: dict | None = None  # what the last `fit_gate` returned
+
+    @classmethod
+    def around(
+        cls,
+        network: CharModel,  # a trained network; it is not copied
+        vocab: Iterable[str],  # characters by index, such as a `CharVocab`
+        n_orders: int = 6,  # the longest context of characters to count
+        arch: str | None = None,  # the architecture's name, which a model file needs; None: that of the class
+        config: dict | None = None,  # its arguments, which a model file needs
+    ) -> "CharMixture":  # with empty counts: it predicts as the network does
+        "Return a mixture with a network. Raises `ArchError` for a network without steps or of another vocabulary."
+        _check_network(network)
+        vocab = list(vocab)
+        if len(vocab) != network.vocab_sz:
+            raise ArchError(f"the vocabulary has {len(vocab)} characters, and the network {network.vocab_sz}")
+        new = cls.__new__(cls)
+        new._set(network, CharCounts.of([], vocab, n_orders).to(network.emb.weight.device))
+        new.target = network.target
+        new.network_arch = arch or get_arch(type(network)).name
+        new.network_config = {k: v for k, v in (config or {}).items() if k not in _own_sizes}
+        new.gate.to(network.emb.weight)
+        return new.train(network.training)
+
+    @property
+    def config(self) -> dict:
+        'The arguments that build a mixture of this shape, for `char_learner(dls, "mixture", config=…)`.'
+        own = dict(emb_sz=self.emb_sz, n_hid=self.n_hid, network=self.network_arch, network_config=self.network_config)
+        return own | self.counts.config
+
+    def with_network(
+        self,
+        network: CharModel,  # of the same vocabulary
+        arch: str | None = None,  # as in `around`
+        config: dict | None = None,
+    ) -> "CharMixture":  # a mixture that shares the counts, with a copy of the gate
+        "Return a mixture of these counts with another network."
+        new = self.around(network, [""] * self.vocab_sz, self.counts.n_orders, arch, config)
+        new.counts = self.counts
+        new.gate.load_state_dict(self.gate.state_dict())
+        new.gate_result = self.gate_result
+        return new
+
+    def count(
+        self,
+        ids: Tensor,  # (n,) indices of a text
+        spans: Iterable[tuple[int, int]] | None = None,  # the parts to count, (begin, end) positions; None: all
+        **kwargs,  # max_bytes, as in `CharCounts.of`
+    ) -> "CharMixture":  # itself
+        "Count a text, in place of the one counted before. The gate stays as it is."
+        device = self.counts.keys.device
+        letters = self.counts.letters
+        self.counts = CharCounts.of_letters(ids, letters.cpu(), self.counts.n_orders, spans, **kwargs).to(device)
+        return self
+
+    def fit_gate(
+        self,
+        ids: Tensor,  # (n,) indices of a text that neither the network nor the counts have seen
+        before: Tensor | None = None,  # the characters before it, to begin with; the last 64 are read
+        seed: int = 0,  # for the order of the characters
+    ) -> dict:  # nats a character of the text: "network", "mixture"; "kept": whether the fit is used
+        """Fit the gate. A fit that is worse on the text than the network alone is not used.
+
+        Does not touch the global random state. Raises `DataError` for a text of fewer than 2 characters."""
+        self.gate_result = fit_gate(self, _as_ids(ids, self), before, seed)
+        return self.gate_result
+
+    @property
+    def emb(self) -> nn.Embedding:
+        "The embedding of the network."
+        return self.network.emb
+
+    @property
+    def out(self) -> nn.Linear:
+        "The output layer of the network."
+        return self.network.out
+
+    def layer_groups(self):
+        *lower, last = self.network.layer_groups()
+        return [*lower, [*last, self.gate]]
+
+    def table(self):
+        table = self.network.table()
+        index = torch.arange(self.vocab_sz, device=table.device)
+        return torch.cat([table, _digits(index[:, None]).to(table.dtype)], 1)
+
+    def init_hidden(self, bs):
+        return (*check_state(self.network, self.network.init_hidden(bs)), *self.counts.init_state(bs))
+
+    def step(self, inp, state):
+        inp, digits = inp[:, :-_n_digits], inp[:, -_n_digits:]
+        x = _number(digits)
+        new = check_state(self.network, self.network.step(inp, state[:-2]))
+        return (*new, *next_context(x, self.counts.letters, state[-2:])[1])
+
+    def output(self, state):
+        out = self.network.output(state[:-2])
+        if self.training:
+            return out
+        rows = self.counts.rows_of(state[-2:])
+        return torch.cat([out, _digits(rows).to(out.dtype)], 1)
+
+    def encode(self, x):
+        state = self.counts.init_state(len(x))
+        return (*self.network.encode(x), *next_context(x, self.counts.letters, state)[1])
+
+    def forward_seq(self, x, state):
+        outs, new = self.network.forward_seq(x, state[:-2])
+        if self.training:
+            return outs, (*new, *next_context(x, self.counts.letters, state[-2:])[1])
+        rows, context = self.counts.read(x, state[-2:])
+        return torch.cat([outs, _digits(rows).transpose(0, 1).to(outs.dtype)], -1), (*new, *context)
+
+    def head(self, outs):
+        self.network.kept = self.kept
+        if self.training:
+            return self.network.head(outs)
+        n = _n_digits * self.counts.n_kinds
+        log_probs = self.network.head(outs[..., :-n])
+        rows = _number(outs[..., -n:].unflatten(-1, (-1, _n_digits))).squeeze(-1)
+        n_rows = max(1, min(_max_rows, _max_numbers // self.vocab_sz))
+        parts = zip(log_probs.flatten(0, -2).split(n_rows), rows.flatten(0, -2).split(n_rows))
+        with torch.autocast(outs.device.type, enabled=False):
+            mixed = [self.gate(GateInputs(self.counts, p, r)) for p, r in parts]
+        return torch.cat(mixed).view(log_probs.shape) if mixed else log_probs
+
+
+def _digits(numbers):
+    "Whole numbers (…, k) as digits to the base 256 (…, k * 4)."
+    shifts = 8 * torch.arange(_n_digits, device=numbers.device)
+    return ((numbers[..., None] >> shifts) & 255).flatten(-2)
+
+
+def _number(digits):
+    "The whole numbers (…, 1) of digits (…, 4)."
+    shifts = 8 * torch.arange(_n_digits, device=digits.device)
+    return (digits.round().long() << shifts).sum(-1, keepdim=True)
+
+
+def _build_network(name, config, vocab_sz, sizes):
+    arch = get_arch(name)
+    if not isinstance(arch.cls, type):
+        raise ArchError(f"network={shown(name)} is no class derived from CharModel")
+    _check_class(arch.cls)
+    config = {} if config is None else config
+    if not isinstance(config, dict) or set(config) & set(_own_sizes):
+        raise ArchError(f"network_config={shown(config)} is not a dict of arguments without {', '.join(_own_sizes)}")
+    config = {k: v for k, v in arch.config.items() if k not in _own_sizes} | config
+    check_takes(arch.cls, config)
+    return arch.cls(vocab_sz, **sizes, **config)
+
+
+def _check_class(cls):
+    if not issubclass(cls, CharModel) or cls.fixed_seq_len is not None or issubclass(cls, CharMixture):
+        raise ArchError(
+            f"a mixture with {cls.__name__} cannot be made: its network must be a CharModel for windows of any length, "
+            'such as "mullstm", "lstm" or "ensemble"'
+        )
+
+
+def _check_network(network):
+    if not isinstance(network, nn.Module):
+        raise ArchError(f"network={shown(network)} is not a model; pass learn.model")
+    _check_class(type(network))
+
+
+def _as_ids(ids, mixture):
+    ids = torch.as_tensor(ids).long()
+    if ids.dim() != 1 or len(ids) < 2:
+        raise DataError(f"ids has the shape {tuple(ids.shape)}; a text of at least 2 indices is needed")
+    return ids.to(mixture.emb.weight.device)
