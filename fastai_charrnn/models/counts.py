@@ -145,7 +145,7 @@ class CharCounts(nn.Module):
 
     def rows_of(self, state: ContextState) -> Tensor:  # (bs, kinds) int64
         "Find the contexts that a state stands for."
-        return self.rows(torch.stack(list(state_keys(state)), -1))
+        return self.rows(state_keys(state))
 
     def rows(
         self,

@@ -1,16 +1,13 @@
 """Fit the gate of a mixture on a text that neither the network nor the counts have seen: `fit_gate`."""
 
-from typing import TYPE_CHECKING
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .base import CharModel
 from .contexts import first_context
+from .counts import CharCounts
 from .gate import CharGate, GateInputs, mixed, select
-
-if TYPE_CHECKING:
-    from .mixture import CharMixture
 
 __all__ = ["fit_gate"]
 
@@ -19,51 +16,50 @@ _row_len = 256  # characters of a row, about
 _bs = 500  # characters of a step
 _n_epochs = 16
 _lr = 0.02
-_strength = 30.0  # of the decay towards the network alone, in characters
+_strength = 300.0  # of the decay towards the network alone, in characters
 _max_chars = 20_000  # the last ones of a longer text are used
 _max_numbers = 2**24  # log-probabilities that are kept
 
 
 def fit_gate(
-    mixture: "CharMixture",
+    network: CharModel,
+    counts: CharCounts,
+    gate: CharGate,  # is changed
     ids: Tensor,  # (n,) int64, on the model's device
     before: Tensor | None,  # the characters before it
     seed: int,
 ) -> dict:  # nats a character: "network", "mixture"; "kept"
     "Fit the gate, and return to the network alone if that predicts the text better."
-    gate = mixture.gate
     gate.reset()
     before = ids[:0] if before is None else torch.as_tensor(before).long().to(ids.device)
     with torch.no_grad():
-        inputs, targets, ends = _read(mixture, ids, before, seed)
-        network = float(F.nll_loss(inputs.log_probs, targets))
+        inputs, targets, ends = _read(network, counts, torch.cat([before[-_n_before - 1 :], ids]), len(before), seed)
+        alone = float(F.nll_loss(inputs.log_probs, targets))
     scale = _standardize(inputs)
     _train(gate, inputs, targets, ends, seed)
     loss = _loss(gate, inputs, targets)
     _fold(gate, *scale)
-    kept = loss < network
+    kept = loss < alone
     if not kept:
         gate.reset()
-    return dict(network=network, mixture=min(loss, network), kept=kept)
+    return dict(network=alone, mixture=min(loss, alone), kept=kept)
 
 
-def _read(mixture, ids, before, seed):
+def _read(network, counts, text, n_before, seed):
     "The inputs of the gate in random order, the targets, and where the innovations of each row end."
-    n = min(_max_chars, max(_max_numbers // mixture.vocab_sz, _bs))
-    text = torch.cat([before[-_n_before - 1 :], ids])
-    first = max(len(text) - n, min(len(before), _n_before + 1), 1)
-    log_probs, rows, targets = _read_rows(mixture, text, first)
-    order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed)).to(ids.device)
-    inputs = GateInputs(mixture.counts, log_probs[order], rows[order])
+    n = min(_max_chars, max(_max_numbers // counts.vocab_sz, _bs))
+    first = max(len(text) - n, min(n_before, _n_before + 1), 1)
+    log_probs, rows, targets = _read_rows(network, counts, text, first)
+    order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed)).to(text.device)
+    inputs = GateInputs(counts, log_probs[order], rows[order])
     by_row = inputs.innovations.row.argsort(stable=True)
     inputs.innovations = type(inputs.innovations)(*(o[by_row] for o in inputs.innovations))
     sizes = torch.bincount(inputs.innovations.row, minlength=len(targets))
     return inputs, targets[order], [0, *sizes.cumsum(0).tolist()]
 
 
-def _read_rows(mixture, text, first):
+def _read_rows(network, counts, text, first):
     "Predict text[first:] in rows that are read side by side, each after the characters before it."
-    network, counts = mixture.network, mixture.counts
     n = len(text) - first
     n_rows = max(1, round(n / _row_len))
     length = -(-n // n_rows)
@@ -74,7 +70,7 @@ def _read_rows(mixture, text, first):
     network.eval()
     try:
         outs, _ = network.forward_seq(x, network.init_hidden(n_rows))
-        log_probs = network.head(outs[_n_before:]).transpose(0, 1).to(mixture.gate.weight.dtype)
+        log_probs = network.head(outs[_n_before:]).transpose(0, 1)
     finally:
         network.train(was_training)
     rows, _ = counts.read(text[None, :-1], first_context(1, counts.n_orders, text.device))

@@ -128,7 +128,7 @@ class CharMixture(CharModel):
         """Fit the gate. A fit that is worse on the text than the network alone is not used.
 
         Does not touch the global random state. Raises `DataError` for a text of fewer than 2 characters."""
-        self.gate_result = fit_gate(self, _as_ids(ids, self), before, seed)
+        self.gate_result = fit_gate(self.network, self.counts, self.gate, _as_ids(ids, self), before, seed)
         return self.gate_result
 
     @property
