@@ -136,8 +136,15 @@ def _random_inputs(steps, n):
     generator = torch.Generator().manual_seed(0)
     table = steps.table()
     inps = [table[torch.randint(len(table), (n,), generator=generator)] for _ in range(_n_steps)]
-    state = [torch.empty_like(o).uniform_(-1, 1, generator=generator) for o in steps.init_hidden(n)]
+    state = [_random_state(o, generator) for o in steps.init_hidden(n)]
     return inps, state
+
+
+def _random_state(start, generator):
+    "Random numbers in place of a state. Whole numbers, such as the last characters of a mixture, stay."
+    if not start.is_floating_point():
+        return start
+    return torch.empty_like(start).uniform_(-1, 1, generator=generator)
 
 
 def _run(steps, inputs, start, size):

@@ -8,10 +8,20 @@ import torch
 from torch import Tensor
 
 from .._checks import shown
+from .._utils import is_whole
 from ..errors import DataError
 from .contexts import MISSING, N_WORDS, context_keys, first_context
 
-__all__ = ["KindCounts", "count_contexts", "fitted", "checked_spans", "last_part", "MAX_COUNT"]
+__all__ = [
+    "KindCounts",
+    "count_contexts",
+    "fitted",
+    "checked_ids",
+    "checked_spans",
+    "is_span",
+    "last_part",
+    "MAX_COUNT",
+]
 
 MAX_COUNT = 2**15 - 1  # larger counts are halved, with all counts of their context, until they fit
 _char_bits = 24
@@ -104,6 +114,26 @@ def fitted(
     return kinds
 
 
+def checked_ids(
+    ids: object,  # what a user passed
+    vocab_sz: int,  # V, characters in the vocabulary
+) -> Tensor:  # (n,) as it is
+    "Return indices of a text. Raises `DataError` for anything else."
+    try:
+        ids = torch.as_tensor(ids)
+    except (TypeError, ValueError, RuntimeError):
+        raise DataError(f"ids={shown(ids)} are no indices; pass those of vocab.encode(text)") from None
+    if ids.dim() != 1 or ids.numel() and (ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool):
+        raise DataError(f"ids have the shape {tuple(ids.shape)} and {ids.dtype}; pass whole numbers in one dimension")
+    # by NumPy, which compares unsigned numbers of all sizes
+    numbers = ids.cpu().numpy()
+    if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < vocab_sz:
+        raise DataError(
+            f"ids are from {numbers.min()} to {numbers.max()}, and the vocabulary has {vocab_sz:,} characters"
+        )
+    return ids
+
+
 def checked_spans(
     spans: Iterable[tuple[int, int]] | None,  # what a user passed: (begin, end) positions; None: all
     n: int,  # characters of the text
@@ -111,11 +141,23 @@ def checked_spans(
     "Return spans. Raises `DataError` for those that leave the text."
     if spans is None:
         return [(0, n)]
-    spans = [tuple(span) for span in spans]
+    if not isinstance(spans, Iterable):
+        raise DataError(f"spans={shown(spans)} are not a list of (begin, end)")
+    spans = list(spans)
     for span in spans:
-        if len(span) != 2 or not 0 <= span[0] <= span[1] <= n:
+        if not is_span(span, 0, n):
             raise DataError(f"spans has {shown(span)}, not (begin, end) with 0 <= begin <= end <= {n:,}")
-    return spans
+    return [(int(begin), int(end)) for begin, end in spans]
+
+
+def is_span(
+    span: object,  # what a user passed
+    first: int,
+    last: int,
+) -> bool:
+    "Whether it is (begin, end), positions from `first` to `last`."
+    is_pair = isinstance(span, (tuple, list)) and len(span) == 2 and all(is_whole(o) for o in span)
+    return is_pair and first <= span[0] <= span[1] <= last
 
 
 def last_part(spans: list[tuple[int, int]], n: int) -> list[tuple[int, int]]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .._checks import check_count, shown
 from ..errors import ArchError, DataError
 from .contexts import MISSING, N_WORDS, ContextState, context_keys, first_context, next_context, spell, state_keys
-from .count_tables import checked_spans, count_contexts, fitted, last_part
+from .count_tables import checked_ids, checked_spans, count_contexts, fitted, last_part
 
 __all__ = ["CharCounts"]
 
@@ -101,8 +101,9 @@ class CharCounts(nn.Module):
     ) -> "CharCounts":
         "Count a text, as `of` does."
         n_orders = check_count("n_orders", n_orders, 1, MAX_ORDER, ArchError)
-        ids = torch.as_tensor(ids).cpu()
+        max_bytes = check_count("max_bytes", max_bytes)
         vocab_sz = len(letters)
+        ids = checked_ids(ids, vocab_sz).cpu()
         pieces = [ids[begin:end].long() for begin, end in last_part(checked_spans(spans, len(ids)), MAX_CHARS)]
         sizes = _small_dtype(vocab_sz).itemsize
         kinds = fitted(count_contexts(pieces, letters, n_orders), max_bytes, sizes + 2, sizes + 4)

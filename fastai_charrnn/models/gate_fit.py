@@ -14,7 +14,7 @@ __all__ = ["fit_gate"]
 _n_before = 64  # characters that are read before each row
 _row_len = 256  # characters of a row, about
 _bs = 500  # characters of a step
-_n_epochs = 16
+_n_epochs = 12
 _lr = 0.02
 _strength = 300.0  # of the decay towards the network alone, in characters
 _max_chars = 20_000  # the last ones of a longer text are used
@@ -26,12 +26,11 @@ def fit_gate(
     counts: CharCounts,
     gate: CharGate,  # is changed
     ids: Tensor,  # (n,) int64, on the model's device
-    before: Tensor | None,  # the characters before it
+    before: Tensor,  # (m,) int64, the characters before it
     seed: int,
 ) -> dict:  # nats a character: "network", "mixture"; "kept"
     "Fit the gate, and return to the network alone if that predicts the text better."
     gate.reset()
-    before = ids[:0] if before is None else torch.as_tensor(before).long().to(ids.device)
     with torch.no_grad():
         inputs, targets, ends = _read(network, counts, torch.cat([before[-_n_before - 1 :], ids]), len(before), seed)
         alone = float(F.nll_loss(inputs.log_probs, targets))

@@ -16,10 +16,11 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from .._checks import shown
+from .._checks import check_seed, shown
 from ..errors import ArchError, DataError
 from .base import CharModel, check_state
 from .contexts import next_context
+from .count_tables import checked_ids
 from .counts import CharCounts
 from .gate import CharGate, GateInputs
 from .gate_fit import fit_gate
@@ -128,7 +129,10 @@ class CharMixture(CharModel):
         """Fit the gate. A fit that is worse on the text than the network alone is not used.
 
         Does not touch the global random state. Raises `DataError` for a text of fewer than 2 characters."""
-        self.gate_result = fit_gate(self.network, self.counts, self.gate, _as_ids(ids, self), before, seed)
+        ids = _as_ids(ids, self)
+        before = ids[:0] if before is None else checked_ids(before, self.vocab_sz)
+        before = before.long().to(ids.device)
+        self.gate_result = fit_gate(self.network, self.counts, self.gate, ids, before, check_seed("seed", seed, 63))
         return self.gate_result
 
     @property
@@ -231,7 +235,7 @@ def _check_network(network):
 
 
 def _as_ids(ids, mixture):
-    ids = torch.as_tensor(ids).long()
-    if ids.dim() != 1 or len(ids) < 2:
-        raise DataError(f"ids has the shape {tuple(ids.shape)}; a text of at least 2 indices is needed")
-    return ids.to(mixture.emb.weight.device)
+    ids = checked_ids(ids, mixture.vocab_sz)
+    if len(ids) < 2:
+        raise DataError(f"the text has {len(ids)} characters; a character and its target need 2")
+    return ids.long().to(mixture.emb.weight.device)

@@ -14,6 +14,7 @@ from .._checks import shown
 from .._utils import unwrap_model
 from ..errors import ArchError, DataError
 from ..learner import CharLearner, char_learner
+from ..models.count_tables import is_span
 from ..models.mixture import CharMixture
 
 __all__ = ["mix_counts"]
@@ -74,7 +75,7 @@ def _gate_span(held_back, spans, valid_spans):
     if held_back is None:
         begin, end = valid_spans[0]
         return begin, min(begin + (end - begin) // 2, begin + _max_gate)
-    if len(held_back) != 2 or not any(a <= held_back[0] < held_back[1] <= b for a, b in spans):
+    if not any(is_span(held_back, a, b) for a, b in spans) or held_back[1] - held_back[0] < 2:
         raise DataError(f"held_back={shown(held_back)} is not (begin, end) inside the training part {shown(spans)}")
     return held_back
 

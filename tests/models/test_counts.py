@@ -116,6 +116,12 @@ def test_spans_leave_parts_out_and_no_context_crosses_them():
         CharCounts.of(_ids(text), VOCAB, 2, spans=[(0, 19)])
 
 
+@pytest.mark.parametrize("ids", [3, "a", [0.5], [[1]], [-1], [7], None], ids=str)
+def test_what_is_no_text_is_refused(ids):
+    with pytest.raises(DataError, match="ids"):
+        CharCounts.of(ids, VOCAB)
+
+
 def test_rare_contexts_are_left_out_of_large_tables():
     text = "aB. a_a é aB" * 4 + "é_.aé.."
     whole = CharCounts.of(_ids(text), VOCAB, 5)

@@ -84,8 +84,9 @@ def test_held_back_characters_are_counted_afterwards():
     learn = _learner()
     mixed = mix_counts(learn, held_back=(9000, 10_000), n_orders=3)
     assert mixed.model.counts.n_chars == 0.9 * len(TEXT)
-    with pytest.raises(DataError, match="held_back="):
-        mix_counts(learn, held_back=(9000, 11_000))
+    for wrong in [(9000, 11_000), 3, ("a", "b"), (5, 5)]:
+        with pytest.raises(DataError, match="held_back="):
+            mix_counts(learn, held_back=wrong)
 
 
 def test_what_needs_another_model_says_so(mixed, tmp_path):
