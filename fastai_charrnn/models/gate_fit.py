@@ -15,6 +15,7 @@ _n_before = 64  # characters that are read before each row
 _row_len = 256  # characters of a row, about
 _bs = 500  # characters of a step
 _n_epochs = 12
+_min_steps = 240
 _lr = 0.02
 _strength = 300.0  # of the decay towards the network alone, in characters
 _max_chars = 20_000  # the last ones of a longer text are used
@@ -105,10 +106,11 @@ def _train(gate: CharGate, inputs: GateInputs, targets: Tensor, ends: list[int],
     optimizer = torch.optim.Adam(weights, _lr, betas=(0.9, 0.99))
     begins = list(range(0, len(targets), _bs))
     generator = torch.Generator().manual_seed(seed)
-    n_steps = _n_epochs * len(begins)
+    n_epochs = max(_n_epochs, -(-_min_steps // len(begins)))
+    n_steps = n_epochs * len(begins)
     decay = _strength / len(targets)
     step = 0
-    for _ in range(_n_epochs):
+    for _ in range(n_epochs):
         for k in torch.randperm(len(begins), generator=generator).tolist():
             begin = begins[k]
             end = min(begin + _bs, len(targets))

@@ -77,6 +77,18 @@ def test_a_fit_is_never_worse_than_the_network_on_its_text(n):
     assert mixture.gate_result == result
 
 
+@pytest.mark.parametrize("n_chars", [1, 3000])
+def test_vocabularies_of_any_size(n_chars):
+    chars = [chr(0x4E00 + k) for k in range(n_chars)]
+    vocab = CharVocab.from_text("".join(chars))
+    ids = torch.arange(4000) % n_chars + 1
+    network = build_model(get_arch("gru").cls, len(vocab), dict(emb_sz=4, n_hid=6), None, seed=1, target="every").eval()
+    mixture = CharMixture.around(network, vocab, n_orders=2).count(ids)
+    result = mixture.fit_gate(ids[:600], before=ids[-50:])
+    assert result["mixture"] <= result["network"]
+    torch.testing.assert_close(mixture(ids[None, :9]).exp().sum(-1), torch.ones(1, 9))
+
+
 def test_counting_again_and_another_network_keep_the_gate():
     mixture = _mixture()
     weight = mixture.gate.weight.clone()
