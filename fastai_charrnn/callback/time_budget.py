@@ -13,6 +13,7 @@ Epochs are validated only for callbacks that need it: `learn.fit_minutes(5, 7e-3
 best epoch, the last and shorter one included. The time of validations counts.
 """
 
+from collections.abc import Callable
 from contextlib import nullcontext
 
 from fastai.basics import Callback, CancelFitException, CancelTrainException, CancelValidException, L, Recorder
@@ -59,8 +60,8 @@ class TimeBudget(Callback):
         lr_max: float | slice,  # highest learning rate; a slice spreads it over parameter groups, as in `fit`
         warmup_pct: float = 0.05,  # part of the time in which the rate rises
         validate_epochs: bool = False,  # whether to validate after every epoch
-        deadline: Deadline
-        | None = None,  # when the fit and its validation must be over; None: `minutes` after it began
+        deadline: Deadline | None = None,  # when the fit and its validation must be over; None: after `minutes`
+        schedule: Callable[[float], float] | None = None,  # t to the factor of lr_max; None: as above
     ):
         self.minutes = check_number("minutes", minutes, inside=True, hint="for five minutes pass 5")
         self.lr_max = check_hyper("lr_max", lr_max, "1e-3 is usual")
@@ -74,6 +75,7 @@ class TimeBudget(Callback):
         self.clock = self.limit.clock
         self.seconds = 60 * self.minutes
         self.validation_time = 0.0
+        self.schedule = schedule or self._rise_and_fall
         self.n_targets = 0
 
     def before_fit(self):
@@ -153,11 +155,14 @@ class TimeBudget(Callback):
         t = self.elapsed_pct
         if self._is_over(t):
             raise CancelTrainException if self.validate_epochs else CancelFitException
-        # the first rate is above 0
-        rising = (t + 1e-3) / self.warmup_pct if self.warmup_pct else 1
-        factor = min(1, rising, max(1 - t, 1e-3))
+        factor = self.schedule(t)
         self.opt.set_hypers(lr=[lr * factor for lr in self.top_rates])
         self.n_targets += self.y.numel()
+
+    def _rise_and_fall(self, t):
+        # the first rate is above 0
+        rising = (t + 1e-3) / self.warmup_pct if self.warmup_pct else 1
+        return min(1, rising, max(1 - t, 1e-3))
 
     def after_train(self):
         "Have the training loss of the last epoch recorded, which fastai leaves out of an epoch that ends early."
@@ -177,6 +182,7 @@ def fit_minutes(
     warmup_pct: float = 0.05,  # part of the time in which the rate rises
     clip: float = 1.0,  # largest norm of the gradients
     bf16: bool | None = None,  # whether to compute in bfloat16; None: on a CPU where `fast_bf16()`
+    schedule: Callable[[float], float] | None = None,  # another schedule, see `TimeBudget`
     cbs: Callback | list | None = None,  # further callbacks
     deadline: Deadline | None = None,  # when to be done, if other work shares the minutes; None: `minutes` from now
 ) -> dict[str, float]:  # the row it adds to `learn.training_log.rows`
@@ -196,7 +202,7 @@ def fit_minutes(
         bf16 = self.dls.device.type == "cpu" and fast_bf16()
     cbs = L(cbs)
     check_timed_callbacks(self.cbs + cbs)
-    budget = TimeBudget(minutes, lr_max, warmup_pct, any(map(_needs_validation, self.cbs + cbs)), deadline)
+    budget = TimeBudget(minutes, lr_max, warmup_pct, any(map(_needs_validation, self.cbs + cbs)), deadline, schedule)
     bars = [ClockProgress(budget)] if hasattr(self, "progress") else []
     mixed = [DeviceMixedPrecision(AMPMode.BF16)] if bf16 else []
     # fastai's table would have a line for each epoch

@@ -52,7 +52,9 @@ class Plan:
         deadline: Deadline | None = None,  # when to be done, with `minutes`; None: `minutes` from now
     ):
         "Train for `minutes` or for the epochs of the recipe."
-        if self.minutes:
+        if isinstance(self.recipe, BestRecipe):
+            self.recipe.fit(learn, bf16=self.bf16, cbs=cbs, deadline=deadline)
+        elif self.minutes:
             learn.fit_minutes(self.minutes, self.recipe.lr, bf16=self.bf16, cbs=cbs, deadline=deadline)
         else:
             self.recipe.fit(learn, seed=self.seed, cbs=cbs)
@@ -81,7 +83,7 @@ def make_plan(
     Raises `ArchError` for an unknown architecture, or for an option that the architecture does not have."""
     if args.recipe:
         minutes = training_minutes(args)
-        return Plan(best_recipe(minutes, device=args.device), args.seed, minutes)
+        return Plan(best_recipe(minutes, n_chars, device=args.device), args.seed, minutes)
     recipe = default_recipe(n_chars)
     arch = get_arch(args.arch.lower()) if args.arch else get_arch(recipe.arch)
     config = _given(args, ("n_layers", "output_p"))

@@ -21,6 +21,8 @@ from .vocab import CharVocab
 from .windows import CharWindows
 
 _max_count = 10**12  # characters or rows: more than any text has
+# columns of a validation batch of shifted streams, which train on few columns
+_valid_columns = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +101,9 @@ class DatasetBuilder:
         self._check_bs(train_spans[0][1] - 1)
         info = self._info(self.seq_len, how, spans)
         train = self._streams(train_spans, self.bs, info, stateful=True, remainder=False, shift=self.shift)
-        return [train, self._streams(valid_spans, self.val_bs or self.bs, info, stateful=True)]
+        # losses do not depend on the columns of a batch, and batches of few columns are slow
+        seq_len = max(self.seq_len, _valid_columns) if self.shift else self.seq_len
+        return [train, self._streams(valid_spans, self.val_bs or self.bs, info, seq_len, stateful=True)]
 
     def _window_stride(self):
         if self.stride is not None:
@@ -114,8 +118,8 @@ class DatasetBuilder:
         bs = self.val_bs or default_val_bs(self.bs, self.seq_len, len(self.vocab))
         return CharChunks(self.ids, self.vocab, spans, bs, self.seq_len, info)
 
-    def _streams(self, spans, bs, info, **kwargs):
-        return CharStreams(self.ids, self.vocab, spans, bs, self.seq_len, info=info, **kwargs)
+    def _streams(self, spans, bs, info, seq_len=None, **kwargs):
+        return CharStreams(self.ids, self.vocab, spans, bs, seq_len or self.seq_len, info=info, **kwargs)
 
     def _info(self, stride, split, spans):
         "How the data was made, for model files. The digest identifies the text; texts on disk have none."

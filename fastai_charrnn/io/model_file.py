@@ -26,7 +26,7 @@ from ..data.windows import CharWindows
 from ..errors import ModelFileError
 from ..generation.checks import non_finite, some_names
 from ..learner import CharLearner, char_learner
-from ..models.mixture import CharMixture
+from ..models.base import CharModel
 from .description import FORMAT, parse_description
 from .expected_tensors import check_tensors
 from .format import ModelFile, describe_model, named_errors, open_model, with_suffix
@@ -45,7 +45,7 @@ def save_model(
     beyond the limits of a file (`io.limits`), and if the file cannot be written."""
     path = with_suffix(path)
     description = learner_description(learn)
-    model = unwrap_model(learn.model)
+    model, _ = _saved_part(learn)
     if rank_distrib():
         return path
     _check_finite(model, path)
@@ -101,7 +101,7 @@ def learner_description(
     return dict(
         format=FORMAT,
         arch=learn.arch.name,
-        config=_config(learn),
+        config=_saved_part(learn)[1],
         seq_len=dls.seq_len,
         target=dls.target,
         stateful=dls.stateful,
@@ -112,10 +112,10 @@ def learner_description(
     )
 
 
-def _config(learn):
-    "The arguments of the architecture. Those of a mixture are the sizes of its tables, which change with a new count."
+def _saved_part(learn):
+    "The model that a file holds, and its arguments."
     model = unwrap_model(learn.model)
-    return model.config if isinstance(model, CharMixture) else learn.arch_config
+    return model.saved_as(learn.arch_config) if isinstance(model, CharModel) else (model, learn.arch_config)
 
 
 def _training(learn):

@@ -157,6 +157,13 @@ class CharModel(nn.Module):
         log_probs = self.head(outs).transpose(0, 1)
         return log_probs[:, -1] if self.target == "next" else log_probs
 
+    def saved_as(
+        self,
+        config: dict,  # every argument the model was built with
+    ) -> "tuple[CharModel, dict]":
+        "Return what a model file holds: the model and its arguments. Models that are partly trained hold less."
+        return self, config
+
     @contextmanager
     def reading(
         self,

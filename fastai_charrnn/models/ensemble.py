@@ -7,8 +7,11 @@ them (Hansen & Salamon 1990, *Neural Network Ensembles*). In training the output
 so the loss is the mean of their losses. In evaluation it is the logarithm of their mean probability.
 
 An ensemble is one `CharModel`: its table, state and outputs are those of its members, concatenated.
+
+Members can also train one after the other: only the `active` one trains, and only the first `n_ready` are evaluated.
 """
 
+import copy
 import math
 
 import torch
@@ -25,6 +28,11 @@ __all__ = ["CharEnsemble"]
 @register_arch("ensemble")
 class CharEnsemble(CharModel):
     "Several networks of one architecture that differ in their initial weights and dropout masks."
+
+    # the member that trains; None: all
+    active: int | None = None
+    # members that are trained: evaluation and files have these only; None: all
+    n_ready: int | None = None
 
     def __init__(
         self,
@@ -67,42 +75,60 @@ class CharEnsemble(CharModel):
         "The output layer of the first member."
         return self.members[0].out
 
+    @property
+    def in_use(self) -> list[CharModel]:
+        "The members that a forward pass runs."
+        if self.training and self.active is not None:
+            return [self.members[self.active]]
+        return list(self.members[: self.n_ready])
+
+    def saved_as(self, config):
+        if self.n_ready is None:
+            return self, config
+        ready = copy.copy(self)
+        # the members are the same modules, and the list is another one
+        ready._modules = dict(self._modules, members=nn.ModuleList(self.members[: self.n_ready]))
+        ready.n_models = self.n_ready
+        return ready, config | dict(n_models=self.n_ready)
+
     def table(self):
-        return torch.cat([m.table() for m in self.members], -1)
+        return torch.cat([m.table() for m in self.in_use], -1)
 
     def layer_groups(self):
         by_member = [m.layer_groups() for m in self.members]
         return [[module for group in groups for module in group] for groups in zip(*by_member)]
 
     def init_hidden(self, bs):
-        return join_states(check_state(m, m.init_hidden(bs)) for m in self.members)
+        return join_states(check_state(m, m.init_hidden(bs)) for m in self.in_use)
 
     def step(self, inp, state):
-        inps = inp.chunk(self.n_models, -1)
+        members = self.in_use
+        inps = inp.chunk(len(members), -1)
         states = self._member_states(state)
-        return join_states(m.step(i, s) for m, i, s in zip(self.members, inps, states))
+        return join_states(m.step(i, s) for m, i, s in zip(members, inps, states))
 
     def output(self, state):
         states = self._member_states(state)
-        return torch.cat([m.output(s) for m, s in zip(self.members, states)], -1)
+        return torch.cat([m.output(s) for m, s in zip(self.in_use, states)], -1)
 
     def encode(self, x):
-        return join_states(m.encode(x) for m in self.members)
+        return join_states(m.encode(x) for m in self.in_use)
 
     def head(self, outs):
-        parts = outs.chunk(self.n_models, -1)
-        log_probs = torch.stack([m.head(o) for m, o in zip(self.members, parts)])
+        members = self.in_use
+        parts = outs.chunk(len(members), -1)
+        log_probs = torch.stack([m.head(o) for m, o in zip(members, parts)])
         if self.training:
             return log_probs.mean(0)
-        return log_probs.logsumexp(0) - math.log(self.n_models)
+        return log_probs.logsumexp(0) - math.log(len(members))
 
     def forward_seq(self, x, state):
         states = self._member_states(state)
-        outs, states = zip(*[m.forward_seq(x, s) for m, s in zip(self.members, states)])
+        outs, states = zip(*[m.forward_seq(x, s) for m, s in zip(self.in_use, states)])
         return torch.cat(outs, -1), join_states(states)
 
     def _member_states(self, state):
-        return split_state(state, len(state) // self.n_models)
+        return split_state(state, len(state) // len(self.in_use))
 
 
 def _has_steps(cls):

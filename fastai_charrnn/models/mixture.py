@@ -95,6 +95,10 @@ class CharMixture(CharModel):
         own = dict(emb_sz=self.emb_sz, n_hid=self.n_hid, network=self.network_arch, network_config=self.network_config)
         return own | self.counts.config
 
+    def saved_as(self, config):
+        "Counting another text changes the sizes of the tables."
+        return self, self.config
+
     def with_network(
         self,
         network: CharModel,  # of the same vocabulary

@@ -2,7 +2,7 @@
 
     recipe = best_recipe(minutes=5)
     learn = recipe.learner(recipe.dls(text))
-    learn.fit_minutes(recipe.minutes, recipe.lr)     # what `charrnn train FILE --recipe best` does
+    recipe.fit(learn)                                # what `charrnn train FILE --recipe best` does
 
 The networks were chosen by validation losses on Nietzsche (results/EXPERIMENTS.md).
 """
@@ -19,6 +19,7 @@ from ..data.loaders import CharDataLoaders
 from ..errors import DataError
 from ..learner import CharLearner, char_learner
 from .default import fitting_streams, validation_streams
+from .members import MemberTraining
 from .optimizer import adamw, decay_groups
 from .speed import measured_speed
 
@@ -35,11 +36,12 @@ class BestRecipe:
     arch: str = "mullstm"  # architecture of each network
     emb_sz: int = 128  # embedding size
     config: dict = field(default_factory=dict)  # further arguments of the architecture: dropouts
-    bs: int = 32  # streams
-    seq_len: int = 32  # characters between two optimizer steps
+    bs: int = 128  # streams
+    seq_len: int = 8  # characters between two optimizer steps
     lr: float = 7e-3  # highest learning rate
     wd: float = 0.1  # weight decay of the matrices between layers
     val_bs: int = 8  # streams in validation, more for a long text: with few, most characters have a long context
+    epochs: float | None = None  # how often each network will read the text, as far as known
 
     def dls(
         self,
@@ -70,53 +72,73 @@ class BestRecipe:
         opt_func = partial(adamw, wd=self.wd)
         return char_learner(dls, arch, seed=seed, opt_func=opt_func, splitter=decay_groups, **model, **kwargs)
 
+    def fit(
+        self,
+        learn: CharLearner,  # as `learner` makes it
+        cbs: list | None = None,  # further callbacks
+        **kwargs,  # as `fit_minutes`: bf16, deadline
+    ) -> dict[str, float]:  # the row it adds to `learn.training_log.rows`
+        "Train for `minutes`, one network after the other, then validate. See `MemberTraining`."
+        members = MemberTraining(self.n_models, watch=self.epochs is None or self.epochs > 3)
+        return learn.fit_minutes(self.minutes, self.lr, schedule=members.rate, cbs=[members, *(cbs or [])], **kwargs)
 
-class _Network(NamedTuple):
-    "The network for up to `max_work` minutes on the reference machine."
 
-    max_work: float
-    n_hid: int
-    n_models: int
+# Characters a second in training that the reference machine reads, by hidden units.
+_rates = {256: 130_000, 384: 93_000, 512: 57_000, 768: 30_000, 1024: 17_500}
+# Widths by the minutes on the reference machine: wider networks learn too little in the time.
+_widths = ((0.25, 256), (0.6, 384), (1.2, 512), (8.0, 768), (float("inf"), 1024))
+# The widest network for texts of up to so many characters. Large budgets train several of them.
+_max_widths = ((100_000, 384), (250_000, 512), (2_000_000, 768), (float("inf"), 1024))
+# Times that a network reads a text of up to so many characters. After more it memorises the text.
+_max_epochs = ((60_000, 14), (150_000, 11), (350_000, 9), (float("inf"), 7))
+_max_members = 6
+
+
+class _Regularisation(NamedTuple):
+    "Choices for networks that read the text up to `max_epochs` times."
+
+    max_epochs: float
     output_p: float
     hidden_p: float
     wd: float
 
 
-# With these widths, half a million characters are read about seven times.
-_networks = (
-    _Network(max_work=1.0, n_hid=384, n_models=1, output_p=0.2, hidden_p=0.05, wd=0.1),
-    _Network(max_work=2.0, n_hid=512, n_models=1, output_p=0.3, hidden_p=0.1, wd=0.1),
-    _Network(max_work=4.0, n_hid=768, n_models=1, output_p=0.15, hidden_p=0.05, wd=0.5),
-    _Network(max_work=7.0, n_hid=768, n_models=2, output_p=0.15, hidden_p=0.05, wd=0.5),
-    _Network(max_work=10.0, n_hid=768, n_models=3, output_p=0.15, hidden_p=0.05, wd=0.5),
-    _Network(max_work=15.0, n_hid=768, n_models=4, output_p=0.15, hidden_p=0.05, wd=0.5),
-    _Network(max_work=30.0, n_hid=1024, n_models=4, output_p=0.15, hidden_p=0.05, wd=0.5),
+_regularisations = (
+    _Regularisation(max_epochs=2.5, output_p=0.0, hidden_p=0.0, wd=0.1),
+    _Regularisation(max_epochs=5.0, output_p=0.05, hidden_p=0.0, wd=0.1),
+    _Regularisation(max_epochs=8.0, output_p=0.15, hidden_p=0.05, wd=0.5),
+    _Regularisation(max_epochs=float("inf"), output_p=0.3, hidden_p=0.1, wd=0.5),
 )
 
 
 def best_recipe(
     minutes: float = 5.0,  # length of the training
+    n_chars: int = 600_000,  # size of the text, with the validation part
     speed: float | None = None,  # of this machine, as `measured_speed` returns; None: measured
     device: str | torch.device | None = None,  # the device that trains, if `speed` is None; None: fastai's default
 ) -> BestRecipe:
-    """Return the recipe for a training of some minutes on this machine.
+    """Return the recipe for a training of some minutes on a text of some size, on this machine.
 
-    The more the machine can compute in the time, the wider the network; large budgets train an ensemble. The largest
-    network is for 30 minutes on the reference machine, two CPU cores. Larger ones, for GPUs, have not been chosen yet:
-    that takes experiments on a GPU.
+    The more the machine can compute in the time, the wider the network. A network that would read the text too often
+    leaves time for others: their probabilities are averaged. The choices are for up to 15 minutes on the reference
+    machine, two CPU cores; they have not been measured for GPUs.
     Raises `DataError` if `minutes` is not positive, or for a device that cannot be used."""
     if not minutes > 0:
         raise DataError(f"minutes={minutes!r} must be positive")
     if speed is None:
         speed = measured_speed(device)
-    network = _network_for(minutes * speed)
-    config = dict(output_p=network.output_p, hidden_p=network.hidden_p)
-    return BestRecipe(minutes, network.n_hid, network.n_models, config=config, wd=network.wd)
+    work = minutes * speed
+    n_train = max(0.9 * n_chars, 1)
+    n_hid = min(_first(_widths, work), _first(_max_widths, n_chars))
+    epochs = 60 * work * _rates[n_hid] / n_train
+    n_models = int(min(max(epochs // (0.9 * _first(_max_epochs, n_chars)), 1), _max_members))
+    epochs /= n_models
+    choice = next(o for o in _regularisations if epochs <= o.max_epochs)
+    config = dict(output_p=choice.output_p, hidden_p=choice.hidden_p)
+    lr = 7e-3 if n_hid > 512 else 1.2e-2
+    return BestRecipe(minutes, n_hid, n_models, config=config, lr=lr, wd=choice.wd, epochs=epochs)
 
 
-def _network_for(work):
-    "The first network with at least this much work, or the largest."
-    for network in _networks:
-        if work <= network.max_work:
-            return network
-    return _networks[-1]
+def _first(table, size):
+    "The second entry of the first row whose first entry is at least `size`."
+    return next(value for limit, value in table if size <= limit)

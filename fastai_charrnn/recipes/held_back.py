@@ -1,0 +1,52 @@
+"""Hold back a slice at the end of the training part: `hold_back`.
+
+    held = hold_back(dls)
+    held.dls            # they train on the rest and validate on the slice
+    held.span           # (begin, end) of the slice
+
+The slice tells how well a network predicts text that it was not trained on, without the validation part, which is only
+for the final numbers. Afterwards it is trained on too.
+"""
+
+from typing import NamedTuple
+
+from ..data.loaders import CharDataLoaders
+from ..data.streams import CharStreams
+
+__all__ = ["HeldBack", "hold_back"]
+
+_part = 0.04  # of the training part
+_max_size = 50_000  # characters of a slice
+_min_size = 2_000  # characters; with fewer, chance decides
+_rows = 32  # in which the slice is validated
+
+
+class HeldBack(NamedTuple):
+    "Loaders that leave out a slice of the training part, and validate on it."
+
+    dls: CharDataLoaders
+    span: tuple[int, int]  # positions in the text: the slice
+    spans: tuple[tuple[int, int], ...]  # positions of the rest of the training part
+
+
+def hold_back(
+    dls: CharDataLoaders,  # of streams
+) -> HeldBack | None:  # None for a short text
+    "Hold back the last 4% of the training part, at most 50,000 characters; nothing of texts below 56,000 characters."
+    streams = dls.train_ds
+    size = min(int(streams.n_targets * _part), _max_size)
+    begin, end = streams.spans[-1]
+    size = min(size, (end - begin) // 2)
+    if size < _min_size:
+        return None
+    spans = (*streams.spans[:-1], (begin, end - size))
+    rest = _streams_like(streams, spans, streams.bs, shift=streams.shift)
+    held = _streams_like(streams, [(end - size, end)], _rows)
+    loaders = CharDataLoaders.from_datasets(rest, held, bs=dls.train.bs, val_bs=_rows, device=dls.device, path=dls.path)
+    return HeldBack(loaders, (end - size, end), spans)
+
+
+def _streams_like(streams, spans, bs, **kwargs):
+    "Streams of other stretches of the same text."
+    text = streams.ids, streams.vocab
+    return CharStreams(*text, spans, bs, streams.seq_len, streams.stateful, False, streams.info, **kwargs)

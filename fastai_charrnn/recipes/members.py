@@ -1,0 +1,164 @@
+"""Train the networks of an ensemble one after the other, by the clock: `MemberTraining`.
+
+    training = MemberTraining(n_members=3)
+    learn.fit_minutes(15, 7e-3, schedule=training.rate, cbs=training)
+
+Each network has a learning-rate cycle of its own. The first one trains without a slice of the training part
+(`held_back`) for most of its time, so that its loss on unseen text is known:
+
+- if that loss rises, the network has begun to memorise the text. It gets back its best weights, and the others train
+  for as long as those took, with more dropout.
+- otherwise it trains on all of the text in the rest of its time, as the other networks do from the start.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from fastai.basics import Callback, CancelFitException, CancelTrainException, CancelValidException
+
+from .._utils import unwrap_model
+from ..models.ensemble import CharEnsemble
+from .held_back import hold_back
+
+__all__ = ["MemberTraining"]
+
+_holding = 0.85  # of the first network's time, in which the slice is held back
+_warmup = 0.05  # of a network's time, in which the rate rises
+_tolerance = 0.01  # nats by which the loss on the slice may rise
+_more_dropout = dict(output_p=0.15, hidden_p=0.05)  # what is added when a network has memorised the text
+_max_dropout = 0.5
+
+
+@dataclass
+class _Best:
+    "The lowest loss on the slice, and the weights that had it."
+
+    loss: float = float("inf")
+    when: float = 0.0  # the part of the whole time that had passed
+    weights: dict | None = None
+
+
+class MemberTraining(Callback):
+    "Train one network of an ensemble after the other. A single network is trained in the same way."
+
+    run_valid = False
+
+    def __init__(
+        self,
+        n_members: int = 1,  # networks of the ensemble
+        watch: bool = True,  # whether to compare the loss on the slice after every epoch
+    ):
+        self.n_members = n_members
+        self.watch = watch
+        self.held = None
+        self.slice_loss: float | None = None
+
+    def before_fit(self):
+        self.all_dls = self.learn.dls
+        self.held = hold_back(self.all_dls)
+        self.is_holding = self.held is not None
+        self.member = 0
+        self.begin, self.length = 0.0, 1 / self.n_members
+        self.best = _Best()
+        self.is_memorised = False
+        self._activate()
+
+    def _activate(self):
+        "Let the current member train. Those before it are ready."
+        model = unwrap_model(self.learn.model)
+        model.reset()
+        if isinstance(model, CharEnsemble):
+            model.active = self.member
+            model.n_ready = max(self.member, 1)
+
+    @property
+    def t(self) -> float:
+        "The part of the whole time that has passed."
+        return self.learn.time_budget.elapsed_pct
+
+    def rate(
+        self,
+        t: float,  # the part of the time that has passed
+    ) -> float:  # the learning rate as a part of the highest
+        "A cycle for each network: the rate rises for a twentieth of its time, and falls to 0."
+        t = (t - self.begin) / self.length
+        return max(min(1, (t + 1e-3) / _warmup, 1 - t), 1e-3)
+
+    def before_epoch(self):
+        self.learn.dls = self.held.dls if self.is_holding else self.all_dls
+
+    def before_batch(self):
+        if not self.training:
+            return
+        done = (self.t - self.begin) / self.length
+        if self.is_holding and done >= _holding:
+            self._compare()
+            self._release()
+            raise CancelTrainException
+        if done >= 1:
+            self._next()
+
+    def after_train(self):
+        "After each epoch, see whether the network memorises the text."
+        if self.is_holding and self.watch and self._compare():
+            self._stop_early()
+
+    def before_validate(self):
+        if self.is_holding:
+            raise CancelValidException
+
+    def _compare(self):
+        "Validate on the slice. Returns whether the loss has risen since its lowest value."
+        self.slice_loss = float(self.learn.validate(dl=self.held.dls.valid)[0])
+        if self.slice_loss < self.best.loss:
+            weights = {name: w.detach().clone() for name, w in self._network().state_dict().items()}
+            self.best = _Best(self.slice_loss, self.t, weights)
+        return self.slice_loss > self.best.loss + _tolerance
+
+    def _network(self):
+        model = unwrap_model(self.learn.model)
+        return model.members[self.member] if isinstance(model, CharEnsemble) else model
+
+    def _stop_early(self):
+        "Go back to the best weights, and plan the time that is left."
+        with torch.no_grad():
+            self._network().load_state_dict(self.best.weights)
+        self.slice_loss = self.best.loss
+        self.is_memorised = True
+        length = self.best.when - self.begin
+        self._release()
+        # a short pass over all of the text, with a low rate
+        self.begin, self.length = self.t - 0.8 * length, length
+
+    def _release(self):
+        "Train on the slice too from now on."
+        self.is_holding = False
+        self.best.weights = None
+
+    def _next(self):
+        "Begin with the next network, or end the fit."
+        left = self.n_members - self.member - 1
+        if not left:
+            raise CancelFitException
+        self.member += 1
+        longest = self.length if self.is_memorised else 1.0
+        self.begin = self.t
+        self.length = min((1 - self.t) / left, longest)
+        if self.is_memorised:
+            _add_dropout(unwrap_model(self.learn.model).members[self.member])
+        self._activate()
+
+    def after_fit(self):
+        "All networks that were trained are ready."
+        self.learn.dls = self.all_dls
+        model = unwrap_model(self.learn.model)
+        if isinstance(model, CharEnsemble):
+            model.active = None
+            is_whole = self.member == self.n_members - 1
+            model.n_ready = None if is_whole else self.member + 1
+
+
+def _add_dropout(network):
+    for name, more in _more_dropout.items():
+        if hasattr(network, name):
+            setattr(network, name, min(getattr(network, name) + more, _max_dropout))

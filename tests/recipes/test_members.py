@@ -1,0 +1,91 @@
+"""The networks of a recipe train one after the other, the first one without a slice of the training part."""
+
+import pytest
+import torch
+
+from fastai_charrnn.all import CharDataLoaders, char_learner, load_model, python_reference, save_model
+from fastai_charrnn.recipes.best import BestRecipe
+from fastai_charrnn.recipes.held_back import hold_back
+from fastai_charrnn.recipes.members import MemberTraining
+
+
+def _learner(n_models, text=None, minutes=0.04):
+    recipe = BestRecipe(minutes, n_hid=8, n_models=n_models, emb_sz=4, bs=16, seq_len=32)
+    learn = recipe.learner(recipe.dls(python_reference()[:60_000] if text is None else text, device="cpu"))
+    return recipe, learn
+
+
+def _fit(recipe, learn):
+    "As `recipe.fit`. Returns the callback too."
+    training = MemberTraining(recipe.n_models)
+    with learn.no_bar(), learn.no_logging():
+        row = learn.fit_minutes(recipe.minutes, recipe.lr, schedule=training.rate, cbs=training)
+    return row, training
+
+
+def test_a_slice_is_the_end_of_the_training_part():
+    dls = _learner(1)[1].dls
+    held = hold_back(dls)
+    begin, end = dls.train_ds.spans[0]
+    assert held.span == (end - 2160 + 1, end) or held.span[1] == end
+    assert held.spans == ((begin, held.span[0]),)
+    assert held.dls.train_ds.spans == held.spans
+    assert held.dls.valid_ds.spans == (held.span,)
+
+
+def test_a_short_text_has_no_slice():
+    assert hold_back(_learner(1, python_reference()[:30_000])[1].dls) is None
+
+
+def test_each_network_has_a_cycle_of_rates():
+    training = MemberTraining(2)
+    training.begin, training.length = 0.5, 0.5
+    assert training.rate(0.5) < 0.03
+    assert training.rate(0.55) == pytest.approx(0.9)
+    assert training.rate(1.0) == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize("n_models", [1, 3])
+def test_all_networks_train_and_the_data_is_restored(n_models):
+    recipe, learn = _learner(n_models)
+    dls = learn.dls
+    before = {name: w.clone() for name, w in learn.model.state_dict().items()}
+    row, training = _fit(recipe, learn)
+    assert learn.dls is dls
+    assert row["valid_loss"] < 3.5
+    changed = {name for name, w in learn.model.state_dict().items() if not torch.equal(w, before[name])}
+    assert changed == set(before)
+    assert training.slice_loss < 4
+
+
+def test_networks_that_are_not_trained_are_neither_evaluated_nor_saved(tmp_path):
+    text = python_reference()[:5000]
+    dls = CharDataLoaders.from_text(text, seq_len=8, bs=64)
+    learn = char_learner(dls, "ensemble", n_hid=8, emb_sz=4, config=dict(arch="gru", n_models=3), seed=1)
+    learn.model.n_ready = 1
+    first = char_learner(dls, "gru", n_hid=8, emb_sz=4)
+    first.model.load_state_dict(learn.model.members[0].state_dict())
+    assert learn.evaluate(text)["loss"] == pytest.approx(first.evaluate(text)["loss"], rel=1e-6)
+    loaded = load_model(save_model(learn, tmp_path / "part"))
+    assert loaded.model.n_models == 1
+    assert loaded.evaluate(text)["loss"] == pytest.approx(learn.evaluate(text)["loss"], rel=1e-6)
+
+
+def test_only_the_active_network_gets_gradients():
+    dls = CharDataLoaders.from_text(python_reference()[:5000], seq_len=8, bs=64)
+    learn = char_learner(dls, "ensemble", n_hid=8, emb_sz=4, config=dict(arch="gru", n_models=3), seed=1)
+    learn.model.train()
+    learn.model.active = 1
+    x, y = dls.one_batch()
+    learn.loss_func(learn.model(x), y).backward()
+    with_gradients = [all(p.grad is not None for p in member.parameters()) for member in learn.model.members]
+    assert with_gradients == [False, True, False]
+
+
+def test_a_network_that_memorises_gets_its_best_weights_back():
+    "The slice continues otherwise than the text, so its loss rises from epoch to epoch."
+    text = "ab" * 26_000 + "ba" * 100 + "abc" * 800 + "ab" * 3_000
+    recipe, learn = _learner(2, text, minutes=0.1)
+    _, training = _fit(recipe, learn)
+    assert training.is_memorised
+    assert learn.model.members[1].output_p > learn.model.members[0].output_p
