@@ -32,7 +32,7 @@ from .dispatch import may_handle
 from .fp16 import DeviceMixedPrecision, fast_bf16
 from .progress import ClockProgress
 from .signals import StopOnSignal
-from .timed_validation import validate_until, validation_seconds
+from .timed_validation import validation_row, validation_seconds
 from .trackers import reads_epochs
 
 __all__ = ["fit_minutes", "TimeBudget"]
@@ -218,7 +218,7 @@ def fit_minutes(
     if self.saved_fit is not None:
         # finished before the checkpoint, and followed by other fits
         return self.saved_fit.row_after(len(self.fits) - 1)
-    row = _add_row(self, budget, bf16, budget.minutes, _validate(self, budget))
+    row = _add_row(self, budget, bf16, budget.minutes, validation_row(self, budget.validation_deadline))
     for bar in bars:
         bar.write_row(row)
     return row
@@ -237,14 +237,3 @@ def _add_row(learn, budget, bf16, minutes, validation):
     row |= {"lr": budget.top_rates[-1], "minutes": minutes, "epochs": budget.epochs, "bf16": float(bf16)}
     learn.training_log.rows.append(row)
     return row
-
-
-def _validate(learn, budget):
-    "Return the validation loss and metrics by name. Keep the record of the fit, which a validation clears."
-    recorder = learn.recorder
-    record = {name: getattr(recorder, name) for name in ("lrs", "losses", "iters", "values")}
-    with learn.no_bar(), learn.no_logging():
-        values, part = validate_until(learn, budget.validation_deadline)
-    vars(recorder).update(record)
-    names = ["valid_loss", *learn.metrics.attrgot("name")]
-    return dict(zip(names, map(float, values))) | ({"valid_part": part} if part < 1 else {})

@@ -16,7 +16,7 @@ from ..data.chunks import CharChunks
 from ..data.streams import CharStreams
 from ..data.window_dl import WindowDL
 
-__all__ = ["TimedBatches", "validation_seconds", "validate_until"]
+__all__ = ["TimedBatches", "validation_seconds", "validate_until", "validation_row"]
 
 _golden = 0.6180339887498949  # multiples of it are spread evenly between 0 and 1, wherever they end
 _measured_part = 0.01  # of the time, to measure the speed in
@@ -124,3 +124,17 @@ def validate_until(
     batches = TimedBatches(dl, deadline)
     values = learn.validate(dl=batches)
     return values, batches.part
+
+
+def validation_row(
+    learn: Learner,  # a `CharLearner` after a fit
+    deadline: Deadline,  # when to end
+) -> dict[str, float]:  # `valid_loss` and the metrics by name, and `valid_part` if a part was validated
+    "Validate after a fit without output. Keep the record of the fit, which a validation clears."
+    recorder = learn.recorder
+    record = {name: getattr(recorder, name) for name in ("lrs", "losses", "iters", "values")}
+    with learn.no_bar(), learn.no_logging():
+        values, part = validate_until(learn, deadline)
+    vars(recorder).update(record)
+    names = ["valid_loss", *learn.metrics.attrgot("name")]
+    return dict(zip(names, map(float, values))) | ({"valid_part": part} if part < 1 else {})
