@@ -45,7 +45,7 @@ def evaluate(
         mode = args.by or learn.dls.mode
         result = _fixed_result(learn, text, spans if mode == "streams" else inside(documents, spans), args.by)
     # names of files may hold anything
-    print(printable(description + result))
+    print(printable(description) + result)
 
 
 def _warn_if_trained_on(learn, text, texts):

@@ -40,6 +40,7 @@ def test_another_text_is_scored_whole_without_a_warning(model_folder, small):
 def test_learning_while_reading_prints_its_parts_and_what_was_counted(model_folder, small):
     printed = run("evaluate", "my", "my.txt", "--dynamic", cwd=model_folder).stdout
     assert "27,000 characters of the training part were counted before" in printed
+    assert len(printed.splitlines()) == 3
     pattern = r"fixed weights ([\d.]+), with steps ([\d.]+), counts ([\d.]+)"
     fixed, *parts = map(float, re.search(pattern, printed).groups())
     assert _nats(printed.partition("learning while reading")[2]) < min(parts) + 1e-3
