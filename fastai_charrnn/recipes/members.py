@@ -17,6 +17,7 @@ import torch
 from fastai.basics import Callback, CancelFitException, CancelTrainException, CancelValidException
 
 from .._utils import unwrap_model
+from ..callback.time_budget import TimeBudget
 from ..models.ensemble import CharEnsemble
 from .held_back import hold_back
 
@@ -41,6 +42,8 @@ class _Best:
 class MemberTraining(Callback):
     "Train one network of an ensemble after the other. A single network is trained in the same way."
 
+    # the time of the validation is measured before, with all networks
+    order = TimeBudget.order + 1
     run_valid = False
 
     def __init__(
@@ -76,6 +79,17 @@ class MemberTraining(Callback):
         "The part of the whole time that has passed."
         return self.learn.time_budget.elapsed_pct
 
+    def state_dict(self) -> dict:
+        "Return which network trains, and when it began, for checkpoints."
+        names = ("member", "begin", "length", "is_holding", "is_memorised", "slice_loss")
+        return {name: getattr(self, name) for name in names}
+
+    def load_state_dict(self, state: dict):
+        "Continue with the network that was training."
+        vars(self).update(state)
+        self._choose_data()
+        self._activate()
+
     def rate(
         self,
         t: float,  # the part of the time that has passed
@@ -85,6 +99,9 @@ class MemberTraining(Callback):
         return max(min(1, (t + 1e-3) / _warmup, 1 - t), 1e-3)
 
     def before_epoch(self):
+        self._choose_data()
+
+    def _choose_data(self):
         self.learn.dls = self.held.dls if self.is_holding else self.all_dls
 
     def before_batch(self):

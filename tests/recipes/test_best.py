@@ -8,8 +8,8 @@ from fastai_charrnn.all import DataError, human_numbers, python_reference
 from fastai_charrnn.recipes.best import BestRecipe, best_recipe
 
 
-def _n_weights(minutes, speed=1):
-    recipe = best_recipe(minutes, speed=speed)
+def _n_weights(minutes, n_chars=600_000):
+    recipe = best_recipe(minutes, n_chars, speed=1)
     return recipe.n_hid**2 * recipe.n_models
 
 
@@ -19,6 +19,21 @@ def test_more_time_or_a_faster_machine_gives_larger_networks():
     assert len(set(sizes)) > 4
     assert best_recipe(5, speed=0.1).n_hid < best_recipe(5, speed=3).n_hid
     assert isinstance(best_recipe(5), BestRecipe)
+
+
+def test_a_short_text_gets_narrow_networks_that_do_not_read_it_too_often():
+    recipe = best_recipe(5, n_chars=50_000, speed=0.4)
+    assert recipe.n_hid == 384
+    assert recipe.n_models > 1
+    assert recipe.config["output_p"] > best_recipe(5, n_chars=5_000_000, speed=0.4).config["output_p"]
+
+
+def test_the_reasons_name_the_time_the_speed_and_the_network():
+    recipe = best_recipe(5, speed=0.42)
+    assert recipe.why == (
+        "for 5 minutes at 0.42 times the speed of the reference machine: "
+        "one network of 768 units reads the text about 7.0 times"
+    )
 
 
 @pytest.mark.parametrize("minutes", [0, -1, math.nan])
