@@ -37,6 +37,12 @@ class Plan:
     def _n_models(self):
         return getattr(self.recipe, "n_models", 1)
 
+    @property
+    def why(self) -> str:
+        "Why the recipe chose this, as another line; empty for a recipe that does not say."
+        why = getattr(self.recipe, "why", "")
+        return f"\nchosen {why}" if why else ""
+
     def learner(
         self,
         dls: CharDataLoaders,  # made by `dls`

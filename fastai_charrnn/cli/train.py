@@ -109,9 +109,7 @@ def _train(args, out, corpus, recorded, watching):
     learn = plan.learner(dls, prompts=args.prompt or [], temperature=args.temperature, cbs=cbs, **samples)
     n_params = count_weights(learn.model)
     check_room(out, n_params)
-    _print_first(f"{dls}\n{plan}: {n_params:,} parameters")
-    if why := getattr(plan.recipe, "why", ""):
-        _print_first(why)
+    _print_first(f"{dls}\n{plan}: {n_params:,} parameters{plan.why}")
     if corpus.n_chars > _max_quick and not plan.minutes:
         _print_first("a text of this size takes more than two minutes; --minutes 2 limits the time")
     _print_processes(dls)

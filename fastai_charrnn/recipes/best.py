@@ -138,10 +138,11 @@ def best_recipe(
     config = dict(output_p=choice.output_p, hidden_p=choice.hidden_p)
     # the narrower a network, the higher the best rate: 384 units learn best with 1.8e-2, 768 with 7e-3
     lr = 7e-3 if n_hid > 512 else 1.6e-2
+    machine = f"{minutes:g} minutes at {speed:.2g} times the speed of the reference machine"
     networks = (
-        f"{n_models} networks of {n_hid} units, each reads" if n_models > 1 else f"one network of {n_hid} units reads"
+        f"{n_models} networks of {n_hid} units, each reads" if n_models > 1 else f"a network of {n_hid} units reads"
     )
-    why = f"for {minutes:g} minutes at {speed:.2g} times the speed of the reference machine: {networks} the text about {epochs:.1f} times"
+    why = f"for {machine}: {networks} the text about {epochs:.1f} times"
     return BestRecipe(minutes, n_hid, n_models, config=config, lr=lr, wd=choice.wd, epochs=epochs, why=why)
 
 

@@ -10,7 +10,7 @@ from fastai_charrnn.recipes.members import MemberTraining
 
 
 def _learner(n_models, text=None, minutes=0.04):
-    recipe = BestRecipe(minutes, n_hid=8, n_models=n_models, emb_sz=4, bs=16, seq_len=32)
+    recipe = BestRecipe(minutes, n_hid=8, n_models=n_models, emb_sz=4, config=dict(output_p=0.1), bs=16, seq_len=32)
     learn = recipe.learner(recipe.dls(python_reference()[:60_000] if text is None else text, device="cpu"))
     return recipe, learn
 
