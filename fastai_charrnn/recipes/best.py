@@ -13,12 +13,14 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
+from fastai.basics import num_distrib
 
 from ..data.encoded import EncodedFile
 from ..data.loaders import CharDataLoaders
 from ..errors import DataError
 from ..learner import CharLearner, char_learner
 from .default import fitting_streams, validation_streams
+from .member_counts import MemberCounts
 from .members import MemberTraining
 from .optimizer import adamw, decay_groups
 from .speed import measured_speed
@@ -79,9 +81,18 @@ class BestRecipe:
         cbs: list | None = None,  # further callbacks
         **kwargs,  # as `fit_minutes`: bf16, deadline
     ) -> dict[str, float]:  # the row it adds to `learn.training_log.rows`
-        "Train for `minutes`, one network after the other, then validate. See `MemberTraining`."
-        members = MemberTraining(self.n_models, watch=self.epochs is None or self.epochs > 3)
-        return learn.fit_minutes(self.minutes, self.lr, schedule=members.rate, cbs=[members, *(cbs or [])], **kwargs)
+        """Train for `minutes`, one network after the other, and validate.
+
+        See `MemberTraining`. If the text is long enough to hold back a slice, the model becomes a mixture of the
+        networks with counts of the text (`CharMixture`). Several processes train all networks at once, without
+        counts."""
+        cbs = list(cbs or [])
+        if num_distrib() > 1:
+            return learn.fit_minutes(self.minutes, self.lr, cbs=cbs, **kwargs)
+        counts = MemberCounts()
+        members = MemberTraining(self.n_models, watch=self.epochs is None or self.epochs > 3, counts=counts)
+        cbs += [members, counts]
+        return learn.fit_minutes(self.minutes, self.lr, schedule=members.rate, cbs=cbs, **kwargs)
 
 
 # Characters a second in training that the reference machine reads, by hidden units.

@@ -20,6 +20,7 @@ from .._utils import unwrap_model
 from ..callback.time_budget import TimeBudget
 from ..models.ensemble import CharEnsemble
 from .held_back import hold_back
+from .member_counts import MemberCounts
 
 __all__ = ["MemberTraining"]
 
@@ -50,9 +51,11 @@ class MemberTraining(Callback):
         self,
         n_members: int = 1,  # networks of the ensemble
         watch: bool = True,  # whether to compare the loss on the slice after every epoch
+        counts: MemberCounts | None = None,  # to fit on the slice, when the first network has been trained without it
     ):
         self.n_members = n_members
         self.watch = watch
+        self.counts = counts
         self.held = None
         self.slice_loss: float | None = None
 
@@ -149,6 +152,8 @@ class MemberTraining(Callback):
 
     def _release(self):
         "Train on the slice too from now on."
+        if self.counts is not None:
+            self.counts.fit_gate(self._network(), self.held)
         self.is_holding = False
         self.best.weights = None
 
@@ -173,6 +178,10 @@ class MemberTraining(Callback):
             model.active = None
             is_whole = self.member == self.n_members - 1
             model.n_ready = None if is_whole else self.member + 1
+
+    def after_error(self):
+        "An interrupted fit leaves the networks that are trained, and the first one in any case."
+        self.learn.dls = self.all_dls
 
 
 def _add_dropout(network):

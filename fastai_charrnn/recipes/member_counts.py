@@ -1,0 +1,88 @@
+"""Mix the networks of a recipe with counts of the text: `MemberCounts`.
+
+The gate of the mixture is fitted on the slice that is held back, when neither the first network nor the counts have
+seen it. After the fit all of the training part is counted, and the learner's model becomes a `CharMixture`.
+"""
+
+import torch
+from fastai.basics import Callback
+
+from .._utils import unwrap_model
+from ..callback.checkpoint import CheckpointCallback
+from ..data.loaders import CharDataLoaders
+from ..learner import CharLearner
+from ..models.base import CharModel
+from ..models.count_tables import last_part
+from ..models.mixture import CharMixture
+from ..models.registry import get_arch
+from .held_back import HeldBack
+
+__all__ = ["MemberCounts"]
+
+_counted_per_second = 30_000  # characters that are counted, by the seconds of the fit
+_count_seconds = 1.5e-6  # to count a character
+_mix_seconds = 4e-5  # to mix the probabilities of a character, besides the network
+_max_reserved = 0.1  # of the time of training
+
+
+class MemberCounts(Callback):
+    "Counts and a gate. `MemberTraining` calls `fit_gate`; at the end of the fit the learner gets the mixture."
+
+    # a checkpoint of the finished fit has the networks alone
+    order = CheckpointCallback.order + 1
+    mixture: CharMixture | None = None
+
+    def before_fit(self):
+        self.mixture = None
+        budget = self.learn.time_budget
+        self.n_max = int(_counted_per_second * budget.seconds)
+        dls = self.learn.dls
+        n_counted = min(dls.train_ds.n_targets, self.n_max)
+        wanted = _count_seconds * n_counted + _mix_seconds * dls.valid_ds.n_targets
+        budget.seconds -= min(wanted, _max_reserved * budget.seconds)
+
+    def fit_gate(
+        self,
+        network: CharModel,  # the first network
+        held: HeldBack,  # the slice, which it was not trained on
+    ):
+        "Count what the network was trained on, and fit the gate on the slice."
+        name = self.learn.arch_config.get("arch", self.learn.arch.name)
+        mixture = CharMixture.around(network, self.learn.dls.vocab, arch=name)
+        self._count(mixture, held.dls, held.spans)
+        begin, end = held.span
+        mixture.fit_gate(_ids(held.dls, begin, end), before=_ids(held.dls, max(begin - 100, 0), begin))
+        if mixture.gate_result["kept"]:
+            self.mixture = mixture
+
+    def _count(self, mixture, dls, spans):
+        parts = last_part(list(spans), self.n_max)
+        first = parts[0][0]
+        ids = _ids(dls, first, parts[-1][1])
+        mixture.count(ids, [(begin - first, end - first) for begin, end in parts])
+
+    def after_fit(self):
+        "Count all of the training part, and give the learner the mixture."
+        if self.mixture is None:
+            return
+        learn = self.learn
+        network, config = unwrap_model(learn.model).saved_as(learn.arch_config)
+        mixture = self.mixture.with_network(network, learn.arch.name, config)
+        self._count(mixture, learn.dls, learn.dls.train_ds.spans)
+        use_mixture(learn, mixture)
+
+
+def use_mixture(
+    learn: CharLearner,  # its model is replaced
+    mixture: CharMixture,  # with the learner's network inside
+):
+    "Make a mixture the model of a learner. A later fit begins with a new optimizer."
+    learn.model = mixture
+    learn.arch = get_arch("mixture")
+    learn.arch_config = mixture.config
+    learn.opt = None
+
+
+def _ids(dls: CharDataLoaders, begin: int, end: int) -> torch.Tensor:
+    "The indices of a stretch of the text."
+    return torch.from_numpy(dls.train_ds.ids.stretch(begin, end).astype("int64"))
