@@ -34,7 +34,7 @@ def test_a_slice_is_the_end_of_the_training_part():
 
 
 def test_a_short_text_has_no_slice():
-    assert hold_back(_learner(1, python_reference()[:30_000])[1].dls) is None
+    assert hold_back(_learner(1, python_reference()[:9_000])[1].dls) is None
 
 
 def test_each_network_has_a_cycle_of_rates():
@@ -69,6 +69,21 @@ def test_networks_that_are_not_trained_are_neither_evaluated_nor_saved(tmp_path)
     loaded = load_model(save_model(learn, tmp_path / "part"))
     assert loaded.model.n_models == 1
     assert loaded.evaluate(text)["loss"] == pytest.approx(learn.evaluate(text)["loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize("n_models", [1, 2])
+def test_the_model_becomes_a_mixture_that_is_saved(n_models, tmp_path):
+    "Its loss on the validation part is below that of the networks alone."
+    recipe, learn = _learner(n_models)
+    with learn.no_bar(), learn.no_logging():
+        row = recipe.fit(learn)
+    networks = learn.model.network
+    assert learn.arch.name == "mixture"
+    assert learn.model.counts.n_chars == learn.dls.train_ds.spans[0][1] - 1
+    loaded = load_model(save_model(learn, tmp_path / "m"), dls=learn.dls)
+    assert loaded.validate()[0] == pytest.approx(row["valid_loss"], abs=1e-5)
+    learn.model = networks
+    assert learn.validate()[0] > row["valid_loss"] + 0.1
 
 
 def test_only_the_active_network_gets_gradients():
