@@ -7,10 +7,12 @@ import shutil
 import sys
 from pathlib import Path
 
+from .._utils import unwrap_model
 from ..analysis.verdict import comparison, verdict
 from ..callback.write_policy import errors_as_chosen
 from ..io.model_file import save_model
 from ..learner import CharLearner
+from ..models.mixture import CharMixture
 from .generate import note_long_prompts
 from .plan import Plan
 from .terminal import for_terminal
@@ -42,7 +44,7 @@ def report(
     _print_samples(learn, prompts, args)
     is_best = bool(args.recipe)
     print(f"\n{verdict(numbers['valid_loss'], numbers['train_loss'], ngrams.baseline.best.nats, is_best)}")
-    _print_next_commands(prompts, out)
+    _print_next_commands(prompts, out, isinstance(unwrap_model(learn.model), CharMixture))
 
 
 def _validated(learn, numbers):
@@ -98,7 +100,7 @@ def _print_samples(learn, prompts, args):
         print(f"\n--- {number} of {len(samples)}: {sample.prompt!r}\n{for_terminal(sample)}")
 
 
-def _print_next_commands(prompts, out):
+def _print_next_commands(prompts, out, is_mixture):
     "Print commands to copy, with a prompt of one line if there is one."
     prompt = next((prompt for prompt in prompts if "\n" not in prompt), prompts[0])
     model = file_argument(out)
@@ -106,7 +108,8 @@ def _print_next_commands(prompts, out):
     option = f"--prompt={shlex.quote(prompt)}" if prompt.startswith("-") else f"--prompt {shlex.quote(prompt)}"
     print(f"saved {out}; next, type")
     print(f"  {program()} generate {model} {option} -n 200")
-    print(f"  {program()} page {model}")
+    # a page runs networks without counts
+    print(f"  {program()} {'serve' if is_mixture else 'page'} {model}")
     print(f"  {program()} info {model}")
 
 
