@@ -47,13 +47,22 @@ class MemberCounts(Callback):
         held: HeldBack,  # the slice, which it was not trained on
     ):
         "Count what the network was trained on, and fit the gate on the slice."
-        name = self.learn.arch_config.get("arch", self.learn.arch.name)
-        mixture = CharMixture.around(network, self.learn.dls.vocab, arch=name)
+        mixture = CharMixture.around(network, self.learn.dls.vocab)
         self._count(mixture, held.dls, held.spans)
         begin, end = held.span
         mixture.fit_gate(_ids(held.dls, begin, end), before=_ids(held.dls, max(begin - 100, 0), begin))
         if mixture.gate_result["kept"]:
             self.mixture = mixture
+
+    def state_dict(self) -> dict:
+        "Return the gate, for checkpoints. The text is counted again."
+        return dict(gate=None if self.mixture is None else self.mixture.gate.state_dict())
+
+    def load_state_dict(self, state: dict):
+        "Continue with the gate that was fitted."
+        if state["gate"] is not None:
+            self.mixture = CharMixture.around(unwrap_model(self.learn.model), self.learn.dls.vocab)
+            self.mixture.gate.load_state_dict(state["gate"])
 
     def _count(self, mixture, dls, spans):
         parts = last_part(list(spans), self.n_max)

@@ -112,11 +112,16 @@ class MemberTraining(Callback):
             return
         done = (self.t - self.begin) / self.length
         if self.is_holding and done >= _holding:
-            self._compare()
-            self._release()
+            self._end_holding()
             raise CancelTrainException
         if done >= 1:
             self._next()
+
+    def _end_holding(self):
+        if self.watch and self._compare():
+            self._stop_early()
+        else:
+            self._release()
 
     def after_train(self):
         "After each epoch, see whether the network memorises the text."

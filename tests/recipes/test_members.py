@@ -6,6 +6,7 @@ import torch
 from fastai_charrnn.all import CharDataLoaders, char_learner, load_model, python_reference, save_model
 from fastai_charrnn.recipes.best import BestRecipe
 from fastai_charrnn.recipes.held_back import hold_back
+from fastai_charrnn.recipes.member_counts import MemberCounts
 from fastai_charrnn.recipes.members import MemberTraining
 
 
@@ -84,6 +85,17 @@ def test_the_model_becomes_a_mixture_that_is_saved(n_models, tmp_path):
     assert loaded.validate()[0] == pytest.approx(row["valid_loss"], abs=1e-5)
     learn.model = networks
     assert learn.validate()[0] > row["valid_loss"] + 0.1
+
+
+def test_a_resumed_training_has_the_gate_that_was_fitted():
+    _, learn = _learner(2)
+    first, second = MemberCounts(), MemberCounts()
+    first.learn = second.learn = learn
+    first.n_max = 10_000
+    first.fit_gate(learn.model.members[0], hold_back(learn.dls))
+    second.load_state_dict(first.state_dict())
+    for name, value in first.mixture.gate.state_dict().items():
+        assert torch.equal(second.mixture.gate.state_dict()[name], value)
 
 
 def test_only_the_active_network_gets_gradients():
