@@ -1,7 +1,7 @@
 """`CharCounts`: which characters followed each context of a text, as tables that predict the next character.
 
-    counts = CharCounts.of(ids, vocab)            # contexts of up to 6 characters, and of words
-    rows, state = counts.read(x, counts.init_state(bs))
+    counts = CharCounts.of(ids, dls.vocab)        # contexts of up to 6 characters, and of words
+    rows, state = counts.read(ids[None, :100], counts.init_state(1))
 
 `witten_bell.innovations` says what they predict.
 """

@@ -1,8 +1,8 @@
 """`CharMixture`: a network with counts of a text, mixed character by character.
 
     mixture = CharMixture.around(learn.model, learn.dls.vocab)
-    mixture.count(ids, spans=[(0, 480_000)])      # what the network has learnt from
-    mixture.fit_gate(ids[480_000:500_000])        # neither the network nor the counts have seen it
+    mixture.count(ids, spans=[(0, 15_000)])       # what the network has learnt from
+    mixture.fit_gate(ids[15_000:])                # neither the network nor the counts have seen it
 
 A network generalizes, and counts remember: rare words, names, fixed phrases. Their mixture predicts new text better
 than each of them. `CharGate` says how they are weighed.

@@ -1,5 +1,6 @@
 """Hold back a slice at the end of the training part: `hold_back`.
 
+    dls = BestRecipe(minutes=5, n_hid=64).dls(text)
     held = hold_back(dls)
     held.dls            # they train on the rest and validate on the slice
     held.span           # (begin, end) of the slice

@@ -1,5 +1,7 @@
 """Train the networks of an ensemble one after the other, by the clock: `MemberTraining`.
 
+    recipe = BestRecipe(minutes=15, n_hid=64, n_models=3)
+    learn = recipe.learner(recipe.dls(text))
     training = MemberTraining(n_members=3)
     learn.fit_minutes(15, 7e-3, schedule=training.rate, cbs=training)
 

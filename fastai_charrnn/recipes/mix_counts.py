@@ -3,7 +3,7 @@
 learn = char_learner(dls, "mullstm", n_hid=384)
 learn.fit_one_cycle(4, 1e-2)
 mixed = mix_counts(learn)
-mixed.evaluate(other_text)
+mixed.validate()
 """
 
 from copy import deepcopy

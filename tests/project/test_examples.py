@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from fastai.basics import Callback, CancelFitException, CancelTrainException, defaults
 
 from fastai_charrnn import all as everything
@@ -32,6 +33,9 @@ TABLES = {
     "io.tensor_file",
     "state.fit",
     "models.beginnings",
+    "models.contexts",
+    "models.gate",
+    "models.witten_bell",
     "models.rnn",
     "models.mullstm",
     "data.streams",
@@ -105,5 +109,6 @@ def test_the_example_of_a_module_runs(name, small, tmp_path, monkeypatch):
         learn = char_learner(dls, "lstm", n_hid=64, seed=0)
         text = text[:4000]
         values = np.zeros(len(text))
-    names = dict(text=text, df=df, other=text[:20_000] + "é", dls=dls, learn=learn, values=values)
+    ids = torch.from_numpy(dls.vocab.encode(text[:20_000]).astype("int64"))
+    names = dict(text=text, df=df, other=text[:20_000] + "é", dls=dls, learn=learn, values=values, ids=ids)
     exec(EXAMPLES[name], vars(everything) | vars(module) | names)
