@@ -11,8 +11,6 @@ Exit codes:
     2  invalid options, or options that cannot be combined
 """
 
-import atexit
-import gc
 import os
 import re
 import sys
@@ -37,8 +35,6 @@ def main(
     "Run one command. Invalid options raise `SystemExit(2)`, as in argparse."
     # the time of `--minutes` begins here, before torch is imported
     began = time.perf_counter()
-    # at its end Python searches for unused objects several times; without those of torch that takes half a second less
-    atexit.register(gc.freeze)
     open_missing()
     output = sys.stdout
     try:
