@@ -95,11 +95,11 @@ def _visitor(rng):
 
 
 def _log_line(rng, now, visitor, sizes):
-    address, session, agent = visitor
+    address, session, browser = visitor
     page = rng.choices(_pages, _falling(len(_pages)))[0]
     query = f"?id={rng.randint(1, 5000)}&page={rng.randint(1, 9)}" if page.startswith("/api") else ""
     status = rng.choices((200, 304, 404, 500), (90, 6, 3, 1))[0]
     size = sizes[page] if status == 200 else 0
     request = f'"GET {page}{query} HTTP/1.1" {status} {size}'
     took = f"{rng.lognormvariate(3, 0.8):.1f}ms"
-    return f'{address} [{now:%d/%b/%Y:%H:%M:%S}] {request} {took} session={session} "{agent}"\n'
+    return f'{address} [{now:%d/%b/%Y:%H:%M:%S}] {request} {took} session={session} "{browser}"\n'
