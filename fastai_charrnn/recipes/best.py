@@ -20,6 +20,7 @@ from ..data.loaders import CharDataLoaders
 from ..errors import DataError
 from ..learner import CharLearner, char_learner
 from .default import fitting_streams, validation_streams
+from .distill import Distillation
 from .member_counts import MemberCounts
 from .members import MemberTraining
 from .optimizer import adamw, decay_groups
@@ -43,6 +44,7 @@ class BestRecipe:
     lr: float = 7e-3  # highest learning rate
     wd: float = 0.1  # weight decay of the matrices between layers
     val_bs: int = 8  # streams in validation, more for a long text: with few, most characters have a long context
+    one_network: bool = False  # whether the last network learns from the others, and is the result alone
     epochs: float | None = None  # how often each network will read the text, as far as known
     why: str = ""  # what was decided, and by what
 
@@ -89,9 +91,12 @@ class BestRecipe:
         cbs = list(cbs or [])
         if num_distrib() > 1:
             return learn.fit_minutes(self.minutes, self.lr, cbs=cbs, **kwargs)
-        counts = MemberCounts()
-        members = MemberTraining(self.n_models, watch=self.epochs is None or self.epochs > 3, counts=counts)
-        cbs += [members, counts]
+        one_network = self.one_network and self.n_models > 1
+        counts = MemberCounts(one_network)
+        distillation = Distillation() if one_network else None
+        watch = self.epochs is None or self.epochs > 3
+        members = MemberTraining(self.n_models, watch, counts, distillation)
+        cbs += [members, counts, *([distillation] if one_network else [])]
         return learn.fit_minutes(self.minutes, self.lr, schedule=members.rate, cbs=cbs, **kwargs)
 
 
@@ -127,6 +132,7 @@ def best_recipe(
     minutes: float = 5.0,  # length of the training
     n_chars: int = 600_000,  # size of the text, with the validation part
     speed: float | None = None,  # of this machine, as `measured_speed` returns; None: measured
+    one_network: bool = False,  # whether the result is one network, which learns from others if there is time for them
     device: str | torch.device | None = None,  # the device that trains, if `speed` is None; None: fastai's default
 ) -> BestRecipe:
     """Return the recipe for a training of some minutes on a text of some size, on this machine.
@@ -154,7 +160,8 @@ def best_recipe(
         f"{n_models} networks of {n_hid} units, each reads" if n_models > 1 else f"a network of {n_hid} units reads"
     )
     why = f"for {machine}: {networks} the text about {epochs:.1f} times"
-    return BestRecipe(minutes, n_hid, n_models, config=config, lr=lr, wd=choice.wd, epochs=epochs, why=why)
+    sizes = dict(n_hid=n_hid, n_models=n_models, one_network=one_network)
+    return BestRecipe(minutes, **sizes, config=config, lr=lr, wd=choice.wd, epochs=epochs, why=why)
 
 
 def _first(table, size):

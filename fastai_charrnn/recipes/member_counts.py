@@ -32,6 +32,12 @@ class MemberCounts(Callback):
     order = CheckpointCallback.order + 1
     mixture: CharMixture | None = None
 
+    def __init__(
+        self,
+        one_network: bool = False,  # whether the last network alone is the result, which has learnt from the others
+    ):
+        self.one_network = one_network
+
     def before_fit(self):
         self.mixture = None
         budget = self.learn.time_budget
@@ -72,13 +78,29 @@ class MemberCounts(Callback):
 
     def after_fit(self):
         "Count all of the training part, and give the learner the mixture."
+        learn = self.learn
+        if self.one_network:
+            use_last_member(learn)
         if self.mixture is None:
             return
-        learn = self.learn
         network, config = unwrap_model(learn.model).saved_as(learn.arch_config)
         mixture = self.mixture.with_network(network, learn.arch.name, config)
         self._count(mixture, learn.dls, learn.dls.train_ds.spans)
         use_mixture(learn, mixture)
+
+
+def use_last_member(
+    learn: CharLearner,  # its model is an ensemble
+):
+    "Make the last network of an ensemble the model of a learner."
+    ensemble = unwrap_model(learn.model)
+    network = ensemble.members[-1]
+    network.target = ensemble.target
+    network.seq_len = ensemble.seq_len
+    learn.model = network
+    learn.arch = get_arch(ensemble.arch)
+    learn.arch_config = {k: v for k, v in learn.arch_config.items() if k not in ("arch", "n_models")}
+    learn.opt = None
 
 
 def use_mixture(

@@ -21,6 +21,7 @@ from fastai.basics import Callback, CancelFitException, CancelTrainException, Ca
 from .._utils import unwrap_model
 from ..callback.time_budget import TimeBudget
 from ..models.ensemble import CharEnsemble
+from .distill import Distillation
 from .held_back import hold_back
 from .member_counts import MemberCounts
 
@@ -31,6 +32,7 @@ _warmup = 0.05  # of a network's time, in which the rate rises
 _tolerance = 0.01  # nats by which the loss on the slice may rise
 _more_dropout = dict(output_p=0.15, hidden_p=0.05)  # what is added when a network has memorised the text
 _max_dropout = 0.5
+_last_share = 1.5  # of the time: what a network that learns from others gets, if each of these gets 1
 
 
 @dataclass
@@ -54,8 +56,10 @@ class MemberTraining(Callback):
         n_members: int = 1,  # networks of the ensemble
         watch: bool = True,  # whether to compare the loss on the slice after every epoch
         counts: MemberCounts | None = None,  # to fit on the slice, when the first network has been trained without it
+        distillation: Distillation | None = None,  # with it, the last network learns from the others too
     ):
         self.n_members = n_members
+        self.distillation = distillation
         self.watch = watch
         self.counts = counts
         self.held = None
@@ -66,10 +70,18 @@ class MemberTraining(Callback):
         self.held = hold_back(self.all_dls)
         self.is_holding = self.held is not None
         self.member = 0
-        self.begin, self.length = 0.0, 1 / self.n_members
+        self.begin, self.length = 0.0, self._share(1.0)
         self.best = _Best()
         self.is_memorised = False
         self._activate()
+
+    def _share(self, left):
+        "How much of the time that is left the current network gets. One that learns from the others gets more."
+        n_equal = self.n_members - self.member
+        if self.distillation is None:
+            return left / n_equal
+        share = _last_share if n_equal == 1 else 1
+        return left * share / (n_equal - 1 + _last_share)
 
     def _activate(self):
         "Let the current member train. Those before it are ready."
@@ -166,15 +178,18 @@ class MemberTraining(Callback):
 
     def _next(self):
         "Begin with the next network, or end the fit."
-        left = self.n_members - self.member - 1
-        if not left:
+        if self.member == self.n_members - 1:
             raise CancelFitException
+        model = unwrap_model(self.learn.model)
         self.member += 1
         longest = self.length if self.is_memorised else 1.0
+        if self.distillation is not None and self.member == self.n_members - 1:
+            model.n_ready = self.member
+            self.distillation.teach(model, self.all_dls.train_ds)
         self.begin = self.t
-        self.length = min((1 - self.t) / left, longest)
+        self.length = min(self._share(1 - self.t), longest)
         if self.is_memorised:
-            _add_dropout(unwrap_model(self.learn.model).members[self.member])
+            _add_dropout(model.members[self.member])
         self._activate()
 
     def after_fit(self):
