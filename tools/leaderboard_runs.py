@@ -122,11 +122,16 @@ def _recipe() -> Iterator[Run]:
         for seed in seeds:
             make = lambda rows, args=(minutes, seed, seed == seeds[0]): _train_on_nietzsche(*args)
             yield Run(f"best, {minutes} min, seed {seed}", "recipe", make, 66 * minutes + 200 * (seed == seeds[0]))
+    yield Run("best as one network, 15 min, seed 42", "recipe", lambda rows: _train_one_network(15), 15 * 66)
     yield Run("lesson's terms: best, 15 min, seed 42", "recipe", lambda rows: _train_on_lessons_terms(15), 15 * 66)
 
 
 def _train_on_nietzsche(minutes, seed, dynamic):
     return train_recipe(nietzsche_text(), minutes, seed, dynamic=dynamic)
+
+
+def _train_one_network(minutes):
+    return train_recipe(nietzsche_text(), minutes, options=("--one-network",))
 
 
 def _train_on_lessons_terms(minutes):

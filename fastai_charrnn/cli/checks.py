@@ -62,6 +62,8 @@ def _train_conflict(args):
         return problem
     if args.recipe and (given := _given_options(args, _set_by_recipe)):
         return f"--recipe best sets {given} itself; leave out one or the other"
+    if args.one_network and not args.recipe:
+        return "--one-network is for --recipe best; give it too, or leave out --one-network"
     if args.minutes is not None and args.epochs is not None:
         return "--minutes and --epochs both set the length of training; leave out one of them"
     if args.stateful and args.target == "next":

@@ -73,7 +73,10 @@ class Plan:
     def __str__(self) -> str:
         "The choices in one line."
         n_models = f"{self._n_models} networks of " if self._n_models > 1 else ""
-        return f"{self.recipe.arch}, {n_models}{self.recipe.n_hid} hidden units, {self.length}"
+        last = ", the last of which learns from the others" if getattr(self.recipe, "one_network", False) else ""
+        return (
+            f"{self.recipe.arch}, {n_models}{self.recipe.n_hid} hidden units{last if n_models else ''}, {self.length}"
+        )
 
 
 # fields of a recipe that an option of the same name changes
@@ -89,7 +92,8 @@ def make_plan(
     Raises `ArchError` for an unknown architecture, or for an option that the architecture does not have."""
     if args.recipe:
         minutes = training_minutes(args)
-        return Plan(best_recipe(minutes, n_chars, device=args.device), args.seed, minutes)
+        recipe = best_recipe(minutes, n_chars, device=args.device, one_network=bool(args.one_network))
+        return Plan(recipe, args.seed, minutes)
     recipe = default_recipe(n_chars)
     arch = get_arch(args.arch.lower()) if args.arch else get_arch(recipe.arch)
     config = _given(args, ("n_layers", "output_p"))

@@ -83,6 +83,8 @@ def _add_network(parser):
     parser.add_argument("--stateful", action="store_true", default=None, help=summary)
     summary = "the best network for --minutes (5) on this machine, instead of --arch and the other numbers"
     parser.add_argument("--recipe", choices=("best",), help=summary)
+    summary = "with --recipe: save one small network, which learns from the others that the time allows"
+    parser.add_argument("--one-network", action="store_true", default=None, help=summary)
 
 
 def _add_samples(parser):

@@ -123,7 +123,7 @@ class _Regularisation(NamedTuple):
 _regularisations = (
     _Regularisation(max_epochs=2.5, output_p=0.0, hidden_p=0.0, wd=0.1),
     _Regularisation(max_epochs=5.0, output_p=0.05, hidden_p=0.0, wd=0.1),
-    _Regularisation(max_epochs=8.0, output_p=0.15, hidden_p=0.05, wd=0.5),
+    _Regularisation(max_epochs=10.0, output_p=0.15, hidden_p=0.05, wd=0.5),
     _Regularisation(max_epochs=float("inf"), output_p=0.3, hidden_p=0.1, wd=0.5),
 )
 

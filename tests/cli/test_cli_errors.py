@@ -126,6 +126,7 @@ CONFLICTS = {
     "train my.txt --corpus nietzsche": "give FILE or --corpus, not both",
     "train --encoding latin-1": "--encoding is for FILE",
     "train my.txt --valid tail --valid my.txt": "--valid tail chooses a part of the text; leave out the other --valid",
+    "train my.txt --one-network": "--one-network is for --recipe best; give it too",
     "train my.txt --minutes .05 --epochs 4": "--minutes and --epochs both set the length of training",
     "train my.txt --recipe worst": "invalid choice: 'worst'",
     "train my.txt --recipe best --arch lstm --epochs 1": "--recipe best sets --arch, --epochs itself",

@@ -93,10 +93,10 @@ def test_the_best_recipe_resumes_with_its_own_network(folder, monkeypatch):
     from fastai_charrnn.cli import plan
     from fastai_charrnn.recipes.best import BestRecipe
 
-    monkeypatch.setattr(plan, "best_recipe", lambda minutes, n_chars, device: BestRecipe(minutes, 8, n_models=2))
+    monkeypatch.setattr(plan, "best_recipe", lambda minutes, n_chars, **_: BestRecipe(minutes, 8, n_models=2))
     _forked(["train", "my.txt", "--recipe", "best", "--minutes", ".03", "--out", "m"])
     # this time the machine is faster
-    monkeypatch.setattr(plan, "best_recipe", lambda minutes, n_chars, device: BestRecipe(minutes, 16))
+    monkeypatch.setattr(plan, "best_recipe", lambda minutes, n_chars, **_: BestRecipe(minutes, 16))
     assert main(["train", "--resume", "--out", "m"]) == 0
     config = load_model("m").arch_config
     assert (config["n_hid"], config["n_models"]) == (8, 2)
