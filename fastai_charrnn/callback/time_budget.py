@@ -15,6 +15,7 @@ best epoch, the last and shorter one included. The time of validations counts.
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 
 from fastai.basics import Callback, CancelFitException, CancelTrainException, CancelValidException, L, Recorder
 from fastai.callback.fp16 import AMPMode, MixedPrecision
@@ -75,7 +76,7 @@ class TimeBudget(Callback):
         self.clock = self.limit.clock
         self.seconds = 60 * self.minutes
         self.validation_time = 0.0
-        self.schedule = schedule or self._rise_and_fall
+        self.schedule = schedule or partial(rise_and_fall, warmup_pct=self.warmup_pct)
         self.n_targets = 0
 
     def before_fit(self):
@@ -159,11 +160,6 @@ class TimeBudget(Callback):
         self.opt.set_hypers(lr=[lr * factor for lr in self.top_rates])
         self.n_targets += self.y.numel()
 
-    def _rise_and_fall(self, t):
-        # the first rate is above 0
-        rising = (t + 1e-3) / self.warmup_pct if self.warmup_pct else 1
-        return min(1, rising, max(1 - t, 1e-3))
-
     def after_train(self):
         "Have the training loss of the last epoch recorded, which fastai leaves out of an epoch that ends early."
         if hasattr(self.learn, "recorder"):
@@ -172,6 +168,15 @@ class TimeBudget(Callback):
     def before_validate(self):
         if not self.validate_epochs:
             raise CancelValidException
+
+
+def rise_and_fall(
+    t: float,  # the part of the time that has passed
+    warmup_pct: float = 0.05,  # part of the time in which the rate rises
+) -> float:  # the learning rate as a part of the highest
+    "The usual schedule. The first and the last rate are above 0."
+    rising = (t + 1e-3) / warmup_pct if warmup_pct else 1
+    return min(1, rising, max(1 - t, 1e-3))
 
 
 @renamed(lr="lr_max", warm="warmup_pct")

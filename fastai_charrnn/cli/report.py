@@ -35,7 +35,7 @@ def report(
     prompts: list[str],  # of the samples
 ):
     "Print the loss next to that of n-grams, samples, a verdict, and the next commands."
-    _store(learn, ngrams.baseline.best, out)
+    _store(learn, ngrams, out)
     numbers = learn.training_log.rows[-1]
     table = comparison(numbers, f"{learn.arch.name}, {plan.length}", ngrams.baseline.best)
     print(f"\n{table}\n{_validated(learn, numbers)}")
@@ -57,8 +57,10 @@ def _validated(learn, numbers):
 
 
 def _store(learn, ngrams, out):
-    "Add the loss of n-grams to the model file, for its page and its card. An error of writing is a warning."
-    learn.dls.train_ds.info |= dict(ngram_loss=ngrams.nats, ngram_context=ngrams.context)
+    "Add the loss of n-grams to the model file, if they were not counted before it was saved. Errors are warnings."
+    if "ngram_loss" in learn.dls.train_ds.info:
+        return
+    ngrams.describe_in(learn.dls)
     with errors_as_chosen("warn"):
         save_model(learn, out)
 

@@ -19,7 +19,7 @@ _ngram_part = 0.05  # of the time
 _tried = 100_000  # characters in which n-grams are counted to measure the speed
 _growth = 0.75  # counting n characters takes about n ** (1 / .75) as long: sorting, and memory beyond the caches
 _tried_chars = 20  # of a sample, to measure the speed
-_saved_per_second = 50_000_000  # weights written twice: on the way, and with the loss of n-grams
+_saved_per_second = 50_000_000  # weights, which are written on the way and at the end
 _end = 0.5  # seconds for the end of the process, of a core that it has for itself
 _max_busy = 4.0  # how much longer that takes at most on a busy machine
 
@@ -34,6 +34,14 @@ class CountedNgrams(NamedTuple):
     def note(self) -> str:
         "The numbers of characters."
         return f"n-grams: counted in {self.baseline.n_train:,} training characters, scored on {self.baseline.n_valid:,}"
+
+    def describe_in(
+        self,
+        dls: CharDataLoaders,  # the text
+    ):
+        "Note the loss in the description of the text, which a model file holds for its page and its card."
+        best = self.baseline.best
+        dls.train_ds.info |= dict(ngram_loss=best.nats, ngram_context=best.context)
 
     def is_part_of(
         self,
@@ -77,8 +85,7 @@ def prepare_report(
 ) -> tuple[CountedNgrams, Deadline]:  # and when training and validation must be done
     "Count n-grams before training, so that their time is known, and keep time for samples and for saving the model."
     ngrams = count_ngrams(learn.dls, deadline, _ngram_part * 60 * minutes)
-    best = ngrams.baseline.best
-    learn.dls.train_ds.info |= dict(ngram_loss=best.nats, ngram_context=best.context)
+    ngrams.describe_in(learn.dls)
     # the first sample chooses kernels
     learn.generate(prompts, 1, seed=0)
     start = deadline.clock()

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .._utils import modes_restored
 from .base import CharModel
 from .contexts import first_context
 from .counts import CharCounts
@@ -66,13 +67,10 @@ def _read_rows(network, counts, text, first):
     begins = torch.arange(n_rows, device=text.device) * length + first
     places = begins[:, None] + torch.arange(-_n_before - 1, length - 1, device=text.device)
     x = text[places.clamp(0, len(text) - 1)]
-    was_training = network.training
-    network.eval()
-    try:
+    with modes_restored(network):
+        network.eval()
         outs, _ = network.forward_seq(x, network.init_hidden(n_rows))
         log_probs = network.head(outs[_n_before:]).transpose(0, 1)
-    finally:
-        network.train(was_training)
     rows, _ = counts.read(text[None, :-1], first_context(1, counts.n_orders, text.device))
     exists = (places[:, _n_before:] < len(text) - 1).flatten()
     return log_probs.flatten(0, 1)[exists], rows[0, first - 1 :], text[first:]

@@ -67,7 +67,7 @@ class BestRecipe:
         seed: int | None = 42,  # fixes the initial weights and the order of training
         **kwargs,  # as `char_learner`
     ) -> CharLearner:
-        "Return an untrained learner. `learn.fit_minutes(recipe.minutes, recipe.lr)` trains it."
+        "Return an untrained learner; `fit` trains it."
         arch = self.arch
         config = self.config
         if self.n_models > 1:

@@ -9,6 +9,7 @@ import torch
 from fastai.basics import Callback
 from torch import Tensor
 
+from .._utils import modes_restored
 from ..data.streams import CharStreams
 from ..models.base import CharModel
 
@@ -61,14 +62,10 @@ def probabilities_of(
     rows = max(min(_rows, (end - begin) // _columns), 1)
     whole = CharStreams(streams.ids, streams.vocab, streams.spans, rows, _columns, stateful=True)
     device = model.emb.weight.device
-    was_training = model.training
-    model.eval()
-    try:
-        with model.reading("every", None):
-            for k in range(-(-len(whole) // rows)):
-                x, _ = whole.batch_at(k)
-                log_probs = model(x.to(device))
-                table[whole.positions_at(k) - begin] = log_probs.flatten(0, 1).half().cpu()
-    finally:
-        model.train(was_training)
+    with modes_restored(model), model.reading("every", None):
+        model.eval()
+        for k in range(-(-len(whole) // rows)):
+            x, _ = whole.batch_at(k)
+            log_probs = model(x.to(device))
+            table[whole.positions_at(k) - begin] = log_probs.flatten(0, 1).half().cpu()
     return table

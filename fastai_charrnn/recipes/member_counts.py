@@ -4,18 +4,17 @@ The gate of the mixture is fitted on the slice that is held back, when neither t
 seen it. After the fit all of the training part is counted, and the learner's model becomes a `CharMixture`.
 """
 
-import torch
 from fastai.basics import Callback
 
 from .._utils import unwrap_model
 from ..callback.checkpoint import CheckpointCallback
-from ..data.loaders import CharDataLoaders
 from ..learner import CharLearner
 from ..models.base import CharModel
 from ..models.count_tables import last_part
 from ..models.mixture import CharMixture
 from ..models.registry import get_arch
 from .held_back import HeldBack
+from .mix_counts import fit_gate_on, stretch
 
 __all__ = ["MemberCounts"]
 
@@ -55,8 +54,7 @@ class MemberCounts(Callback):
         "Count what the network was trained on, and fit the gate on the slice."
         mixture = CharMixture.around(network, self.learn.dls.vocab)
         self._count(mixture, held.dls, held.spans)
-        begin, end = held.span
-        mixture.fit_gate(_ids(held.dls, begin, end), before=_ids(held.dls, max(begin - 100, 0), begin))
+        fit_gate_on(mixture, held.dls, *held.span)
         if mixture.gate_result["kept"]:
             self.mixture = mixture
 
@@ -73,7 +71,7 @@ class MemberCounts(Callback):
     def _count(self, mixture, dls, spans):
         parts = last_part(list(spans), self.n_max)
         first = parts[0][0]
-        ids = _ids(dls, first, parts[-1][1])
+        ids = stretch(dls, first, parts[-1][1])
         mixture.count(ids, [(begin - first, end - first) for begin, end in parts])
 
     def after_fit(self):
@@ -86,7 +84,7 @@ class MemberCounts(Callback):
         network, config = unwrap_model(learn.model).saved_as(learn.arch_config)
         mixture = self.mixture.with_network(network, learn.arch.name, config)
         self._count(mixture, learn.dls, learn.dls.train_ds.spans)
-        use_mixture(learn, mixture)
+        use_model(learn, mixture, "mixture", mixture.config)
 
 
 def use_last_member(
@@ -97,23 +95,18 @@ def use_last_member(
     network = ensemble.members[-1]
     network.target = ensemble.target
     network.seq_len = ensemble.seq_len
-    learn.model = network
-    learn.arch = get_arch(ensemble.arch)
-    learn.arch_config = {k: v for k, v in learn.arch_config.items() if k not in ("arch", "n_models")}
-    learn.opt = None
+    config = {k: v for k, v in learn.arch_config.items() if k not in ("arch", "n_models")}
+    use_model(learn, network, ensemble.arch, config)
 
 
-def use_mixture(
+def use_model(
     learn: CharLearner,  # its model is replaced
-    mixture: CharMixture,  # with the learner's network inside
+    model: CharModel,
+    arch: str,  # its architecture
+    config: dict,  # the arguments of the architecture
 ):
-    "Make a mixture the model of a learner. A later fit begins with a new optimizer."
-    learn.model = mixture
-    learn.arch = get_arch("mixture")
-    learn.arch_config = mixture.config
+    "Give a learner another model. A later fit begins with a new optimizer."
+    learn.model = model
+    learn.arch = get_arch(arch)
+    learn.arch_config = config
     learn.opt = None
-
-
-def _ids(dls: CharDataLoaders, begin: int, end: int) -> torch.Tensor:
-    "The indices of a stretch of the text."
-    return torch.from_numpy(dls.train_ds.ids.stretch(begin, end).astype("int64"))

@@ -12,6 +12,7 @@ import torch
 
 from .._checks import shown
 from .._utils import unwrap_model
+from ..data.loaders import CharDataLoaders
 from ..errors import ArchError, DataError
 from ..learner import CharLearner, char_learner
 from ..models.count_tables import is_span
@@ -20,6 +21,7 @@ from ..models.mixture import CharMixture
 __all__ = ["mix_counts"]
 
 _max_gate = 20_000  # characters that the gate is fitted on
+_n_before = 100  # characters before them
 
 
 def mix_counts(
@@ -43,9 +45,9 @@ def mix_counts(
     spans, valid_spans = _spans(learn.dls)
     begin, end = _gate_span(held_back, spans, valid_spans)
     mixture = CharMixture.around(network, learn.dls.vocab, n_orders, learn.arch.name, learn.arch_config)
-    ids = _ids(learn.dls, 0, max(end for _, end in spans))
+    ids = stretch(learn.dls, 0, max(end for _, end in spans))
     mixture.count(ids, _without(spans, begin, end))
-    mixture.fit_gate(_ids(learn.dls, begin, end), before=_ids(learn.dls, max(begin - 100, 0), begin))
+    fit_gate_on(mixture, learn.dls, begin, end)
     if held_back is not None:
         mixture.count(ids, spans)
     return _learner_of(learn, mixture, kwargs)
@@ -86,5 +88,20 @@ def _without(spans, begin, end):
     return [(a, b) for a, b in parts if a < b]
 
 
-def _ids(dls, begin, end):
+def fit_gate_on(
+    mixture: CharMixture,
+    dls: CharDataLoaders,  # of the text
+    begin: int,  # position of the first character, which neither the network nor the counts have seen
+    end: int,
+):
+    "Fit the gate of a mixture on a stretch of the text, after the characters before it."
+    mixture.fit_gate(stretch(dls, begin, end), before=stretch(dls, max(begin - _n_before, 0), begin))
+
+
+def stretch(
+    dls: CharDataLoaders,  # of the text
+    begin: int,
+    end: int,
+) -> torch.Tensor:  # (end - begin,) int64
+    "Return the indices of a stretch of the text."
     return torch.from_numpy(dls.train_ds.ids.stretch(begin, end).astype("int64"))
