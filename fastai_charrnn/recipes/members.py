@@ -19,7 +19,7 @@ import torch
 from fastai.basics import Callback, CancelFitException, CancelTrainException, CancelValidException
 
 from .._utils import unwrap_model
-from ..callback.time_budget import TimeBudget
+from ..callback.time_budget import TimeBudget, rise_and_fall
 from ..models.ensemble import CharEnsemble
 from .distill import Distillation
 from .held_back import hold_back
@@ -28,7 +28,6 @@ from .member_counts import MemberCounts
 __all__ = ["MemberTraining"]
 
 _holding = 0.85  # of the first network's time, in which the slice is held back
-_warmup = 0.05  # of a network's time, in which the rate rises
 _tolerance = 0.01  # nats by which the loss on the slice may rise
 _more_dropout = dict(output_p=0.15, hidden_p=0.05)  # what is added when a network has memorised the text
 _max_dropout = 0.5
@@ -84,12 +83,14 @@ class MemberTraining(Callback):
         return left * share / (n_equal - 1 + _last_share)
 
     def _activate(self):
-        "Let the current member train. Those before it are ready."
+        "Let the current member train. Those before it are ready, and teach the last one if it is to learn from them."
         model = unwrap_model(self.learn.model)
         model.reset()
         if isinstance(model, CharEnsemble):
             model.active = self.member
             model.n_ready = max(self.member, 1)
+        if self.distillation is not None and self.member == self.n_members - 1:
+            self.distillation.teach(model, self.all_dls.train_ds)
 
     @property
     def t(self) -> float:
@@ -112,8 +113,7 @@ class MemberTraining(Callback):
         t: float,  # the part of the time that has passed
     ) -> float:  # the learning rate as a part of the highest
         "A cycle for each network: the rate rises for a twentieth of its time, and falls to 0."
-        t = (t - self.begin) / self.length
-        return max(min(1, (t + 1e-3) / _warmup, 1 - t), 1e-3)
+        return rise_and_fall((t - self.begin) / self.length)
 
     def before_epoch(self):
         self._choose_data()
@@ -180,17 +180,13 @@ class MemberTraining(Callback):
         "Begin with the next network, or end the fit."
         if self.member == self.n_members - 1:
             raise CancelFitException
-        model = unwrap_model(self.learn.model)
         self.member += 1
+        self._activate()
+        if self.is_memorised:
+            _add_dropout(self._network())
         longest = self.length if self.is_memorised else 1.0
-        if self.distillation is not None and self.member == self.n_members - 1:
-            model.n_ready = self.member
-            self.distillation.teach(model, self.all_dls.train_ds)
         self.begin = self.t
         self.length = min(self._share(1 - self.t), longest)
-        if self.is_memorised:
-            _add_dropout(model.members[self.member])
-        self._activate()
 
     def after_fit(self):
         "All networks that were trained are ready."

@@ -6,6 +6,7 @@ import torch
 from fastai_charrnn.all import BestRecipe, CharMixture, char_learner, load_model, python_reference, save_model
 from fastai_charrnn.models.mullstm import CharMulLstm
 from fastai_charrnn.recipes.distill import Distillation, probabilities_of
+from fastai_charrnn.recipes.members import MemberTraining
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +55,17 @@ def test_a_recipe_of_one_network_ends_with_the_network_that_learnt_from_the_othe
     assert type(learn.model.network) is CharMulLstm
     loaded = load_model(save_model(learn, tmp_path / "m"), dls=learn.dls)
     assert loaded.validate()[0] == pytest.approx(row["valid_loss"], abs=1e-5)
+
+
+def test_a_resumed_student_gets_its_teacher_again():
+    recipe = BestRecipe(1, n_hid=8, n_models=3, emb_sz=4, bs=16, one_network=True)
+    learn = recipe.learner(recipe.dls(python_reference()[:20_000], device="cpu"))
+    training = MemberTraining(3, distillation=Distillation())
+    training.learn = learn
+    training.before_fit()
+    state = training.state_dict()
+    assert training.distillation.teacher_probs is None
+    training.load_state_dict(state | dict(member=2, is_holding=False))
+    assert learn.model.n_ready == 2
+    expected = probabilities_of(learn.model.eval(), learn.dls.train_ds)
+    assert torch.equal(training.distillation.teacher_probs, expected)
