@@ -6,6 +6,7 @@ The contexts of a character are
     word             the letters of the word so far, and the last character
     word, 1 before   the same, and the word before it
     word, 2 before   the same, and the two words before it
+    word, skipping   the word so far, the last character, and the word before the last one
 
 A context becomes a hash of 32 bits. All texts of a batch are read at once. Words are compared in lower case.
 """
@@ -16,14 +17,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["N_WORDS", "MISSING", "ContextState", "spell", "first_context", "next_context", "context_keys", "state_keys"]
+__all__ = [
+    "N_WORDS",
+    "MISSING",
+    "ContextState",
+    "spell",
+    "first_context",
+    "next_context",
+    "context_keys",
+    "state_keys",
+    "base_kind",
+]
 
-N_WORDS = 3  # contexts of words
+N_WORDS = 4  # contexts of words
 MISSING = -1  # the key of a context that has not been read wholly
 
 # the last characters (bs, n_orders), 0 for none, and the hashes of the word so far and of two before it (bs, 3)
 ContextState = tuple[Tensor, Tensor]
 
+_n_hashes = 3  # of words: the word so far and two before it
+_word_base = 4  # the order that the word so far goes on from
 _UNKNOWN = -1  # the hash of a word whose beginning has not been read
 # odd numbers of 64 bits, without a pattern: those of Knuth's and of PCG's generators
 _A = 6364136223846793005
@@ -50,14 +63,14 @@ def first_context(
 ) -> ContextState:
     "Return the state before the first character. A word is known from the first character on that is in no word."
     chars = torch.zeros(bs, n_orders, dtype=torch.int64, device=device)
-    return chars, torch.full((bs, N_WORDS), _UNKNOWN, dtype=torch.int64, device=device)
+    return chars, torch.full((bs, _n_hashes), _UNKNOWN, dtype=torch.int64, device=device)
 
 
 def next_context(
     x: Tensor,  # (bs, n) int64 indices
     letters: Tensor,  # (V,) from `spell`
     state: ContextState,  # before the first of them
-) -> tuple[list[Tensor], ContextState]:  # for the 3 kinds of words (bs, n) hashes after each character, the last state
+) -> tuple[list[Tensor], ContextState]:  # hashes of 3 words (bs, n) after each character, the last state
     "Read characters."
     chars, words = state
     n_orders = chars.shape[1]
@@ -95,6 +108,16 @@ def state_keys(state: ContextState) -> Tensor:  # (bs, kinds) int64
     return torch.where(known, _mixed(keys), MISSING)
 
 
+def base_kind(
+    kind: int,  # from 0, in the order of `context_keys`
+    n_orders: int,  # the longest context of characters
+) -> int:  # -1: the characters without a context
+    "Return the shorter context that a kind of context goes on from."
+    if kind == n_orders:
+        return min(_word_base, n_orders) - 1
+    return n_orders if kind == n_orders + N_WORDS - 1 else kind - 1
+
+
 def _char_contexts(chars):
     "Contexts of 1, 2, … characters, given the last character, the one before it, …: which are known, and their hashes."
     key = 0
@@ -111,6 +134,8 @@ def _word_contexts(char, words):
         known = known & (word != _UNKNOWN)
         key = key * _B + word
         yield known, key
+    word, _, before2 = words
+    yield known, (char * _B + word) * _A + before2
 
 
 def _mixed(key):

@@ -33,6 +33,7 @@ class _Tables(NamedTuple):
     starts: Tensor  # (C + 1,) int64: the first entry
     lengths: Tensor  # (C + 1,) int64: entries
     totals: Tensor  # (C + 1,) int64: occurrences
+    peaks: Tensor  # (C + 1,) int64: the largest count
     base: Tensor  # (V,) float64: log-probabilities without a context
 
 
@@ -198,11 +199,12 @@ class CharCounts(nn.Module):
         _check(self, lengths, int(ends[-1]))
         sums = torch.cat([ends.new_zeros(1), self.counts.long().cumsum(0)])
         totals = sums[ends] - sums[ends - lengths]
+        peaks = torch.segment_reduce(self.counts.float(), "max", lengths=lengths, unsafe=True, initial=0).long()
         seen = self.char_counts.double()
         n_seen = (seen > 0).sum().double()
         base = (seen + n_seen / self.vocab_sz + (n_seen == 0)) / (seen.sum() + n_seen + (n_seen == 0) * self.vocab_sz)
         keys = kinds + self.keys + 2**31
-        return _Tables(version, keys, ends - lengths, lengths, totals, base.log())
+        return _Tables(version, keys, ends - lengths, lengths, totals, peaks, base.log())
 
 
 def _check(counts, lengths, n_entries):

@@ -3,9 +3,9 @@
     log P(c) = sum_j w_j log P_j(c) + a number that makes the sum of P one
 
 A weight w_j is a linear function of features: the longest context that occurred, how often each context occurred, how
-many characters followed it, and how sure the network is. As the log-probability is concave in the parameters, a fit
-finds the best ones whatever it starts from (Hinton 2002, *Training Products of Experts*; Mahoney 2005, *Adaptive
-Weighing of Context Models*, adapts such weights while it reads).
+many characters followed it, the share of the most frequent one, and how sure the network is. As the log-probability is
+concave in the parameters, a fit finds the best ones whatever it starts from (Hinton 2002, *Training Products of
+Experts*; Mahoney 2005, *Adaptive Weighing of Context Models*, adapts such weights while it reads).
 """
 
 import torch
@@ -36,19 +36,20 @@ class GateInputs:
 
 def n_features(counts: CharCounts) -> int:
     "Return the number of features."
-    return counts.n_orders + 1 + 2 * counts.n_kinds + 2
+    return counts.n_orders + 1 + 3 * counts.n_kinds + 2
 
 
 def _features(counts, log_probs, rows):
     "The features (bs, n_features)."
     tables = counts.tables()
-    totals, lengths = tables.totals[rows], tables.lengths[rows]
+    totals, lengths, peaks = tables.totals[rows], tables.lengths[rows], tables.peaks[rows]
     order = torch.arange(1, counts.n_orders + 1, device=rows.device)
     longest = ((totals[:, : counts.n_orders] > 0) * order).amax(1)
     one_hot = torch.nn.functional.one_hot(longest, counts.n_orders + 1)
     probs = log_probs.exp()
     entropy = -(probs * log_probs).sum(1, keepdim=True)
-    numbers = [one_hot, totals.double().log1p() / 8, lengths.double().log1p() / 4]
+    shares = peaks / totals.clamp(min=1).double()
+    numbers = [one_hot, totals.double().log1p() / 8, lengths.double().log1p() / 4, shares]
     return torch.cat([*(o.to(log_probs.dtype) for o in numbers), entropy, probs.amax(1, keepdim=True)], 1)
 
 

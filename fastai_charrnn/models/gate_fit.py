@@ -18,7 +18,7 @@ _bs = 500  # characters of a step
 _n_epochs = 12
 _min_steps = 240
 _lr = 0.02
-_strength = 300.0  # of the decay towards the network alone, in characters
+_strength = 100.0  # of the decay towards the network alone, in characters
 _max_chars = 20_000  # the last ones of a longer text are used
 _max_numbers = 2**24  # log-probabilities that are kept
 

@@ -6,7 +6,7 @@ Of a context that occurred N times and was followed by T different characters, R
 
 where P' is the prediction of the next shorter context (Witten and Bell 1991, *The Zero-Frequency Problem*). So
 log P - log P' is log1p(R / (T P'(c))), and a number that does not depend on c. It differs from 0 only for characters
-that followed. A word so far goes on from the last four characters, each longer context of words from the one before.
+that followed. `contexts.base_kind` says which context is the next shorter one.
 """
 
 from typing import NamedTuple
@@ -14,11 +14,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .contexts import base_kind
 from .counts import CharCounts
 
 __all__ = ["Innovations", "innovations"]
-
-_word_base = 4  # the order that the word so far goes on from
 
 
 class Innovations(NamedTuple):
@@ -55,23 +54,20 @@ def innovations(
 
 
 def _chain(counts, index, ratio, share, sizes, bs):
-    "The values of innovations, one kind after another, as each needs the prediction of the one before."
-    log_p = counts.tables().base.to(ratio.dtype).repeat(bs)
-    offset = log_p.new_zeros(bs)
+    "The values of innovations, one kind after another, as each needs the prediction of its shorter context."
+    base = counts.tables().base.to(ratio.dtype).repeat(bs)
+    # of each kind: log-probabilities up to a number for each row, and these numbers
+    chain = {-1: (base, base.new_zeros(bs))}
+    bases = [base_kind(kind, counts.n_orders) for kind in range(counts.n_kinds)]
     values = []
-    parts = zip(
-        index.split(sizes.tolist()),
-        ratio.split(sizes.tolist()),
-        share.view(counts.n_kinds, len(share) // counts.n_kinds),
-    )
+    parts = zip(index.split(sizes.tolist()), ratio.split(sizes.tolist()), share.view(counts.n_kinds, bs))
     for kind, (index, ratio, share) in enumerate(parts):
-        row = index // counts.vocab_sz
-        if kind == min(_word_base, counts.n_orders):
-            base = log_p.clone(), offset.clone()
-        if kind == counts.n_orders:
-            log_p, offset = base
-        value = (ratio / (log_p[index] + offset[row]).exp()).log1p()
-        log_p[index] += value
-        offset = offset + share
+        is_last = bases[kind] not in bases[kind + 1 :]
+        log_p, offset = chain.pop(bases[kind]) if is_last else chain[bases[kind]]
+        value = (ratio / (log_p[index] + offset[index // counts.vocab_sz]).exp()).log1p()
         values.append(value)
+        if kind in bases:
+            log_p = log_p if is_last else log_p.clone()
+            log_p[index] += value
+            chain[kind] = log_p, offset + share
     return torch.cat(values)

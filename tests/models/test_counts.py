@@ -34,14 +34,21 @@ def _words(text):
 
 def _plain_counts(text, n_orders):
     "For each kind of context, the characters that followed every context."
-    kinds = [defaultdict(Counter) for _ in range(n_orders + 3)]
+    kinds = [defaultdict(Counter) for _ in range(n_orders + 4)]
     for i, words in zip(range(1, len(text)), _words(text)):
         for order in range(1, min(n_orders, i) + 1):
             kinds[order - 1][text[i - order : i]][text[i]] += 1
-        for k in range(3):
-            if None not in words[: k + 1]:
-                kinds[n_orders + k][(text[i - 1], words[: k + 1])][text[i]] += 1
+        for k, key in enumerate(_word_contexts(text[i - 1], words)):
+            if key:
+                kinds[n_orders + k][key][text[i]] += 1
     return kinds
+
+
+def _word_contexts(last, words):
+    "The contexts of words after a character, None for those that are not known."
+    known = [None not in words[: k + 1] for k in range(3)]
+    contexts = [(last, words[: k + 1]) for k in range(3)] + [(last, words[0], words[2])]
+    return [context if is_known else None for is_known, context in zip([*known, known[2]], contexts)]
 
 
 def _found(counts, rows):
@@ -67,10 +74,8 @@ def test_the_tables_equal_dictionaries(text, other, n_orders):
         for order in range(1, n_orders + 1):
             expected = plain[order - 1].get(other[i - order : i], Counter()) if order <= i else Counter()
             assert found[order - 1] == expected
-        for k in range(3):
-            known = None not in words[: k + 1]
-            key = (other[i - 1], words[: k + 1])
-            assert found[n_orders + k] == (plain[n_orders + k].get(key, Counter()) if known else Counter())
+        for k, key in enumerate(_word_contexts(other[i - 1], words)):
+            assert found[n_orders + k] == plain[n_orders + k].get(key, Counter())
 
 
 @settings(max_examples=20, deadline=None)
