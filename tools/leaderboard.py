@@ -4,6 +4,7 @@
     python tools/leaderboard.py                      # all runs, then the report and its picture
     python tools/leaderboard.py --missing            # only runs without a saved row, as after an interruption
     python tools/leaderboard.py --only "rnn, 20 s"   # only runs whose names begin with this; may be repeated
+    python tools/leaderboard.py --only "same work"   # on a slow machine: the recipe with the reference machine's work
     python tools/leaderboard.py --page               # no runs, only the report
 
 results/leaderboard.json has all rows. It is written after every run, and runs that are not repeated keep their rows.
@@ -27,11 +28,11 @@ from fastai_charrnn.recipes.speed import measured_speed
 def chosen_runs(
     runs: list[Run],  # all
     rows: dict[str, dict],  # saved ones, by the names of the runs
-    only: list[str],  # beginnings of names; none: all runs
+    only: list[str],  # beginnings of names; none: all runs that need not be named
     missing: bool = False,  # only runs without a saved row
 ) -> list[Run]:
     "The runs to make."
-    chosen = [run for run in runs if not only or run.name.startswith(tuple(only))]
+    chosen = [run for run in runs if (run.name.startswith(tuple(only)) if only else not run.only_if_named)]
     return [run for run in chosen if not missing or run.is_missing(rows)]
 
 
@@ -70,7 +71,7 @@ def write_report(runs: list[Run]):  # all, in order
     saved = load_rows()
     rows = {name: saved[name] for name in [*(run.name for run in runs), *saved] if name in saved}
     picture(rows, RESULTS / "pictures/leaderboard.png")
-    atomic_write(RESULTS / "LEADERBOARD.md", page(rows, [run.name for run in runs]))
+    atomic_write(RESULTS / "LEADERBOARD.md", page(rows, [run.name for run in runs if not run.only_if_named]))
 
 
 def main():

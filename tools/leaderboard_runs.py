@@ -19,6 +19,7 @@ from recipe_texts import RECIPE_TEXTS, RecipeText, described
 
 from fastai_charrnn.all import list_archs
 from fastai_charrnn.recipes.lesson6 import LESSONS, lesson_pct, merge_rare
+from fastai_charrnn.recipes.speed import measured_speed
 
 # seconds of training, and the seeds with which it is repeated
 CURVE_SEEDS = {5: (42, 43, 44), 20: (42, 43, 44), 60: (42, 43), 300: (42,)}
@@ -31,6 +32,10 @@ TEXT_MINUTES = 5
 MAX_SCORED = 200_000
 # seconds to read the text, to score the network and to measure the speed of the machine
 _overhead = 15
+
+
+# the beginning of the names of runs with the work of the reference machine
+SAME_WORK = "same work: "
 
 
 class NoModes(Exception):
@@ -46,6 +51,7 @@ class Run:
     make: Callable[[dict], dict | None]  # returns the row, given all saved ones; None where it cannot be measured here
     seconds: float  # how long it takes, about
     arch: str = ""  # for a run in the best mode of an architecture
+    only_if_named: bool = False  # whether it is made only if `--only` names it
 
     def is_missing(self, rows: dict[str, dict]) -> bool:
         "Whether there is no saved row, or one in a mode that is no longer the best."
@@ -56,7 +62,7 @@ class Run:
 
 def all_runs() -> list[Run]:
     "All runs in the order in which they are made."
-    parts = [_compressors(), _counts(), _modes(), _curves(), _plain(), _recipe(), _texts(), _lessons()]
+    parts = [_compressors(), _counts(), _modes(), _curves(), _plain(), _recipe(), _same_work(), _texts(), _lessons()]
     return [run for part in parts for run in part]
 
 
@@ -124,6 +130,22 @@ def _recipe() -> Iterator[Run]:
             yield Run(f"best, {minutes} min, seed {seed}", "recipe", make, 66 * minutes + 200 * (seed == seeds[0]))
     yield Run("best as one network, 15 min, seed 42", "recipe", lambda rows: _train_one_network(15), 15 * 66)
     yield Run("lesson's terms: best, 15 min, seed 42", "recipe", lambda rows: _train_on_lessons_terms(15), 15 * 66)
+
+
+def _same_work() -> Iterator[Run]:
+    "The recipe for as long as this computer needs for what the reference machine computes in the time."
+    factor = 1 / measured_speed("cpu")
+    trainings = {
+        "best, 1 min": (1, lambda minutes: _train_on_nietzsche(minutes, 42, dynamic=False)),
+        "best, 5 min": (5, lambda minutes: _train_on_nietzsche(minutes, 42, dynamic=False)),
+        "best, 15 min": (15, lambda minutes: _train_on_nietzsche(minutes, 42, dynamic=True)),
+        "best as one network, 15 min": (15, _train_one_network),
+        "lesson's terms: best, 15 min": (15, _train_on_lessons_terms),
+    }
+    for name, (minutes, train) in trainings.items():
+        make = lambda rows, train=train, minutes=minutes: train(round(minutes * factor, 1))
+        seconds = 66 * minutes * factor
+        yield Run(f"{SAME_WORK}{name}, seed 42", "same work", make, seconds, only_if_named=True)
 
 
 def _train_on_nietzsche(minutes, seed, dynamic):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from leaderboard_rows import Entry
+from leaderboard_runs import SAME_WORK
 from report_tables import table
 
 
@@ -54,20 +55,27 @@ def targets_table(
     found: dict[str, Entry],  # as `leaderboard_rows.entries`
     targets: tuple[Target, ...] = TARGETS,
 ) -> str:  # Markdown
-    "Each target with the loss that was measured."
-    columns = ["target", "before", "must", "aim", "measured", ""]
-    return table(columns, [_cells(target, found.get(target.entry)) for target in targets])
+    "Each target with the loss in the time and with the work of the reference machine."
+    columns = ["target", "before", "must", "aim", "in the time", "with the same work", "cause of a miss"]
+    return table(columns, [_cells(target, found) for target in targets])
 
 
-def _cells(target, entry):
+def _cells(target, found):
     before = "–" if target.before is None else f"{target.before:.4f}"
     sign = "<" if target.strict else "≤"
     cells = [target.what, before, f"{sign} {_shown(target.must)}", f"≤ {_shown(target.aim)}"]
+    entries = [found.get(beginning + target.entry) for beginning in ("", SAME_WORK)]
+    cells += [_measured(target, entry) for entry in entries]
+    return [*cells, target.cause if "missed" in "".join(cells) else ""]
+
+
+def _measured(target, entry):
+    "The loss, the speed of the machine and the verdict."
     if entry is None or target.field not in entry.first:
-        return [*cells, "", "not measured yet"]
+        return ""
     # some losses are measured with the first seed only
     loss = entry.nats if target.field == "nats" else entry.first[target.field]
-    return [*cells, f"{loss:.4f}", _verdict(target, loss, entry.first["weights"])]
+    return f"{loss:.4f}, speed {entry.mean('speed'):.2g}: {_verdict(target, loss, entry.first['weights'])}"
 
 
 def _shown(loss):
@@ -77,7 +85,6 @@ def _shown(loss):
 
 def _verdict(target, loss, weights):
     if not target.is_met(loss, weights):
-        size = target.max_weights is not None and weights > target.max_weights
-        too_large = f" ({weights:,} weights)" if size else ""
-        return f"**missed**{too_large}: {target.cause}" if target.cause else f"**missed**{too_large}"
+        too_large = target.max_weights is not None and weights > target.max_weights
+        return f"**missed** ({weights:,} weights)" if too_large else "**missed**"
     return "met, and the aim" if loss <= target.aim else "met"

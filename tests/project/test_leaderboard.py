@@ -129,7 +129,7 @@ def test_the_report_has_every_run_once_by_loss_with_the_command_that_repeats_it(
     rows = rows_after(md, "## Every run")
     losses = [float(row["nats"]) for row in rows]
     assert losses == sorted(losses)
-    own = {run.name.split(", seed")[0] for run in runs if run.group in ("n-grams", "curves", "recipe")}
+    own = {run.name.split(", seed")[0] for run in runs if run.group in ("n-grams", "curves", "recipe", "same work")}
     assert {row["--only"].strip('`"') for row in rows} == own
     for row in rows:
         assert chosen_runs(runs, {}, [row["--only"].strip('`"')])
@@ -182,19 +182,29 @@ def test_targets_are_met_or_missed_by_the_measured_loss():
         Target("e", "best, 15 min", must=1.3, aim=1.2),
     )
     rows = {"best, 5 min, seed 42": _row(1.21), "best, 1 min, seed 42": _row(1.2, dynamic=1.2)}
-    verdicts = [row[""] for row in rows_after(targets_table(entries(rows), targets))]
-    assert verdicts == [
-        "**missed**: too slow",
-        "met, and the aim",
-        "**missed**",
-        "**missed** (1,000 weights)",
-        "not measured yet",
+    rows |= {"same work: best, 5 min, seed 42": _row(1.2, speed=0.4)}
+    table = rows_after(targets_table(entries(rows), targets))
+    assert [row["in the time"] for row in table] == [
+        "1.2100, speed 1: **missed**",
+        "1.2000, speed 1: met, and the aim",
+        "1.2000, speed 1: **missed**",
+        "1.2000, speed 1: **missed** (1,000 weights)",
+        "",
     ]
+    assert [row["with the same work"] for row in table] == ["1.2000, speed 0.4: met", "", "", "", ""]
+    assert [row["cause of a miss"] for row in table] == ["too slow", "", "", "", ""]
+
+
+def test_runs_with_the_work_of_the_reference_machine_are_made_only_if_they_are_named():
+    named = [run.name for run in chosen_runs(runs, {}, ["same work: best, 5"])]
+    assert named == ["same work: best, 5 min, seed 42"]
+    assert not any(run.name.startswith("same work") for run in chosen_runs(runs, {}, []))
 
 
 def test_the_committed_report_is_that_of_the_saved_rows():
     md = (root / "results/LEADERBOARD.md").read_text(encoding="utf-8")
-    assert sorted(md.splitlines()) == sorted(page(saved, names).splitlines())
+    expected = page(saved, [run.name for run in runs if not run.only_if_named])
+    assert sorted(md.splitlines()) == sorted(expected.splitlines())
 
 
 # the picture

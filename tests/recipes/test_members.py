@@ -51,12 +51,13 @@ def test_all_networks_train_and_the_data_is_restored(n_models):
     recipe, learn = _learner(n_models)
     dls = learn.dls
     before = {name: w.clone() for name, w in learn.model.state_dict().items()}
+    untrained = learn.evaluate(python_reference()[:5000])["loss"]
     row, training = _fit(recipe, learn)
     assert learn.dls is dls
-    assert row["valid_loss"] < 3.5
+    assert row["valid_loss"] < untrained
     changed = {name for name, w in learn.model.state_dict().items() if not torch.equal(w, before[name])}
     assert changed == set(before)
-    assert training.slice_loss < 4
+    assert training.slice_loss < untrained
 
 
 def test_networks_that_are_not_trained_are_neither_evaluated_nor_saved(tmp_path):
