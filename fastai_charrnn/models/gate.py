@@ -8,6 +8,8 @@ concave in the parameters, a fit finds the best ones whatever it starts from (Hi
 Experts*; Mahoney 2005, *Adaptive Weighing of Context Models*, adapts such weights while it reads).
 """
 
+from itertools import accumulate
+
 import torch
 from torch import Tensor, nn
 
@@ -87,6 +89,18 @@ def mixed(
     weight = weights.flatten()[seen.row * weights.shape[1] + seen.kind + _first_counts]
     logits = logits.flatten().index_add(0, seen.row * n_chars + seen.char, weight * seen.value)
     return logits.view(-1, n_chars).log_softmax(1)
+
+
+def joined(parts: list[GateInputs]) -> GateInputs:
+    "Return the rows of several inputs."
+    whole = object.__new__(GateInputs)
+    whole.base = parts[0].base
+    whole.log_probs = torch.cat([part.log_probs for part in parts])
+    whole.features = torch.cat([part.features for part in parts])
+    starts = accumulate((len(part.log_probs) for part in parts), initial=0)
+    seen = [part.innovations._replace(row=part.innovations.row + n) for part, n in zip(parts, starts)]
+    whole.innovations = Innovations(*map(torch.cat, zip(*seen)))
+    return whole
 
 
 def select(

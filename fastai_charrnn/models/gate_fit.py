@@ -8,19 +8,21 @@ from .._utils import modes_restored
 from .base import CharModel
 from .contexts import first_context
 from .counts import CharCounts
-from .gate import CharGate, GateInputs, mixed, select
+from .gate import CharGate, GateInputs, joined, mixed, select
 
 __all__ = ["fit_gate"]
 
 _n_before = 64  # characters that are read before each row
 _row_len = 256  # characters of a row, about
-_bs = 500  # characters of a step
+_bs = 500  # characters of a step at most
 _n_epochs = 12
-_min_steps = 240
+_n_steps = 240  # at least; a large vocabulary has smaller steps
+_max_work = 500_000_000  # log-probabilities that all epochs mix, which limits the time to some seconds
 _lr = 0.02
 _strength = 100.0  # of the decay towards the network alone, in characters
-_max_chars = 20_000  # the last ones of a longer text are used
-_max_numbers = 2**24  # log-probabilities that are kept
+_max_chars = 20_000  # of a longer text, stretches are used
+_max_numbers = 2**26  # log-probabilities that are kept
+_max_mixed = 2**22  # log-probabilities whose inputs are made at once
 
 
 def fit_gate(
@@ -38,7 +40,7 @@ def fit_gate(
         alone = float(F.nll_loss(inputs.log_probs, targets))
     scale = _standardize(inputs)
     _train(gate, inputs, targets, ends, seed)
-    loss = _loss(gate, inputs, targets)
+    loss = _loss(gate, inputs, targets, ends)
     _fold(gate, *scale)
     kept = loss < alone
     if not kept:
@@ -49,31 +51,37 @@ def fit_gate(
 def _read(network, counts, text, n_before, seed):
     "The inputs of the gate in random order, the targets, and where the innovations of each row end."
     n = min(_max_chars, max(_max_numbers // counts.vocab_sz, _bs))
-    first = max(len(text) - n, min(n_before, _n_before + 1), 1)
-    log_probs, rows, targets = _read_rows(network, counts, text, first)
-    order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed)).to(text.device)
-    inputs = GateInputs(counts, log_probs[order], rows[order])
+    places = _places(text, max(min(n_before, _n_before + 1), 1), n)
+    log_probs = _log_probs(network, text, places)
+    contexts, _ = counts.read(text[None, :-1], first_context(1, counts.n_orders, text.device))
+    places = places.flatten()
+    order = torch.randperm(len(places), generator=torch.Generator().manual_seed(seed)).to(text.device)
+    n_rows = max(1, _max_mixed // counts.vocab_sz)
+    parts = zip(log_probs[order].split(n_rows), contexts[0, places[order] - 1].split(n_rows))
+    inputs = joined([GateInputs(counts, p, rows) for p, rows in parts])
     by_row = inputs.innovations.row.argsort(stable=True)
     inputs.innovations = type(inputs.innovations)(*(o[by_row] for o in inputs.innovations))
-    sizes = torch.bincount(inputs.innovations.row, minlength=len(targets))
-    return inputs, targets[order], [0, *sizes.cumsum(0).tolist()]
+    sizes = torch.bincount(inputs.innovations.row, minlength=len(order))
+    return inputs, text[places[order]], [0, *sizes.cumsum(0).tolist()]
 
 
-def _read_rows(network, counts, text, first):
-    "Predict text[first:] in rows that are read side by side, each after the characters before it."
-    n = len(text) - first
+def _places(text, first, n):
+    "Where the characters are that the gate is fitted on (rows, length): about n in rows that are spread over the text."
+    n = min(n, len(text) - first)
     n_rows = max(1, round(n / _row_len))
-    length = -(-n // n_rows)
-    begins = torch.arange(n_rows, device=text.device) * length + first
-    places = begins[:, None] + torch.arange(-_n_before - 1, length - 1, device=text.device)
-    x = text[places.clamp(0, len(text) - 1)]
+    length = n // n_rows
+    begins = torch.linspace(first, len(text) - length, n_rows, dtype=torch.float64, device=text.device).long()
+    return begins[:, None] + torch.arange(length, device=text.device)
+
+
+def _log_probs(network, text, places):
+    "Predict the characters at these places (rows * length, V). Each row is read after the characters before it."
+    before = torch.arange(-_n_before - 1, 0, device=text.device)
+    x = text[torch.cat([places[:, :1] + before, places[:, :-1]], 1).clamp(min=0)]
     with modes_restored(network):
         network.eval()
-        outs, _ = network.forward_seq(x, network.init_hidden(n_rows))
-        log_probs = network.head(outs[_n_before:]).transpose(0, 1)
-    rows, _ = counts.read(text[None, :-1], first_context(1, counts.n_orders, text.device))
-    exists = (places[:, _n_before:] < len(text) - 1).flatten()
-    return log_probs.flatten(0, 1)[exists], rows[0, first - 1 :], text[first:]
+        outs, _ = network.forward_seq(x, network.init_hidden(len(x)))
+        return network.head(outs[_n_before:]).transpose(0, 1).flatten(0, 1)
 
 
 def _standardize(inputs):
@@ -93,8 +101,21 @@ def _fold(gate, mean, scale):
 
 
 @torch.no_grad()
-def _loss(gate, inputs, targets):
-    return float(F.nll_loss(gate(inputs), targets))
+def _loss(gate, inputs, targets, ends):
+    "The mean loss, computed in parts."
+    total = 0.0
+    for begin in range(0, len(targets), _bs):
+        end = min(begin + _bs, len(targets))
+        part = select(inputs, begin, end, ends[begin], ends[end])
+        total += float(F.nll_loss(gate(part), targets[begin:end], reduction="sum"))
+    return total / len(targets)
+
+
+def _plan(n, vocab_sz):
+    "The number of epochs, and the characters of a step."
+    bs = min(_bs, n)
+    n_epochs = max(1, min(max(_n_epochs, -(-_n_steps * bs // n)), _max_work // (n * vocab_sz)))
+    return n_epochs, max(1, min(bs, n_epochs * n // _n_steps))
 
 
 def _train(gate: CharGate, inputs: GateInputs, targets: Tensor, ends: list[int], seed: int):
@@ -102,16 +123,16 @@ def _train(gate: CharGate, inputs: GateInputs, targets: Tensor, ends: list[int],
     weights = [p.detach().clone().requires_grad_() for p in (gate.weight, gate.bias)]
     starts = [w.detach().clone() for w in weights]
     optimizer = torch.optim.Adam(weights, _lr, betas=(0.9, 0.99))
-    begins = list(range(0, len(targets), _bs))
+    n_epochs, bs = _plan(*inputs.log_probs.shape)
+    begins = list(range(0, len(targets), bs))
     generator = torch.Generator().manual_seed(seed)
-    n_epochs = max(_n_epochs, -(-_min_steps // len(begins)))
     n_steps = n_epochs * len(begins)
     decay = _strength / len(targets)
     step = 0
     for _ in range(n_epochs):
         for k in torch.randperm(len(begins), generator=generator).tolist():
             begin = begins[k]
-            end = min(begin + _bs, len(targets))
+            end = min(begin + bs, len(targets))
             part = select(inputs, begin, end, ends[begin], ends[end])
             with torch.enable_grad():
                 loss = F.nll_loss(mixed(part, part.features @ weights[0].t() + weights[1]), targets[begin:end])

@@ -20,7 +20,8 @@ __all__ = ["MemberCounts"]
 
 _counted_per_second = 30_000  # characters that are counted, by the seconds of the fit
 _count_seconds = 1.5e-6  # to count a character
-_mix_seconds = 4e-5  # to mix the probabilities of a character, besides the network
+# to mix the probabilities of a character, besides the network: in any case, and for each character of the vocabulary
+_mix_seconds = 4e-5, 1.5e-8
 _max_reserved = 0.1  # of the time of training
 
 
@@ -43,7 +44,8 @@ class MemberCounts(Callback):
         self.n_max = int(_counted_per_second * budget.seconds)
         dls = self.learn.dls
         n_counted = min(dls.train_ds.n_targets, self.n_max)
-        wanted = _count_seconds * n_counted + _mix_seconds * dls.valid_ds.n_targets
+        mixing = _mix_seconds[0] + _mix_seconds[1] * len(dls.vocab)
+        wanted = _count_seconds * n_counted + mixing * dls.valid_ds.n_targets
         budget.seconds -= min(wanted, _max_reserved * budget.seconds)
 
     def fit_gate(

@@ -69,6 +69,16 @@ def test_a_fitted_gate_predicts_better_on_another_text():
     assert again.fit_gate(IDS[6000:7500], before=IDS[:6000]) == result
 
 
+def test_a_gate_is_fitted_on_stretches_of_a_whole_long_text():
+    "The second half cannot be predicted, the first one can: of both halves, about half of the loss is left."
+    known = IDS[:6000].repeat(10)
+    unknown = torch.randint(1, len(VOCAB), (60_000,), generator=torch.Generator().manual_seed(1))
+    mixture = CharMixture.around(_network(), VOCAB).count(IDS, [(0, 6000)])
+    half = mixture.fit_gate(torch.cat([known, unknown]), before=IDS[:6000])
+    whole = mixture.fit_gate(unknown, before=IDS[:6000])
+    assert half["mixture"] == pytest.approx(whole["mixture"] / 2, rel=0.2)
+
+
 @pytest.mark.parametrize("n", [2, 30, 600])
 def test_a_fit_is_never_worse_than_the_network_on_its_text(n):
     mixture = CharMixture.around(_network(), VOCAB, n_orders=2).count(IDS, [(0, 50)])

@@ -76,7 +76,7 @@ def test_networks_that_are_not_trained_are_neither_evaluated_nor_saved(tmp_path)
 @pytest.mark.parametrize("n_models", [1, 2])
 def test_the_model_becomes_a_mixture_that_is_saved(n_models, tmp_path):
     "Its loss on the validation part is below that of the networks alone."
-    recipe, learn = _learner(n_models)
+    recipe, learn = _learner(n_models, minutes=0.1)
     with learn.no_bar(), learn.no_logging():
         row = recipe.fit(learn)
     networks = learn.model.network
@@ -113,7 +113,7 @@ def test_only_the_active_network_gets_gradients():
 def test_a_network_that_memorises_gets_its_best_weights_back():
     "The slice continues otherwise than the text, so its loss rises from epoch to epoch."
     text = "ab" * 26_000 + "ba" * 100 + "abc" * 800 + "ab" * 3_000
-    recipe, learn = _learner(2, text, minutes=0.1)
+    recipe, learn = _learner(2, text, minutes=0.2)
     _, training = _fit(recipe, learn)
     assert training.is_memorised
     assert learn.model.members[1].output_p > learn.model.members[0].output_p
