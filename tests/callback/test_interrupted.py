@@ -68,7 +68,7 @@ def _fit(learn, *cbs):
 
 def _fit_minutes(learn, *cbs):
     with learn.no_bar(), learn.no_logging():
-        learn.fit_minutes(1e-3, 1e-2, bf16=True, cbs=list(cbs))
+        learn.fit_minutes(4e-3, 1e-2, bf16=True, cbs=list(cbs))
 
 
 def _autocast():
