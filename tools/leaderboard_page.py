@@ -12,9 +12,9 @@ _about = (
 )
 _about_picture = (
     "A point is the mean of a training of this length with the seeds listed below, and its bar goes from the lowest to "
-    "the highest loss. Each training is one cycle of its own, so a line does not show how one training went. Dashed "
-    "lines are compressors, which learn while they read: compare them with the table further down. Losses above the "
-    "upper edge are in the table."
+    "the highest loss. Each training is one cycle of its own, so a line does not show how one training went. Both axes "
+    "are logarithmic. Grey dashed lines are compressors, which learn while they read: compare them with the table "
+    "further down."
 )
 _about_curves = (
     "The mean loss after so many seconds of training, with half the range over the seeds. Each architecture trains in "

@@ -1,5 +1,6 @@
-"""The picture of the leaderboard: loss against training time on a log axis, a line for each network: `picture`."""
+"""The picture of the leaderboard: loss against training time, both on log axes, a line for each network: `picture`."""
 
+from math import exp, log
 from pathlib import Path
 
 import matplotlib
@@ -13,7 +14,8 @@ import matplotlib.pyplot as plt  # noqa: E402
 _colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 # … first as full lines, then as dashed ones
 _line_styles = (dict(marker="o"), dict(marker="s", ls=(0, (4, 1.5)), mfc="white"))
-_highest = 2.0  # losses above are in the table only
+# losses at the y axis, those that are in its range
+_ticks = (0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.8, 2.0, 2.25, 2.5, 3.0, 3.5, 4.0)
 _grey = "#555555"
 _font = 9
 
@@ -33,7 +35,7 @@ def picture(
     levels = _levels(found)
     _set_axes(ax, curves, recipe, levels)
     _draw_levels(ax, levels)
-    _name_lines(ax, [end for end in ends if end[2] <= _highest])
+    _name_lines(ax, ends)
     path.parent.mkdir(parents=True, exist_ok=True)
     fig.savefig(path, dpi=130)
     plt.close(fig)
@@ -70,9 +72,12 @@ def _set_axes(ax, curves, recipe, levels):
     "Scales, limits, grid and titles."
     seconds = sorted({s for points in [*curves.values(), recipe] for s in points}) or [1.0]
     losses = [entry.nats for points in [*curves.values(), recipe] for entry in points.values()]
-    lowest = min([*losses, *levels.values()])
-    ax.set(xscale="log", xlim=(seconds[0] / 5, seconds[-1] * 3), ylim=(lowest - 0.03, _highest))
+    losses += levels.values()
+    limits = dict(xlim=(seconds[0] / 6, seconds[-1] * 3), ylim=(min(losses) / 1.03, max(losses) * 1.03))
+    ax.set(xscale="log", yscale="log", **limits)
     ax.set_xticks(seconds, [f"{s:g}" for s in seconds])
+    ticks = [loss for loss in _ticks if limits["ylim"][0] <= loss <= limits["ylim"][1]]
+    ax.set_yticks(ticks, [f"{loss:g}" for loss in ticks])
     ax.minorticks_off()
     ax.tick_params(labelsize=_font)
     ax.grid(color="#dddddd", lw=0.7)
@@ -89,22 +94,22 @@ def _draw_levels(ax, levels):
     for name, nats in levels.items():
         is_counts = name == "n-grams"
         ax.axhline(nats, ls=":" if is_counts else (0, (5, 4)), color=_grey, lw=1.4 if is_counts else 0.8, zorder=2)
-        has_room = not any(nats < other < nats + 1.1 * height for other in levels.values())
-        y = nats + (0.55 if has_room else -0.55) * height
+        has_room = not any(nats < other < nats * exp(1.1 * height) for other in levels.values())
+        y = nats * exp((0.55 if has_room else -0.55) * height)
         ax.text(left * 1.05, y, name, va="center", fontsize=_font - 1, color=_grey, zorder=5)
 
 
 def _name_height(ax):
-    "The height of a line of text in units of the y axis."
+    "The height of a line of text, as a difference of logarithms of losses."
     low, high = ax.get_ylim()
     inches = ax.figure.get_size_inches()[1] * 0.85
-    return (high - low) * (_font * 1.25 / 72) / inches
+    return log(high / low) * (_font * 1.25 / 72) / inches
 
 
 def _name_lines(ax, ends):
     "Names to the right of all points, joined to their line's end. They keep the order of the losses."
     right = ax.get_xlim()[1]
-    ys = spread([nats for _, _, nats, _ in ends], _name_height(ax))
+    ys = [exp(y) for y in spread([log(nats) for _, _, nats, _ in ends], _name_height(ax))]
     x = right / 2
     for (name, seconds, nats, colour), y in zip(ends, ys):
         line = dict(arrowstyle="-", color=colour, lw=0.8, shrinkA=1, shrinkB=5)
