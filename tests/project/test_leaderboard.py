@@ -180,9 +180,11 @@ def test_targets_are_met_or_missed_by_the_measured_loss():
         Target("c", "best, 1 min", must=1.2, aim=1.1, field="dynamic", strict=True),
         Target("d", "best, 1 min", must=1.3, aim=1.2, max_weights=999),
         Target("e", "best, 15 min", must=1.3, aim=1.2),
+        Target("f", "best as one network, 15 min", must=1.2, aim=1.1),
     )
     rows = {"best, 5 min, seed 42": _row(1.21), "best, 1 min, seed 42": _row(1.2, dynamic=1.2)}
     rows |= {"same work: best, 5 min, seed 42": _row(1.2, speed=0.4)}
+    rows |= {"best as one network, 15 min, seed 42": _row(1.3, speed=0.4)}
     table = rows_after(targets_table(entries(rows), targets))
     assert [row["in the time"] for row in table] == [
         "1.2100, speed 1: **missed**",
@@ -190,9 +192,11 @@ def test_targets_are_met_or_missed_by_the_measured_loss():
         "1.2000, speed 1: **missed**",
         "1.2000, speed 1: **missed** (1,000 weights)",
         "",
+        "1.3000, speed 0.4: **missed**",
     ]
-    assert [row["with the same work"] for row in table] == ["1.2000, speed 0.4: met", "", "", "", ""]
-    assert [row["cause of a miss"] for row in table] == ["too slow", "", "", "", ""]
+    assert [row["with the same work"] for row in table] == ["1.2000, speed 0.4: met", "", "", "", "", ""]
+    slow = "in the time, this machine does 40% of the reference machine's work"
+    assert [row["cause of a miss"] for row in table] == ["too slow", "", "", "", "", slow]
 
 
 def test_runs_with_the_work_of_the_reference_machine_are_made_only_if_they_are_named():
