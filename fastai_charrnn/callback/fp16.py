@@ -136,13 +136,15 @@ def fast_bf16() -> bool:
 def time_product(
     dtype: torch.dtype,  # of the factors
     rows: int = 64,  # rows of a batch
-    turns: int = 12,  # how often to multiply
+    turns: int = 12,  # how often to multiply, at least
+    seconds: float = 0.0,  # how long to go on multiplying, at least
 ) -> float:  # seconds
     "The shortest time of a recurrent product of 512 units on the CPU."
     a = torch.ones(rows, 512, dtype=dtype)
     b = torch.ones(512, 2048, dtype=dtype)
     times = []
-    for _ in range(turns):
+    end = time.perf_counter() + seconds
+    while len(times) < turns or time.perf_counter() < end:
         start = time.perf_counter()
         a @ b
         times.append(time.perf_counter() - start)

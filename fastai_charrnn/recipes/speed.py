@@ -34,17 +34,8 @@ def measured_speed(
     device = usable_device(default_device() if device is None else device)
     if device.type == "cuda":
         return _reference_step / step_seconds(device)
-    return _reference_product / _product_seconds()
-
-
-def _product_seconds():
-    "The shortest time of a recurrent product of 512 units for 32 rows on the CPU, within half a second."
     dtype = torch.bfloat16 if fast_bf16() else torch.float32
-    end = time.perf_counter() + 0.5
-    shortest = time_product(dtype, 32, 50)
-    while time.perf_counter() < end:
-        shortest = min(shortest, time_product(dtype, 32, 50))
-    return shortest
+    return _reference_product / time_product(dtype, 32, 50, seconds=0.5)
 
 
 def step_seconds(
