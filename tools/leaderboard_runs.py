@@ -134,7 +134,7 @@ def _recipe() -> Iterator[Run]:
 
 def _same_work() -> Iterator[Run]:
     "The recipe for as long as this computer needs for what the reference machine computes in the time."
-    factor = 1 / measured_speed("cpu")
+    factor = 1 / measured_speed("cpu", seconds=2.0)
     trainings = {
         "best, 1 min": (1, lambda minutes: _train_on_nietzsche(minutes, 42, dynamic=False)),
         "best, 5 min": (5, lambda minutes: _train_on_nietzsche(minutes, 42, dynamic=False)),

@@ -144,7 +144,8 @@ def best_recipe(
     if not minutes > 0:
         raise DataError(f"minutes={minutes!r} must be positive")
     if speed is None:
-        speed = measured_speed(device)
+        # .3% of the time, but at least half a second and at most five
+        speed = measured_speed(device, seconds=min(max(0.18 * minutes, 0.5), 5.0))
     work = minutes * speed
     n_train = max(0.9 * n_chars, 1)
     n_hid = min(_first(_widths, work), _first(_max_widths, n_chars))

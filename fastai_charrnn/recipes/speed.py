@@ -25,17 +25,19 @@ _reference_step = 0.034
 
 def measured_speed(
     device: str | torch.device | None = None,  # the device that trains; None: fastai's default
+    seconds: float = 0.5,  # how long to measure, about
 ) -> float:
-    """Return how fast a device trains; 1 is two cores of an EPYC with AVX512-BF16. Takes less than two seconds.
+    """Return how fast a device trains; 1 is two cores of an EPYC with AVX512-BF16.
 
-    A CPU spends its time in matrix products, so one product is timed, again and again for half a second: other programs
-    that run for a moment do not count. A GPU is limited by the start of its kernels, and no single operation predicts
-    that, so whole training steps are timed. Raises `DataError` for a device that cannot be used."""
+    A CPU spends its time in matrix products, so one product is timed, again and again, and the shortest time counts:
+    other programs that run for a moment do not matter. A GPU is limited by the start of its kernels, and no single
+    operation predicts that, so whole training steps are timed and the median counts.
+    Raises `DataError` for a device that cannot be used."""
     device = usable_device(default_device() if device is None else device)
     if device.type == "cuda":
-        return _reference_step / step_seconds(device)
+        return _reference_step / step_seconds(device, seconds=seconds)
     dtype = torch.bfloat16 if fast_bf16() else torch.float32
-    return _reference_product / time_product(dtype, 32, 50, seconds=0.5)
+    return _reference_product / time_product(dtype, 32, 50, seconds=seconds)
 
 
 def step_seconds(
