@@ -54,14 +54,15 @@ def _plan_line(name, runs, rows):
 
 def measure(run: Run):
     "Make a run and save its row. A row that cannot be measured here keeps its former values."
-    speed = round(measured_speed("cpu"), 2)
+    speed = round(measured_speed("cpu", seconds=2.0), 2)
     start = time.perf_counter()
     row = run.make(load_rows())
     if row is None:
         print(f"{run.name}: cannot be measured on this computer", file=sys.stderr, flush=True)
         keep_row(run.name)
         return
-    row |= dict(speed=speed, took=round(time.perf_counter() - start, 1), machine=machine(uses_gpu=False))
+    took = round(time.perf_counter() - start, 1)
+    row |= dict(speed=speed, speed_of="steps", took=took, machine=machine(uses_gpu=False))
     print(f"{run.name}: {row}", file=sys.stderr, flush=True)
     save_row(run.name, row)
 

@@ -34,9 +34,11 @@ _about_reading = (
 )
 _about_runs = (
     "*Windows* and *chunks* are scored in the mode in which they train, see below, and also with the text as one "
-    "stream. *Speed* is the speed of the recurrent product when the row was measured (`recipes.speed.measured_speed`; "
-    "1 is two cores of an EPYC with AVX512-BF16). *Took* is the whole run in seconds, with reading, validation and "
-    "scoring; for the recipe, the second number is the time of the whole command `charrnn train`. *Lesson's "
+    "stream. *Speed* is that of training steps when the row was measured (`recipes.speed.measured_speed`; 1 is two "
+    "cores of an EPYC with AVX512-BF16). A star marks the speed of one matrix product, which was measured before: on "
+    "machine A it is .10 to .20 where training steps have .14. How often the text was *read* counts all networks of a "
+    "recipe. *Took* is the whole run in seconds, with reading, validation and scoring; for the recipe, the second "
+    "number is the time of the whole command `charrnn train`. *Lesson's "
     "terms* is the lower-cased text with the lesson's split. The last column repeats a row: "
     "`python tools/leaderboard.py --only` and this name."
 )

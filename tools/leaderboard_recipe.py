@@ -22,7 +22,7 @@ def train_recipe(
     options: tuple[str, ...] = (),  # further options of the command
     max_scored: int | None = None,  # score at most so many of the held-out characters
     dynamic: bool = False,  # whether to evaluate it also with learning while reading
-) -> dict:  # the row; `wall` is the time of the whole command in seconds
+) -> dict:  # the row; `wall` is the time of the whole command in seconds, `read` how often the text was read
     "Train by the recipe in a process of its own. The model is scored on the held-out part read as one stream."
     with tempfile.TemporaryDirectory() as folder:
         source, model = Path(folder, "text.txt"), Path(folder, "model.safetensors")
@@ -33,7 +33,8 @@ def train_recipe(
         wall = time.perf_counter() - start
         learn = load_model(model)
     part = held_out(text, pct, max_scored)
-    row = network_row(learn, part, 60 * minutes) | dict(wall=round(wall, 1), decided=decision(printed))
+    read = round(learn.training_log.rows[-1]["epochs"], 1)
+    row = network_row(learn, part, 60 * minutes) | dict(wall=round(wall, 1), decided=decision(printed), read=read)
     return row | (while_reading(learn, text, part) if dynamic else {})
 
 

@@ -103,7 +103,7 @@ def _run_cells(entry, letters):
     streams = f"{entry.mean('streams_nats'):.4f}" if "streams_nats" in row else ""
     weights = f"{row['weights']:,}" if "weights" in row else ""
     seeds = ", ".join(map(str, entry.seeds))
-    rest = [_range(entry, "speed"), _took(entry), f'`"{entry.name}"`']
+    rest = [_speed(entry), _took(entry), f'`"{entry.name}"`']
     return [what, f"{row['seconds']:g}", *losses, streams, seeds, weights, *rest]
 
 
@@ -111,7 +111,8 @@ def _details(row):
     "The mode, the context or the choices of the recipe, and n-grams on the same split, in brackets."
     context = f"contexts to {row['context']}" if "context" in row else ""
     counts = f"n-grams {row['ngrams']:.4f}" if "ngrams" in row else ""
-    details = "; ".join(filter(None, [row.get("mode"), row.get("decided"), context, counts]))
+    read = f"text read {row['read']:g} times" if "read" in row else ""
+    details = "; ".join(filter(None, [row.get("mode"), row.get("decided"), read, context, counts]))
     return f" ({details})" if details else ""
 
 
@@ -121,10 +122,11 @@ def _machine_note(rows, letters):
     return "" if list(names) == ["A"] else f" **{', '.join(names)}**"
 
 
-def _range(entry, field):
-    "The lowest and the highest value of the seeds."
-    values = sorted(row[field] for row in entry.rows)
-    return f"{values[0]:g}" if values[0] == values[-1] else f"{values[0]:g}–{values[-1]:g}"
+def _speed(entry):
+    "The lowest and the highest speed of the seeds, with a star for that of a product."
+    values = sorted(row["speed"] for row in entry.rows)
+    star = "" if all(row.get("speed_of") == "steps" for row in entry.rows) else "\\*"
+    return (f"{values[0]:g}" if values[0] == values[-1] else f"{values[0]:g}–{values[-1]:g}") + star
 
 
 def _took(entry):
@@ -200,7 +202,7 @@ def _text_cells(name, rows, letters):
     losses = [f"{rows[what].nats:.4f}" if what in rows else "" for what in ("n-grams", "lstm", "best")]
     lowest = min(rows, key=lambda what: rows[what].nats) if len(rows) == 3 else ""
     recipe = rows.get("best")
-    chosen = [recipe.first["decided"], _took(recipe), f"{recipe.first['speed']:g}"] if recipe else ["", "", ""]
+    chosen = [recipe.first["decided"], _took(recipe), _speed(recipe)] if recipe else ["", "", ""]
     note = _machine_note([entry.first for entry in rows.values()], letters)
     differ = len({entry.first["digest"] for entry in rows.values()}) > 1
     kept = "".join(sorted({_kept_note(entry.first) for entry in rows.values()}))
