@@ -6,11 +6,12 @@
     learn.fit_minutes(15, 7e-3, schedule=training.rate, cbs=training)
 
 Each network has a learning-rate cycle of its own. The first one trains without a slice of the training part
-(`held_back`) for most of its time, so that its loss on unseen text is known:
+(`held_back`), so that its loss on unseen text is known:
 
 - if that loss rises, the network has begun to memorise the text. It gets back its best weights, and the others train
   for as long as those took, with more dropout.
-- otherwise it trains on all of the text in the rest of its time, as the other networks do from the start.
+- otherwise a single network trains on all of the text in the last part of its time. The first of several networks
+  leaves the slice to the others, which train on all of the text from the start.
 """
 
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from .member_counts import MemberCounts
 
 __all__ = ["MemberTraining"]
 
-_holding = 0.85  # of the first network's time, in which the slice is held back
+_holding = 0.85  # of a single network's time, in which the slice is held back
 _tolerance = 0.01  # nats by which the loss on the slice may rise
 _more_dropout = dict(output_p=0.15, hidden_p=0.05)  # what is added when a network has memorised the text
 _max_dropout = 0.5
@@ -68,6 +69,8 @@ class MemberTraining(Callback):
         self.all_dls = self.learn.dls
         self.held = hold_back(self.all_dls)
         self.is_holding = self.held is not None
+        # the gate should know the first of several networks as it is at the end of its cycle
+        self.holding = _holding if self.n_members == 1 else 1.0
         self.member = 0
         self.begin, self.length = 0.0, self._share(1.0)
         self.best = _Best()
@@ -125,7 +128,7 @@ class MemberTraining(Callback):
         if not self.training:
             return
         done = (self.t - self.begin) / self.length
-        if self.is_holding and done >= _holding:
+        if self.is_holding and done >= self.holding:
             self._end_holding()
             raise CancelTrainException
         if done >= 1:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from fastai.basics import Callback
 
 from fastai_charrnn.all import CharDataLoaders, char_learner, load_model, python_reference, save_model
 from fastai_charrnn.recipes.best import BestRecipe
@@ -58,6 +59,26 @@ def test_all_networks_train_and_the_data_is_restored(n_models):
     changed = {name for name, w in learn.model.state_dict().items() if not torch.equal(w, before[name])}
     assert changed == set(before)
     assert training.slice_loss < untrained
+
+
+@pytest.mark.parametrize("n_models, reads_slice", [(1, {True, False}), (2, {False})])
+def test_the_first_of_several_networks_leaves_the_slice_to_the_others(n_models, reads_slice):
+    recipe, learn = _learner(n_models)
+    dls = learn.dls
+    seen = set()
+
+    class Watch(Callback):
+        order = MemberTraining.order + 1
+
+        def before_batch(self):
+            if self.training:
+                seen.add((self.member_training.member, self.learn.dls is dls))
+
+    training = MemberTraining(n_models)
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_minutes(recipe.minutes, recipe.lr, schedule=training.rate, cbs=[training, Watch()])
+    assert {whole for member, whole in seen if member == 0} == reads_slice
+    assert {whole for member, whole in seen if member > 0} == ({True} if n_models > 1 else set())
 
 
 def test_networks_that_are_not_trained_are_neither_evaluated_nor_saved(tmp_path):
