@@ -35,7 +35,7 @@ TARGETS = (
         1.195,
         1.18,
         1.2140,
-        cause="with the same work, one network was trained: the command measured a lower speed, and two were due",
+        cause="the row with the same work has about 70% of it, because the speed of one product was measured",
     ),
     Target("15 minutes", "best, 15 min", 1.18, 1.16, 1.2028),
     Target(
