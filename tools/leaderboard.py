@@ -48,7 +48,7 @@ def plan(
 
 
 def _plan_line(name, runs, rows):
-    seconds = sum(max(run.seconds, rows.get(run.name, {}).get("took", 0)) for run in runs)
+    seconds = sum(max(run.expected_seconds, rows.get(run.name, {}).get("took", 0)) for run in runs)
     return f"{name:<16} {len(runs):>4} {seconds / 60:>8.1f}"
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from compressors import COMPRESSORS, compress_last_part
 from leaderboard_networks import (
@@ -49,9 +50,14 @@ class Run:
     name: str  # of the row
     group: str  # of similar runs, for the plan
     make: Callable[[dict], dict | None]  # returns the row, given all saved ones; None where it cannot be measured here
-    seconds: float  # how long it takes, about
+    seconds: float  # how long it takes, about; with the work of the reference machine: how long it takes there
     arch: str = ""  # for a run in the best mode of an architecture
     only_if_named: bool = False  # whether it is made only if `--only` names it
+
+    @property
+    def expected_seconds(self) -> float:
+        "How long it takes on this computer, about."
+        return self.seconds * (_slowness() if self.name.startswith(SAME_WORK) else 1)
 
     def is_missing(self, rows: dict[str, dict]) -> bool:
         "Whether there is no saved row, or one in a mode that is no longer the best."
@@ -132,9 +138,14 @@ def _recipe() -> Iterator[Run]:
     yield Run("lesson's terms: best, 15 min, seed 42", "recipe", lambda rows: _train_on_lessons_terms(15), 15 * 66)
 
 
+@cache
+def _slowness() -> float:
+    "How much longer than the reference machine this computer trains. Measured once."
+    return 1 / measured_speed("cpu", seconds=2.0)
+
+
 def _same_work() -> Iterator[Run]:
     "The recipe for as long as this computer needs for what the reference machine computes in the time."
-    factor = 1 / measured_speed("cpu", seconds=2.0)
     trainings = {
         "best, 1 min": (1, lambda minutes: _train_on_nietzsche(minutes, 42, dynamic=False)),
         "best, 5 min": (5, lambda minutes: _train_on_nietzsche(minutes, 42, dynamic=False)),
@@ -143,9 +154,8 @@ def _same_work() -> Iterator[Run]:
         "lesson's terms: best, 15 min": (15, _train_on_lessons_terms),
     }
     for name, (minutes, train) in trainings.items():
-        make = lambda rows, train=train, minutes=minutes: train(round(minutes * factor, 1))
-        seconds = 66 * minutes * factor
-        yield Run(f"{SAME_WORK}{name}, seed 42", "same work", make, seconds, only_if_named=True)
+        make = lambda rows, train=train, minutes=minutes: train(round(minutes * _slowness(), 1))
+        yield Run(f"{SAME_WORK}{name}, seed 42", "same work", make, 66 * minutes, only_if_named=True)
 
 
 def _train_on_nietzsche(minutes, seed, dynamic):

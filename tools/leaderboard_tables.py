@@ -111,9 +111,14 @@ def _details(row):
     "The mode, the context or the choices of the recipe, and n-grams on the same split, in brackets."
     context = f"contexts to {row['context']}" if "context" in row else ""
     counts = f"n-grams {row['ngrams']:.4f}" if "ngrams" in row else ""
-    read = f"text read {row['read']:g} times" if "read" in row else ""
-    details = "; ".join(filter(None, [row.get("mode"), row.get("decided"), read, context, counts]))
+    details = "; ".join(filter(None, [row.get("mode"), _choices(row), context, counts]))
     return f" ({details})" if details else ""
+
+
+def _choices(row):
+    "What the recipe chose, and how often it read the text."
+    read = f"text read {row['read']:g} times" if "read" in row else ""
+    return "; ".join(filter(None, [row.get("decided"), read]))
 
 
 def _machine_note(rows, letters):
@@ -125,8 +130,9 @@ def _machine_note(rows, letters):
 def _speed(entry):
     "The lowest and the highest speed of the seeds, with a star for that of a product."
     values = sorted(row["speed"] for row in entry.rows)
-    star = "" if all(row.get("speed_of") == "steps" for row in entry.rows) else "\\*"
-    return (f"{values[0]:g}" if values[0] == values[-1] else f"{values[0]:g}–{values[-1]:g}") + star
+    shown = f"{values[0]:g}" if values[0] == values[-1] else f"{values[0]:g}–{values[-1]:g}"
+    by_steps = all(row.get("speed_of") == "steps" for row in entry.rows)
+    return shown if by_steps else f"{shown}\\*"
 
 
 def _took(entry):
@@ -202,7 +208,7 @@ def _text_cells(name, rows, letters):
     losses = [f"{rows[what].nats:.4f}" if what in rows else "" for what in ("n-grams", "lstm", "best")]
     lowest = min(rows, key=lambda what: rows[what].nats) if len(rows) == 3 else ""
     recipe = rows.get("best")
-    chosen = [recipe.first["decided"], _took(recipe), _speed(recipe)] if recipe else ["", "", ""]
+    chosen = [_choices(recipe.first), _took(recipe), _speed(recipe)] if recipe else ["", "", ""]
     note = _machine_note([entry.first for entry in rows.values()], letters)
     differ = len({entry.first["digest"] for entry in rows.values()}) > 1
     kept = "".join(sorted({_kept_note(entry.first) for entry in rows.values()}))

@@ -129,19 +129,16 @@ def fast_bf16() -> bool:
     "Whether this CPU multiplies at least 1.5 times as fast in bfloat16 as in float32. Measured once, in milliseconds."
     global _fast_bf16
     if _fast_bf16 is None:
-        _fast_bf16 = 1.5 * time_product(torch.bfloat16) < time_product(torch.float32)
+        _fast_bf16 = 1.5 * _time_product(torch.bfloat16) < _time_product(torch.float32)
     return _fast_bf16
 
 
-def time_product(
-    dtype: torch.dtype,  # of the factors
-    turns: int = 12,  # how often to multiply
-) -> float:  # seconds
-    "The shortest time of a recurrent product of 512 units and 64 rows on the CPU."
+def _time_product(dtype):
+    "The shortest time of a recurrent product of 512 units and 64 rows on the CPU, in seconds."
     a = torch.ones(64, 512, dtype=dtype)
     b = torch.ones(512, 2048, dtype=dtype)
     times = []
-    for _ in range(turns):
+    for _ in range(12):
         start = time.perf_counter()
         a @ b
         times.append(time.perf_counter() - start)

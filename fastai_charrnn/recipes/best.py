@@ -24,7 +24,7 @@ from .distill import Distillation
 from .member_counts import MemberCounts
 from .members import MemberTraining
 from .optimizer import adamw, decay_groups
-from .speed import measured_speed
+from .speed import measured_speed, reference_rates
 
 __all__ = ["BestRecipe", "best_recipe"]
 
@@ -100,8 +100,6 @@ class BestRecipe:
         return learn.fit_minutes(self.minutes, self.lr, schedule=members.rate, cbs=cbs, **kwargs)
 
 
-# Characters a second in training that the reference machine reads, by hidden units.
-_rates = {256: 130_000, 384: 93_000, 512: 57_000, 768: 30_000, 1024: 17_500}
 # Widths by the minutes on the reference machine: wider networks learn too little in the time.
 _widths = ((0.25, 256), (0.6, 384), (1.2, 512), (8.0, 768), (float("inf"), 1024))
 # The widest network for texts of up to so many characters. Large budgets train several of them.
@@ -149,7 +147,7 @@ def best_recipe(
     work = minutes * speed
     n_train = max(0.9 * n_chars, 1)
     n_hid = min(_first(_widths, work), _first(_max_widths, n_chars))
-    epochs = 60 * work * _rates[n_hid] / n_train
+    epochs = 60 * work * reference_rates[n_hid] / n_train
     n_models = int(min(max(epochs // (0.9 * _first(_max_epochs, n_chars)), 1), _max_members))
     epochs /= n_models
     choice = next(o for o in _regularisations if epochs <= o.max_epochs)

@@ -59,6 +59,8 @@ class MemberTraining(Callback):
         distillation: Distillation | None = None,  # with it, the last network learns from the others too
     ):
         self.n_members = n_members
+        # the gate should know the first of several networks as it is at the end of its cycle
+        self.holding = _holding if n_members == 1 else 1.0
         self.distillation = distillation
         self.watch = watch
         self.counts = counts
@@ -69,8 +71,6 @@ class MemberTraining(Callback):
         self.all_dls = self.learn.dls
         self.held = hold_back(self.all_dls)
         self.is_holding = self.held is not None
-        # the gate should know the first of several networks as it is at the end of its cycle
-        self.holding = _holding if self.n_members == 1 else 1.0
         self.member = 0
         self.begin, self.length = 0.0, self._share(1.0)
         self.best = _Best()

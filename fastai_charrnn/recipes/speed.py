@@ -14,28 +14,30 @@ from ..models.build import build_model
 from ..models.registry import get_arch
 from .optimizer import adamw, decay_groups
 
-__all__ = ["measured_speed", "step_seconds"]
+__all__ = ["measured_speed", "step_seconds", "reference_rates"]
 
-# The reference machine is two cores of an EPYC with AVX512-BF16. With 512 units it reads 57,000 characters a second in
-# training, in steps of 128 streams of 8 characters.
-_reference_step = 128 * 8 / 57_000
+# Characters a second in training that the reference machine reads, by hidden units. It is two cores of an EPYC with
+# AVX512-BF16.
+reference_rates = {256: 130_000, 384: 93_000, 512: 57_000, 768: 30_000, 1024: 17_500}
+_bs, _seq_len = 128, 8  # of a training step
+_n_hid = 512
 
 
 def measured_speed(
     device: str | torch.device | None = None,  # the device that trains; None: fastai's default
-    seconds: float = 0.5,  # how long to measure, at least four steps
+    seconds: float = 0.5,  # how long to measure, at least three groups of steps
 ) -> float:
     """Return how fast a device trains; 1 is two cores of an EPYC with AVX512-BF16.
 
     Whole training steps are timed. Raises `DataError` for a device that cannot be used."""
     device = usable_device(default_device() if device is None else device)
-    return _reference_step / step_seconds(device, seconds=seconds)
+    return _bs * _seq_len / step_seconds(device, seconds=seconds) / reference_rates[_n_hid]
 
 
 def step_seconds(
     device: torch.device,  # any that PyTorch can use
-    n_hid: int = 512,  # hidden units
-    seconds: float = 0.5,  # how long to measure, at least four steps
+    n_hid: int = _n_hid,  # hidden units
+    seconds: float = 0.5,  # how long to measure, at least three groups of steps
 ) -> float:
     """Return the median time of a training step of the recipes' network: `mullstm`, 128 streams of 8 characters.
 
@@ -65,7 +67,7 @@ class _TrainingStep:
         model = build_model(get_arch("mullstm").cls, vocab_sz, config, seq_len=None, target="every")
         self.model = model.to(device).train()
         self.opt = adamw(decay_groups(self.model), lr=1e-3)
-        self.x = torch.randint(1, vocab_sz, (128, 8), device=device)
+        self.x = torch.randint(1, vocab_sz, (_bs, _seq_len), device=device)
         self.y = self.x.roll(-1, 1).flatten()
         self.is_bf16 = device.type == "cpu" and fast_bf16()
         self.n_steps = 4 if device.type == "cuda" else 1  # in a group
