@@ -6,6 +6,9 @@ A weight w_j is a linear function of features: the longest context that occurred
 many characters followed it, the share of the most frequent one, and how sure the network is. As the log-probability is
 concave in the parameters, a fit finds the best ones whatever it starts from (Hinton 2002, *Training Products of
 Experts*; Mahoney 2005, *Adaptive Weighing of Context Models*, adapts such weights while it reads).
+
+On a kind of text that the fit has not seen, a gate can be far worse than the network. `predictions` returns what the
+network and the counts predict too, and `trust` decides while reading.
 """
 
 from itertools import accumulate
@@ -16,8 +19,11 @@ from torch import Tensor, nn
 from .counts import CharCounts
 from .witten_bell import Innovations, innovations
 
-__all__ = ["CharGate", "GateInputs"]
+__all__ = ["CharGate", "GateInputs", "N_PREDICTIONS"]
 
+N_PREDICTIONS = 3  # the gate's, the network's and that of counts
+_first_trust = 0.8, 0.1, 0.1  # in each of them, for a gate that was fitted
+_counted_order = 3  # the longest context of the counts that predict alone
 _first_counts = 2  # the first two weights are those of the network and of the characters without a context
 
 
@@ -58,11 +64,15 @@ def _features(counts, log_probs, rows):
 class CharGate(nn.Module):
     "The weights of a network and of counts. They start as those of the network alone: 1 and zeros."
 
+    first_trust: Tensor  # (3,): the trust in the gate, in the network and in counts at the beginning of a text
+
     def __init__(self, counts: CharCounts):
         super().__init__()
+        self.n_orders = counts.n_orders
         n_out = _first_counts + counts.n_kinds
         self.weight = nn.Parameter(torch.zeros(n_out, n_features(counts)))
         self.bias = nn.Parameter(torch.zeros(n_out))
+        self.register_buffer("first_trust", torch.zeros(N_PREDICTIONS))
         self.reset()
 
     @torch.no_grad()
@@ -71,11 +81,24 @@ class CharGate(nn.Module):
         self.weight.zero_()
         self.bias.zero_()
         self.bias[:1] = 1
+        self.first_trust.zero_()
+        self.first_trust[0] = 1
+
+    def share_trust(self):
+        "Give the network and the counts a part of the trust at the beginning of a text."
+        self.first_trust.copy_(torch.tensor(_first_trust))
 
     def forward(self, inputs: GateInputs) -> Tensor:  # (bs, V) log-probabilities
         "Mix."
         weight, bias = (p.to(inputs.features.dtype) for p in (self.weight, self.bias))
         return mixed(inputs, inputs.features @ weight.t() + bias)
+
+    def predictions(self, inputs: GateInputs) -> Tensor:  # (bs, 3, V) log-probabilities
+        "Return the mixture of the gate, the network's prediction, and that of counts of up to 3 characters."
+        weights = torch.zeros_like(self.bias, dtype=inputs.features.dtype)
+        weights[1 : _first_counts + min(_counted_order, self.n_orders)] = 1
+        counted = mixed(inputs, weights.expand(len(inputs.features), -1).contiguous())
+        return torch.stack([self(inputs), inputs.log_probs, counted], 1)
 
 
 def mixed(

@@ -43,7 +43,9 @@ def fit_gate(
     loss = _loss(gate, inputs, targets, ends)
     _fold(gate, *scale)
     kept = loss < alone
-    if not kept:
+    if kept:
+        gate.share_trust()
+    else:
         gate.reset()
     return dict(network=alone, mixture=min(loss, alone), kept=kept)
 

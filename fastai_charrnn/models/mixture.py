@@ -5,10 +5,12 @@
     mixture.fit_gate(ids[15_000:])                # neither the network nor the counts have seen it
 
 A network generalizes, and counts remember: rare words, names, fixed phrases. Their mixture predicts new text better
-than each of them. `CharGate` says how they are weighed.
+than each of them. `CharGate` says how they are weighed, and `trust` whether to believe it: on a kind of text that the
+gate does not know, the network or the counts alone can be better.
 
-A mixture is one `CharModel`. Its state is the network's, the last characters and the words before. It does not train by
-itself: in training mode its output is the network's alone, because the counts know the text that is trained on.
+A mixture is one `CharModel`. Its state is the network's, the last characters and the words before, the trust, and what
+was predicted last. It does not train by itself: in training mode its output is the network's alone, because the counts
+know the text that is trained on.
 """
 
 from collections.abc import Iterable
@@ -22,13 +24,14 @@ from .base import CharModel, check_state
 from .contexts import next_context
 from .count_tables import checked_ids
 from .counts import CharCounts
-from .gate import CharGate, GateInputs
+from .gate import N_PREDICTIONS, CharGate, GateInputs
 from .gate_fit import fit_gate
 from .registry import check_takes, get_arch, register_arch
+from .trust import combined, trust_after, trusts_after
 
 __all__ = ["CharMixture"]
 
-_n_digits = 4  # a row of the counts is kept in so many digits to the base 256, exact in every float
+_n_digits = 4  # a character is kept in so many digits to the base 256, exact in every float
 _max_numbers = 2**22  # log-probabilities that are mixed at once
 _max_rows = 2**13
 _own_sizes = ("vocab_sz", "emb_sz", "n_hid", "seq_len")
@@ -159,44 +162,80 @@ class CharMixture(CharModel):
         return torch.cat([table, _digits(index[:, None]).to(table.dtype)], 1)
 
     def init_hidden(self, bs):
-        return (*check_state(self.network, self.network.init_hidden(bs)), *self.counts.init_state(bs))
+        network = check_state(self.network, self.network.init_hidden(bs))
+        trust = self.gate.first_trust.to(self.emb.weight).log().expand(bs, N_PREDICTIONS)
+        return (*network, *self.counts.init_state(bs), trust, trust.new_zeros(bs, N_PREDICTIONS, self.vocab_sz))
 
     def step(self, inp, state):
+        network, context, trusted = _parts(state)
         inp, digits = inp[:, :-_n_digits], inp[:, -_n_digits:]
         x = _number(digits)
-        new = check_state(self.network, self.network.step(inp, state[:-2]))
-        return (*new, *next_context(x, self.counts.letters, state[-2:])[1])
+        network = check_state(self.network, self.network.step(inp, network))
+        context = next_context(x, self.counts.letters, context)[1]
+        if not self.training:
+            trust, predicted = trusted
+            trust = trust_after(trust, _scores(predicted, x[:, 0]), self.gate.first_trust)
+            trusted = trust, self._predictions(self.network.output(network), self.counts.rows_of(context))
+        return (*network, *context, *trusted)
 
     def output(self, state):
-        out = self.network.output(state[:-2])
-        if self.training:
-            return out
-        rows = self.counts.rows_of(state[-2:])
-        return torch.cat([out, _digits(rows).to(out.dtype)], 1)
+        network, _, trusted = _parts(state)
+        out = self.network.output(network)
+        return out if self.training else torch.cat([out, combined(*trusted)], 1)
 
     def encode(self, x):
-        state = self.counts.init_state(len(x))
-        return (*self.network.encode(x), *next_context(x, self.counts.letters, state)[1])
+        if not self.training:
+            return super().encode(x)
+        _, context, trusted = _parts(self.init_hidden(len(x)))
+        return (*self.network.encode(x), *next_context(x, self.counts.letters, context)[1], *trusted)
 
     def forward_seq(self, x, state):
-        outs, new = self.network.forward_seq(x, state[:-2])
+        network, context, trusted = _parts(state)
+        outs, network = self.network.forward_seq(x, network)
         if self.training:
-            return outs, (*new, *next_context(x, self.counts.letters, state[-2:])[1])
-        rows, context = self.counts.read(x, state[-2:])
-        return torch.cat([outs, _digits(rows).transpose(0, 1).to(outs.dtype)], -1), (*new, *context)
+            return outs, (*network, *next_context(x, self.counts.letters, context)[1], *trusted)
+        rows, context = self.counts.read(x, context)
+        log_probs, trusted = self._mix(x.t(), outs, rows.transpose(0, 1), trusted)
+        return torch.cat([outs, log_probs], -1), (*network, *context, *trusted)
 
     def head(self, outs):
         self.network.kept = self.kept
-        if self.training:
-            return self.network.head(outs)
-        n = _n_digits * self.counts.n_kinds
-        log_probs = self.network.head(outs[..., :-n])
-        rows = _number(outs[..., -n:].unflatten(-1, (-1, _n_digits))).squeeze(-1)
+        return self.network.head(outs) if self.training else outs[..., -self.vocab_sz :]
+
+    def _mix(self, x, outs, rows, trusted):
+        "Log-probabilities (n, bs, V) after each of n characters (n, bs), and the trust and predictions after the last."
+        trust, predicted = trusted
+        n, bs = x.shape
+        n_at_once = max(1, _max_numbers // (max(bs, 1) * N_PREDICTIONS * self.vocab_sz))
+        mixed = [predicted.new_zeros(0, bs, self.vocab_sz)]
+        for begin in range(0, n, n_at_once):
+            part = slice(begin, begin + n_at_once)
+            predictions = self._predictions(outs[part], rows[part])
+            before = torch.cat([predicted[None], predictions[:-1]])
+            trusts = trusts_after(trust, _scores(before, x[part]), self.gate.first_trust)
+            mixed.append(combined(trusts, predictions))
+            trust, predicted = trusts[-1], predictions[-1]
+        return torch.cat(mixed), (trust, predicted)
+
+    def _predictions(self, outs, rows):
+        "What gate, network and counts predict (…, 3, V), for outputs of the network (…, k) and rows of the counts."
+        log_probs = self.network.head(outs)
         n_rows = max(1, min(_max_rows, _max_numbers // self.vocab_sz))
         parts = zip(log_probs.flatten(0, -2).split(n_rows), rows.flatten(0, -2).split(n_rows))
         with torch.autocast(outs.device.type, enabled=False):
-            mixed = [self.gate(GateInputs(self.counts, p, r)) for p, r in parts]
-        return torch.cat(mixed).view(log_probs.shape) if mixed else log_probs
+            predictions = torch.cat([self.gate.predictions(GateInputs(self.counts, p, r)) for p, r in parts])
+        return predictions.unflatten(0, log_probs.shape[:-1])
+
+
+def _parts(state):
+    "The state of the network, the context, and the trust with the predictions."
+    return state[:-4], state[-4:-2], state[-2:]
+
+
+def _scores(predictions, x):
+    "The log-probabilities (…, k) with which k predictions (…, k, V) predicted characters (…)."
+    index = x[..., None, None].expand(*predictions.shape[:-1], 1)
+    return predictions.gather(-1, index).squeeze(-1)
 
 
 def _digits(numbers):

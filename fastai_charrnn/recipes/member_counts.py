@@ -21,7 +21,7 @@ __all__ = ["MemberCounts"]
 _counted_per_second = 30_000  # characters that are counted, by the seconds of the fit
 _count_seconds = 1.5e-6  # to count a character
 # to mix the probabilities of a character, besides the network: in any case, and for each character of the vocabulary
-_mix_seconds = 4e-5, 1.5e-8
+_mix_seconds = 6e-5, 1.5e-8
 _max_reserved = 0.1  # of the time of training
 
 

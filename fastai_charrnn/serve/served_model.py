@@ -25,6 +25,7 @@ from ..generation.model_view import eval_view
 from ..generation.prompts import TextModel, prompt_rows, window_len
 from ..generation.scoring import score_ids
 from ..models.base import CharModel
+from ..models.mixture import CharMixture
 from .inputs import RequestError
 from .prefix_states import PrefixStates
 
@@ -52,8 +53,11 @@ class ServedModel:
         self.vocab = generator.dls.vocab
         self.is_own = isinstance(self.model, CharModel)
         self.states = PrefixStates(self.model) if self.is_own and is_stateful(self.model) else None
+        # the output of a mixture begins with that of its network
+        self.network = self.model.network if isinstance(self.model, CharMixture) else self.model
+        self.n_members = getattr(self.network, "n_models", 1)
         self.n_units = self._count_units()
-        self.info = info | dict(nUnits=self.n_units, members=getattr(self.model, "n_models", 1))
+        self.info = info | dict(nUnits=self.n_units, members=self.n_members)
         self.closed = False
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="model")
 
@@ -62,8 +66,8 @@ class ServedModel:
         if not self.is_own:
             return 0
         with torch.inference_mode():
-            width = self.model.output(self.model.init_hidden(1)).shape[-1]
-        return width // getattr(self.model, "n_models", 1)
+            width = self.network.output(self.network.init_hidden(1)).shape[-1]
+        return width // self.n_members
 
     # what runs in the thread
 

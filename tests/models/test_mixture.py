@@ -25,6 +25,7 @@ def _mixture(arch="gru", /, seq_len=None, **config):
     generator = torch.Generator().manual_seed(3)
     for p in mixture.gate.parameters():
         p.data.add_(torch.rand(p.shape, generator=generator) * 0.1)
+    mixture.gate.share_trust()
     return mixture.double()
 
 
@@ -77,6 +78,33 @@ def test_a_gate_is_fitted_on_stretches_of_a_whole_long_text():
     half = mixture.fit_gate(torch.cat([known, unknown]), before=IDS[:6000])
     whole = mixture.fit_gate(unknown, before=IDS[:6000])
     assert half["mixture"] == pytest.approx(whole["mixture"] / 2, rel=0.2)
+
+
+def _loss(model, ids):
+    return F.nll_loss(model(ids[None, :-1])[0], ids[1:]).item()
+
+
+def test_a_gate_that_is_wrong_is_not_trusted():
+    "It weighs the counts of the text itself as if they said what does not follow."
+    mixture = CharMixture.around(_network(), VOCAB).count(IDS)
+    with torch.no_grad():
+        mixture.gate.bias[2:] = -1
+    wrong = _loss(mixture, IDS[:1001])
+    mixture.gate.share_trust()
+    mixture.reset()
+    network = _loss(mixture.network, IDS[:1001])
+    assert wrong > network + 1
+    assert _loss(mixture, IDS[:1001]) < network
+
+
+def test_a_long_sequence_is_mixed_in_parts(monkeypatch):
+    mixture = _mixture()
+    x = IDS[6000:6060].view(4, 15)
+    whole, state = mixture.forward_seq(x, mixture.init_hidden(4))
+    monkeypatch.setattr("fastai_charrnn.models.mixture._max_numbers", 4 * 4 * 3 * len(VOCAB))
+    parts, state_of_parts = mixture.forward_seq(x, mixture.init_hidden(4))
+    for got, expected in zip((parts, *state_of_parts), (whole, *state), strict=True):
+        torch.testing.assert_close(got, expected)
 
 
 @pytest.mark.parametrize("n", [2, 30, 600])
