@@ -59,6 +59,10 @@ def _csv_tables():
     return joined([sysconfig.get_paths()["purelib"]], (".csv",), 5_000_000)
 
 
+def _json_files():
+    return joined([sysconfig.get_paths()["purelib"]], (".json",), 5_000_000)
+
+
 RECIPE_TEXTS = (
     RecipeText("python-reference", "Python's language reference, in English", python_reference),
     RecipeText("numbers", "the numbers from *one* to 9,999 in words", human_numbers),
@@ -75,10 +79,11 @@ RECIPE_TEXTS = (
         "programs and documentation of the installed packages in the order of their paths, 50 million characters",
         _environment,
     ),
+    RecipeText("csv-tables", "all CSV files of the installed packages", _csv_tables),
     RecipeText("server-log", "a log of a web server, generated from a seed", server_log, unseen=True),
     RecipeText("c-headers", "Python's C headers as installed", _c_headers, unseen=True),
-    RecipeText("csv-tables", "all CSV files of the installed packages", _csv_tables, unseen=True),
     RecipeText("manual-de", "manual pages in German, of Debian", lambda: manual_pages("de"), unseen=True),
+    RecipeText("json-files", "all JSON files of the installed packages", _json_files, unseen=True),
 )
 
 
