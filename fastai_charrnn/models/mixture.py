@@ -18,7 +18,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from .._checks import check_seed, shown
+from .._checks import check_seed
 from ..errors import ArchError, DataError
 from .base import CharModel, check_state
 from .contexts import next_context
@@ -26,15 +26,15 @@ from .count_tables import checked_ids
 from .counts import CharCounts
 from .gate import N_PREDICTIONS, CharGate, GateInputs
 from .gate_fit import fit_gate
-from .registry import check_takes, get_arch, register_arch
-from .trust import combined, trust_after, trusts_after
+from .mixed_network import OWN_SIZES, build_network, check_network
+from .registry import get_arch, register_arch
+from .trust import combined, scores_of, trust_after, trusts_after
 
 __all__ = ["CharMixture"]
 
 _n_digits = 4  # a character is kept in so many digits to the base 256, exact in every float
 _max_numbers = 2**22  # log-probabilities that are mixed at once
 _max_rows = 2**13
-_own_sizes = ("vocab_sz", "emb_sz", "n_hid", "seq_len")
 
 
 @register_arch("mixture", listed=False)
@@ -54,7 +54,7 @@ class CharMixture(CharModel):
         n_entries: int = 0,  # entries of all contexts
     ):
         "Raises `ArchError` for an unknown network or one without steps, and for arguments that it does not take."
-        built = _build_network(network, network_config, vocab_sz, dict(emb_sz=emb_sz, n_hid=n_hid, seq_len=seq_len))
+        built = build_network(network, network_config, vocab_sz, dict(emb_sz=emb_sz, n_hid=n_hid, seq_len=seq_len))
         self._set(built, CharCounts(vocab_sz, n_orders, n_contexts, n_entries))
         self.network_arch = network
         self.network_config = dict(network_config or {})
@@ -80,7 +80,7 @@ class CharMixture(CharModel):
         config: dict | None = None,  # its arguments, which a model file needs
     ) -> "CharMixture":  # with empty counts: it predicts as the network does
         "Return a mixture with a network. Raises `ArchError` for a network without steps or of another vocabulary."
-        _check_network(network)
+        check_network(network)
         vocab = list(vocab)
         if len(vocab) != network.vocab_sz:
             raise ArchError(f"the vocabulary has {len(vocab)} characters, and the network {network.vocab_sz}")
@@ -88,7 +88,7 @@ class CharMixture(CharModel):
         new._set(network, CharCounts.of([], vocab, n_orders).to(network.emb.weight.device))
         new.target = network.target
         new.network_arch = arch or get_arch(type(network)).name
-        new.network_config = {k: v for k, v in (config or {}).items() if k not in _own_sizes}
+        new.network_config = {k: v for k, v in (config or {}).items() if k not in OWN_SIZES}
         new.gate.to(network.emb.weight)
         return new.train(network.training)
 
@@ -174,7 +174,7 @@ class CharMixture(CharModel):
         context = next_context(x, self.counts.letters, context)[1]
         if not self.training:
             trust, predicted = trusted
-            trust = trust_after(trust, _scores(predicted, x[:, 0]), self.gate.first_trust)
+            trust = trust_after(trust, scores_of(predicted, x[:, 0]), self.gate.first_trust)
             trusted = trust, self._predictions(self.network.output(network), self.counts.rows_of(context))
         return (*network, *context, *trusted)
 
@@ -205,14 +205,13 @@ class CharMixture(CharModel):
     def _mix(self, x, outs, rows, trusted):
         "Log-probabilities (n, bs, V) after each of n characters (n, bs), and the trust and predictions after the last."
         trust, predicted = trusted
-        n, bs = x.shape
-        n_at_once = max(1, _max_numbers // (max(bs, 1) * N_PREDICTIONS * self.vocab_sz))
-        mixed = [predicted.new_zeros(0, bs, self.vocab_sz)]
-        for begin in range(0, n, n_at_once):
+        n_at_once = max(1, _max_numbers // max(predicted.numel(), 1))
+        mixed = [predicted.new_zeros(0, x.shape[1], self.vocab_sz)]
+        for begin in range(0, len(x), n_at_once):
             part = slice(begin, begin + n_at_once)
             predictions = self._predictions(outs[part], rows[part])
             before = torch.cat([predicted[None], predictions[:-1]])
-            trusts = trusts_after(trust, _scores(before, x[part]), self.gate.first_trust)
+            trusts = trusts_after(trust, scores_of(before, x[part]), self.gate.first_trust)
             mixed.append(combined(trusts, predictions))
             trust, predicted = trusts[-1], predictions[-1]
         return torch.cat(mixed), (trust, predicted)
@@ -232,12 +231,6 @@ def _parts(state):
     return state[:-4], state[-4:-2], state[-2:]
 
 
-def _scores(predictions, x):
-    "The log-probabilities (…, k) with which k predictions (…, k, V) predicted characters (…)."
-    index = x[..., None, None].expand(*predictions.shape[:-1], 1)
-    return predictions.gather(-1, index).squeeze(-1)
-
-
 def _digits(numbers):
     "Whole numbers (…, k) as digits to the base 256 (…, k * 4)."
     shifts = 8 * torch.arange(_n_digits, device=numbers.device)
@@ -248,33 +241,6 @@ def _number(digits):
     "The whole numbers (…, 1) of digits (…, 4)."
     shifts = 8 * torch.arange(_n_digits, device=digits.device)
     return (digits.round().long() << shifts).sum(-1, keepdim=True)
-
-
-def _build_network(name, config, vocab_sz, sizes):
-    arch = get_arch(name)
-    if not isinstance(arch.cls, type):
-        raise ArchError(f"network={shown(name)} is no class derived from CharModel")
-    _check_class(arch.cls)
-    config = {} if config is None else config
-    if not isinstance(config, dict) or set(config) & set(_own_sizes):
-        raise ArchError(f"network_config={shown(config)} is not a dict of arguments without {', '.join(_own_sizes)}")
-    config = {k: v for k, v in arch.config.items() if k not in _own_sizes} | config
-    check_takes(arch.cls, config)
-    return arch.cls(vocab_sz, **sizes, **config)
-
-
-def _check_class(cls):
-    if not issubclass(cls, CharModel) or cls.fixed_seq_len is not None or issubclass(cls, CharMixture):
-        raise ArchError(
-            f"a mixture with {cls.__name__} cannot be made: its network must be a CharModel for windows of any length, "
-            'such as "mullstm", "lstm" or "ensemble"'
-        )
-
-
-def _check_network(network):
-    if not isinstance(network, nn.Module):
-        raise ArchError(f"network={shown(network)} is not a model; pass learn.model")
-    _check_class(type(network))
 
 
 def _as_ids(ids, mixture):

@@ -9,9 +9,18 @@ Warmuth 1998, *Tracking the Best Expert*). So the loss on any stretch of text is
 import torch
 from torch import Tensor
 
-__all__ = ["trust_after", "trusts_after", "combined"]
+__all__ = ["scores_of", "trust_after", "trusts_after", "combined"]
 
 _share = 0.001  # of the trust that goes back to how it began, with each character
+
+
+def scores_of(
+    predictions: Tensor,  # (…, k, V) log-probabilities
+    x: Tensor,  # (…) int64: the characters that came
+) -> Tensor:  # (…, k)
+    "Return the log-probabilities with which k predictions predicted characters."
+    index = x[..., None, None].expand(*predictions.shape[:-1], 1)
+    return predictions.gather(-1, index).squeeze(-1)
 
 
 @torch.no_grad()
