@@ -51,16 +51,9 @@ def _environment():
     return joined(folders, (".py", ".md", ".rst", ".txt"), 50_000_000, skipped=("__pycache__",))
 
 
-def _c_headers():
-    return joined([sysconfig.get_paths()["include"]], (".h",), 5_000_000)
-
-
-def _csv_tables():
-    return joined([sysconfig.get_paths()["purelib"]], (".csv",), 5_000_000)
-
-
-def _json_files():
-    return joined([sysconfig.get_paths()["purelib"]], (".json",), 5_000_000)
+def _installed(kind, ending):
+    "Makes a text of the files with this ending in a folder of Python's installation."
+    return lambda: joined([sysconfig.get_paths()[kind]], (ending,), 5_000_000)
 
 
 RECIPE_TEXTS = (
@@ -79,11 +72,11 @@ RECIPE_TEXTS = (
         "programs and documentation of the installed packages in the order of their paths, 50 million characters",
         _environment,
     ),
-    RecipeText("csv-tables", "all CSV files of the installed packages", _csv_tables),
+    RecipeText("csv-tables", "all CSV files of the installed packages", _installed("purelib", ".csv")),
     RecipeText("server-log", "a log of a web server, generated from a seed", server_log, unseen=True),
-    RecipeText("c-headers", "Python's C headers as installed", _c_headers, unseen=True),
+    RecipeText("c-headers", "Python's C headers as installed", _installed("include", ".h"), unseen=True),
     RecipeText("manual-de", "manual pages in German, of Debian", lambda: manual_pages("de"), unseen=True),
-    RecipeText("json-files", "all JSON files of the installed packages", _json_files, unseen=True),
+    RecipeText("json-files", "all JSON files of the installed packages", _installed("purelib", ".json"), unseen=True),
 )
 
 

@@ -25,7 +25,7 @@ from ..generation.model_view import eval_view
 from ..generation.outputs import read_windows
 from ..generation.prompts import encode_prompts, prompt_rows
 from ..models.base import CharModel
-from ..models.mixture import CharMixture
+from ..models.mixed_network import network_of
 
 __all__ = ["connectivity"]
 
@@ -97,7 +97,7 @@ def gradient_norms(
     if isinstance(model, CharColumns):
         rows, columns, model = model.index[rows], model.columns, model.model
     # counts have no gradients
-    model = model.network if isinstance(model, CharMixture) else model
+    model = network_of(model)
     with torch.inference_mode(False), torch.enable_grad(), _without_cudnn(rows):
         # rows made in inference mode cannot be used for gradients
         rows = rows.clone()

@@ -21,7 +21,7 @@ from ..generation.model_view import fast_view, has_steps
 from ..generation.prompts import TextModel, window_len
 from ..models.base import CharModel, State, check_state
 from ..models.ensemble import CharEnsemble
-from ..models.mixture import CharMixture
+from ..models.mixed_network import network_of
 
 __all__ = ["Block", "TextStates", "known_text"]
 
@@ -158,7 +158,7 @@ def _encoded(learn, text, unk):
 
 def _member(model: nn.Module, member: int) -> nn.Module:
     "The model itself, or one member of an ensemble. Of a mixture, its network."
-    model = model.network if isinstance(model, CharMixture) else model
+    model = network_of(model)
     n_members = len(model.members) if isinstance(model, CharEnsemble) else 1
     member = check_count("member", member, 0, n_members - 1, hint=f"the model has {n_members}, numbered from 0")
     return model.members[member] if isinstance(model, CharEnsemble) else model

@@ -97,7 +97,7 @@ class CharGate(nn.Module):
         "Return the mixture of the gate, the network's prediction, and that of counts of up to 3 characters."
         weights = torch.zeros_like(self.bias, dtype=inputs.features.dtype)
         weights[1 : _first_counts + min(_counted_order, self.n_orders)] = 1
-        counted = mixed(inputs, weights.expand(len(inputs.features), -1).contiguous())
+        counted = mixed(inputs, weights.expand(len(inputs.features), -1))
         return torch.stack([self(inputs), inputs.log_probs, counted], 1)
 
 

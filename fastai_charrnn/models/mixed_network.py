@@ -1,4 +1,4 @@
-"""The network of a mixture: which networks can be mixed with counts, and how one is built: `build_network`."""
+"""The network of a mixture: how one is built, and which model has one: `build_network`, `network_of`."""
 
 from torch import nn
 
@@ -7,7 +7,7 @@ from ..errors import ArchError
 from .base import CharModel
 from .registry import check_takes, get_arch
 
-__all__ = ["OWN_SIZES", "build_network", "check_network"]
+__all__ = ["OWN_SIZES", "build_network", "check_network", "network_of"]
 
 OWN_SIZES = "vocab_sz", "emb_sz", "n_hid", "seq_len"  # arguments of the mixture and of its network
 
@@ -31,8 +31,20 @@ def build_network(
     return arch.cls(vocab_sz, **sizes, **config)
 
 
+def network_of(
+    model: nn.Module,  # any model
+) -> nn.Module:
+    "Return the network of a mixture, or the model itself."
+    return model.network if isinstance(model, _mixture()) else model
+
+
+def _mixture():
+    # found by its name, as its module imports this one
+    return get_arch("mixture").cls
+
+
 def _check_class(cls):
-    if not issubclass(cls, CharModel) or cls.fixed_seq_len is not None or issubclass(cls, get_arch("mixture").cls):
+    if not issubclass(cls, CharModel) or cls.fixed_seq_len is not None or issubclass(cls, _mixture()):
         raise ArchError(
             f"a mixture with {cls.__name__} cannot be made: its network must be a CharModel for windows of any length, "
             'such as "mullstm", "lstm" or "ensemble"'

@@ -159,7 +159,7 @@ class CharMixture(CharModel):
     def table(self):
         table = self.network.table()
         index = torch.arange(self.vocab_sz, device=table.device)
-        return torch.cat([table, _digits(index[:, None]).to(table.dtype)], 1)
+        return torch.cat([table, _digits(index).to(table.dtype)], 1)
 
     def init_hidden(self, bs):
         network = check_state(self.network, self.network.init_hidden(bs))
@@ -232,9 +232,9 @@ def _parts(state):
 
 
 def _digits(numbers):
-    "Whole numbers (…, k) as digits to the base 256 (…, k * 4)."
+    "Whole numbers (n,) as digits to the base 256 (n, 4)."
     shifts = 8 * torch.arange(_n_digits, device=numbers.device)
-    return ((numbers[..., None] >> shifts) & 255).flatten(-2)
+    return (numbers[:, None] >> shifts) & 255
 
 
 def _number(digits):

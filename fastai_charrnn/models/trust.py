@@ -31,7 +31,7 @@ def trust_after(
 ) -> Tensor:  # (bs, k) logs, whose exponentials have the sum 1
     "Return the trust after a character. It is a constant for gradients."
     posterior = (trust + scores).softmax(1)
-    return torch.lerp(posterior, first.to(posterior.dtype).expand_as(posterior), _share).log()
+    return torch.lerp(posterior, first.to(posterior.dtype), _share).log()
 
 
 def trusts_after(

@@ -25,7 +25,7 @@ from ..generation.model_view import eval_view
 from ..generation.prompts import TextModel, prompt_rows, window_len
 from ..generation.scoring import score_ids
 from ..models.base import CharModel
-from ..models.mixture import CharMixture
+from ..models.mixed_network import network_of
 from .inputs import RequestError
 from .prefix_states import PrefixStates
 
@@ -54,7 +54,7 @@ class ServedModel:
         self.is_own = isinstance(self.model, CharModel)
         self.states = PrefixStates(self.model) if self.is_own and is_stateful(self.model) else None
         # the output of a mixture begins with that of its network
-        self.network = self.model.network if isinstance(self.model, CharMixture) else self.model
+        self.network = network_of(self.model)
         self.n_members = getattr(self.network, "n_models", 1)
         self.n_units = self._count_units()
         self.info = info | dict(nUnits=self.n_units, members=self.n_members)
