@@ -105,7 +105,7 @@ _widths = ((0.25, 256), (0.6, 384), (1.2, 512), (8.0, 768), (float("inf"), 1024)
 # The widest network for texts of up to so many characters. Large budgets train several of them.
 _max_widths = ((100_000, 384), (250_000, 512), (2_000_000, 768), (float("inf"), 1024))
 # Times that a network reads a text of up to so many characters. After more it memorises the text.
-_max_epochs = ((60_000, 14), (150_000, 11), (350_000, 9), (float("inf"), 7))
+_max_epochs = ((60_000, 14), (150_000, 11), (float("inf"), 9))
 _max_members = 6
 
 

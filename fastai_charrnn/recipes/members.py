@@ -5,13 +5,14 @@
     training = MemberTraining(n_members=3)
     learn.fit_minutes(15, 7e-3, schedule=training.rate, cbs=training)
 
-Each network has a learning-rate cycle of its own. The first one trains without a slice of the training part
+Each network has a learning-rate cycle of its own. The first one begins without a slice of the training part
 (`held_back`), so that its loss on unseen text is known:
 
 - if that loss rises, the network has begun to memorise the text. It gets back its best weights, and the others train
   for as long as those took, with more dropout.
-- otherwise a single network trains on all of the text in the last part of its time. The first of several networks
-  leaves the slice to the others, which train on all of the text from the start.
+- otherwise its cycle ends before its time does. In the rest of it, it trains on all of the text with low rates.
+
+The other networks train on all of the text from the start.
 """
 
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from .member_counts import MemberCounts
 
 __all__ = ["MemberTraining"]
 
-_holding = 0.85  # of a single network's time, in which the slice is held back
+_holding = 0.85  # of the first network's time, in which the slice is held back
 _tolerance = 0.01  # nats by which the loss on the slice may rise
 _more_dropout = dict(output_p=0.15, hidden_p=0.05)  # what is added when a network has memorised the text
 _max_dropout = 0.5
@@ -59,12 +60,11 @@ class MemberTraining(Callback):
         distillation: Distillation | None = None,  # with it, the last network learns from the others too
     ):
         self.n_members = n_members
-        # the gate should know the first of several networks as it is at the end of its cycle
-        self.holding = _holding if n_members == 1 else 1.0
         self.distillation = distillation
         self.watch = watch
         self.counts = counts
         self.held = None
+        self.is_holding = False
         self.slice_loss: float | None = None
 
     def before_fit(self):
@@ -115,8 +115,12 @@ class MemberTraining(Callback):
         self,
         t: float,  # the part of the time that has passed
     ) -> float:  # the learning rate as a part of the highest
-        "A cycle for each network: the rate rises for a twentieth of its time, and falls to 0."
-        return rise_and_fall((t - self.begin) / self.length)
+        """A cycle for each network: the rate rises for a twentieth of its time, and falls to 0.
+
+        While the slice is held back, the cycle is shorter: the gate is fitted at its end, when the network is ready.
+        Then the rate is as late in a usual cycle."""
+        done = (t - self.begin) / self.length
+        return rise_and_fall(done / _holding if self.is_holding else done)
 
     def before_epoch(self):
         self._choose_data()
@@ -128,7 +132,7 @@ class MemberTraining(Callback):
         if not self.training:
             return
         done = (self.t - self.begin) / self.length
-        if self.is_holding and done >= self.holding:
+        if self.is_holding and done >= _holding:
             self._end_holding()
             raise CancelTrainException
         if done >= 1:
