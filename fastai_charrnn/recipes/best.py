@@ -13,8 +13,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from fastai.basics import num_distrib
+from fastai.basics import default_device, num_distrib
 
+from ..data.base_loaders import usable_device
 from ..data.encoded import EncodedFile
 from ..data.loaders import CharDataLoaders
 from ..errors import DataError
@@ -107,6 +108,11 @@ _max_widths = ((100_000, 384), (250_000, 512), (2_000_000, 768), (float("inf"), 
 # Times that a network reads a text of up to so many characters. After more it memorises the text.
 _max_epochs = ((60_000, 14), (150_000, 11), (float("inf"), 9))
 _max_members = 6
+# Streams and characters between two optimizer steps. A GPU is faster with many streams. A wide network that reads the
+# text more than a few times learns more from gradients that flow over long stretches, and takes as long on a CPU.
+_short_stretches = 128, 8
+_long_stretches = 32, 32
+_few_epochs = 5.0
 
 
 class _Regularisation(NamedTuple):
@@ -131,7 +137,7 @@ def best_recipe(
     n_chars: int = 600_000,  # size of the text, with the validation part
     speed: float | None = None,  # of this machine, as `measured_speed` returns; None: measured
     one_network: bool = False,  # whether the result is one network, which learns from others if there is time for them
-    device: str | torch.device | None = None,  # the device that trains, if `speed` is None; None: fastai's default
+    device: str | torch.device | None = None,  # the device that trains; None: fastai's default
 ) -> BestRecipe:
     """Return the recipe for a training of some minutes on a text of some size, on this machine.
 
@@ -141,6 +147,7 @@ def best_recipe(
     Raises `DataError` if `minutes` is not positive, or for a device that cannot be used."""
     if not minutes > 0:
         raise DataError(f"minutes={minutes!r} must be positive")
+    device = usable_device(default_device() if device is None else device)
     if speed is None:
         # .3% of the time, but at least half a second and at most five
         speed = measured_speed(device, seconds=min(max(0.18 * minutes, 0.5), 5.0))
@@ -153,13 +160,16 @@ def best_recipe(
     choice = next(o for o in _regularisations if epochs <= o.max_epochs)
     config = dict(output_p=choice.output_p, hidden_p=choice.hidden_p)
     # the narrower a network, the higher the best rate: 384 units learn best with 1.8e-2, 768 with 7e-3
-    lr = 7e-3 if n_hid > 512 else 1.6e-2
+    is_wide = n_hid > 512
+    lr = 7e-3 if is_wide else 1.6e-2
+    is_long = is_wide and epochs > _few_epochs and device.type == "cpu"
+    bs, seq_len = _long_stretches if is_long else _short_stretches
     machine = f"{minutes:g} minutes at {speed:.2g} times the speed of the reference machine"
     networks = (
         f"{n_models} networks of {n_hid} units, each reads" if n_models > 1 else f"a network of {n_hid} units reads"
     )
     why = f"for {machine}: {networks} the text about {epochs:.1f} times"
-    sizes = dict(n_hid=n_hid, n_models=n_models, one_network=one_network)
+    sizes = dict(n_hid=n_hid, n_models=n_models, one_network=one_network, bs=bs, seq_len=seq_len)
     return BestRecipe(minutes, **sizes, config=config, lr=lr, wd=choice.wd, epochs=epochs, why=why)
 
 

@@ -36,6 +36,15 @@ def test_each_of_several_networks_reads_nietzsche_8_to_10_times(minutes, n_model
     assert n_models == 1 or recipe.epochs > 8
 
 
+def test_only_a_wide_network_that_reads_the_text_often_trains_on_long_stretches():
+    def seq_len(minutes, n_chars):
+        return best_recipe(minutes, n_chars, speed=1, device="cpu").seq_len
+
+    assert seq_len(5, 600_893) == 32
+    assert seq_len(1, 600_893) == 8
+    assert seq_len(5, 50_000_000) == 8
+
+
 def test_the_reasons_name_the_time_the_speed_and_the_network():
     recipe = best_recipe(5, speed=0.42)
     assert recipe.why == (
