@@ -118,7 +118,7 @@ class MemberTraining(Callback):
         """A cycle for each network: the rate rises for a twentieth of its time, and falls to 0.
 
         While the slice is held back, the cycle is shorter: the gate is fitted at its end, when the network is ready.
-        Then the rate is as late in a usual cycle."""
+        Afterwards the rate is that of a cycle of full length."""
         done = (t - self.begin) / self.length
         return rise_and_fall(done / _holding if self.is_holding else done)
 
