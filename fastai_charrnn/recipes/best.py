@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import torch
 from fastai.basics import default_device, num_distrib
 
-from ..data.base_loaders import usable_device
 from ..data.encoded import EncodedFile
 from ..data.loaders import CharDataLoaders
 from ..errors import DataError
@@ -144,10 +143,9 @@ def best_recipe(
     The more the machine can compute in the time, the wider the network. A network that would read the text too often
     leaves time for others: their probabilities are averaged. The choices are for up to 15 minutes on the reference
     machine, two CPU cores; they have not been measured for GPUs.
-    Raises `DataError` if `minutes` is not positive, or for a device that cannot be used."""
+    Raises `DataError` if `minutes` is not positive, or for a device whose speed cannot be measured."""
     if not minutes > 0:
         raise DataError(f"minutes={minutes!r} must be positive")
-    device = usable_device(default_device() if device is None else device)
     if speed is None:
         # .3% of the time, but at least half a second and at most five
         speed = measured_speed(device, seconds=min(max(0.18 * minutes, 0.5), 5.0))
@@ -159,10 +157,11 @@ def best_recipe(
     epochs /= n_models
     choice = next(o for o in _regularisations if epochs <= o.max_epochs)
     config = dict(output_p=choice.output_p, hidden_p=choice.hidden_p)
-    # the narrower a network, the higher the best rate: 384 units learn best with 1.8e-2, 768 with 7e-3
     is_wide = n_hid > 512
+    # the narrower a network, the higher the best rate: 384 units learn best with 1.8e-2, 768 with 7e-3
     lr = 7e-3 if is_wide else 1.6e-2
-    is_long = is_wide and epochs > _few_epochs and device.type == "cpu"
+    is_on_cpu = str(default_device() if device is None else device) == "cpu"
+    is_long = is_wide and epochs > _few_epochs and is_on_cpu
     bs, seq_len = _long_stretches if is_long else _short_stretches
     machine = f"{minutes:g} minutes at {speed:.2g} times the speed of the reference machine"
     networks = (

@@ -119,8 +119,12 @@ class MemberTraining(Callback):
 
         While the slice is held back, the cycle is shorter: the gate is fitted at its end, when the network is ready.
         Afterwards the rate is that of a cycle of full length."""
-        done = (t - self.begin) / self.length
+        done = self._done(t)
         return rise_and_fall(done / _holding if self.is_holding else done)
+
+    def _done(self, t):
+        "The part of the current network's time that has passed."
+        return (t - self.begin) / self.length
 
     def before_epoch(self):
         self._choose_data()
@@ -131,7 +135,7 @@ class MemberTraining(Callback):
     def before_batch(self):
         if not self.training:
             return
-        done = (self.t - self.begin) / self.length
+        done = self._done(self.t)
         if self.is_holding and done >= _holding:
             self._end_holding()
             raise CancelTrainException
