@@ -1,4 +1,4 @@
-"""The contexts of characters as numbers: `context_keys`, the last characters and the words before each character.
+"""The contexts of characters as numbers: `context_keys`, the last characters, the words before, and the column.
 
 The contexts of a character are
 
@@ -7,8 +7,10 @@ The contexts of a character are
     word, 1 before   the same, and the word before it
     word, 2 before   the same, and the two words before it
     word, skipping   the word so far, the last character, and the word before the last one
+    column           how many characters the line has so far, and the last character
 
-A context becomes a hash of 32 bits. All texts of a batch are read at once. Words are compared in lower case.
+The column says where lines end, and what the columns of a table hold. A context becomes a hash of 32 bits. All texts of
+a batch are read at once. Words are compared in lower case.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = [
-    "N_WORDS",
+    "N_OTHERS",
     "MISSING",
     "ContextState",
     "spell",
@@ -29,15 +31,18 @@ __all__ = [
     "base_kind",
 ]
 
-N_WORDS = 4  # contexts of words
+N_OTHERS = 5  # contexts of words and of the column
 MISSING = -1  # the key of a context that has not been read wholly
 
-# the last characters (bs, n_orders), 0 for none, and the hashes of the word so far and of two before it (bs, 3)
-ContextState = tuple[Tensor, Tensor]
+# the last characters (bs, n_orders), 0 for none, the hashes of the word so far and of two before it (bs, 3), and the
+# column (bs, 1)
+ContextState = tuple[Tensor, Tensor, Tensor]
 
 _n_hashes = 3  # of words: the word so far and two before it
 _word_base = 4  # the order that the word so far goes on from
-_UNKNOWN = -1  # the hash of a word whose beginning has not been read
+_UNKNOWN = -1  # the hash of a word, and the column in a line, whose beginning has not been read
+_LINE_END = -1
+_max_column = 255  # columns from this one on are the same
 # odd numbers of 64 bits, without a pattern: those of Knuth's and of PCG's generators
 _A = 6364136223846793005
 _B = 1442695040888963407
@@ -46,12 +51,14 @@ _C = -7046029254386353131
 
 def spell(
     vocab: Iterable[str],  # characters by index
-) -> Tensor:  # (V,) int32: the code point of its lower case plus 1, or 0 for a character that no word has
+) -> Tensor:  # (V,) int32: the code point of its lower case plus 1, or 0 for a character that no word has, -1 for "\n"
     'Return what each character adds to a word. Words are made of letters, digits and "_"; tokens are no characters.'
     return torch.tensor([_letter(c) for c in vocab], dtype=torch.int32)
 
 
 def _letter(c):
+    if c == "\n":
+        return _LINE_END
     is_letter = len(c) == 1 and (c.isalnum() or c == "_")
     return ord(c.lower()[0]) + 1 if is_letter else 0
 
@@ -61,27 +68,33 @@ def first_context(
     n_orders: int,  # the longest context of characters
     device: torch.device | str = "cpu",
 ) -> ContextState:
-    "Return the state before the first character. A word is known from the first character on that is in no word."
+    """Return the state before the first character.
+
+    A word is known from the first character on that is in no word, and the column from the end of the first line on."""
     chars = torch.zeros(bs, n_orders, dtype=torch.int64, device=device)
-    return chars, torch.full((bs, _n_hashes), _UNKNOWN, dtype=torch.int64, device=device)
+    words, column = (torch.full((bs, n), _UNKNOWN, dtype=torch.int64, device=device) for n in (_n_hashes, 1))
+    return chars, words, column
 
 
 def next_context(
     x: Tensor,  # (bs, n) int64 indices
     letters: Tensor,  # (V,) from `spell`
     state: ContextState,  # before the first of them
-) -> tuple[list[Tensor], ContextState]:  # hashes of 3 words (bs, n) after each character, the last state
+) -> tuple[list[Tensor], ContextState]:  # hashes of 3 words and the column (bs, n) after each character, the last state
     "Read characters."
-    chars, words = state
+    chars, words, column = state
     n_orders = chars.shape[1]
     last = torch.cat([chars, x + 1], 1)[:, -n_orders:]
+    letter = letters[x].long()
+    columns = _columns(letter, column)
     if x.shape[1] == 1:
-        words = _next_words(letters[x].long(), words)
-        return list(words.split(1, 1)), (last, words)
-    word, before, before2 = _words(letters[x].long(), *words.unbind(1))
+        words = _next_words(letter, words)
+        return [*words.split(1, 1), columns], (last, words, columns)
+    word, before, before2 = _words(letter, *words.unbind(1))
     if x.shape[1]:
         words = torch.stack([word[:, -1], before[:, -1], before2[:, -1]], 1)
-    return [word, before, before2], (last, words)
+        column = columns[:, -1:]
+    return [word, before, before2, columns], (last, words, column)
 
 
 def context_keys(
@@ -95,15 +108,17 @@ def context_keys(
     padded = torch.cat([chars, x + 1], 1)
     # the windows of characters, the last character first
     windows = [padded[:, k + 1 : k + 1 + n] for k in reversed(range(chars.shape[1]))]
-    words = next_context(x, letters, state)[0]
-    for known, key in (*_char_contexts(windows), *_word_contexts(x + 1, words)):
+    *words, column = next_context(x, letters, state)[0]
+    for known, key in (*_char_contexts(windows), *_word_contexts(x + 1, words), _column_context(x + 1, column)):
         yield torch.where(known, _mixed(key), MISSING)
 
 
 def state_keys(state: ContextState) -> Tensor:  # (bs, kinds) int64
     "Return the contexts that a state stands for: those after the last character that was read."
-    chars, words = state
-    contexts = [*_char_contexts(reversed(chars.unbind(1))), *_word_contexts(chars[:, -1], words.unbind(1))]
+    chars, words, column = state
+    last = chars[:, -1]
+    contexts = [*_char_contexts(reversed(chars.unbind(1))), *_word_contexts(last, words.unbind(1))]
+    contexts += [_column_context(last, column[:, 0])]
     known, keys = (torch.stack(parts, 1) for parts in zip(*contexts))
     return torch.where(known, _mixed(keys), MISSING)
 
@@ -113,9 +128,11 @@ def base_kind(
     n_orders: int,  # the longest context of characters
 ) -> int:  # -1: the characters without a context
     "Return the shorter context that a kind of context goes on from."
-    if kind == n_orders:
-        return min(_word_base, n_orders) - 1
-    return n_orders if kind == n_orders + N_WORDS - 1 else kind - 1
+    if kind < n_orders:
+        return kind - 1
+    word = n_orders
+    bases = [min(_word_base, n_orders) - 1, word, word + 1, word, 0]
+    return bases[kind - n_orders]
 
 
 def _char_contexts(chars):
@@ -138,6 +155,11 @@ def _word_contexts(char, words):
     yield known, (char * _B + word) * _A + before2
 
 
+def _column_context(char, column):
+    "The same for the column, given the last character."
+    return (char > 0) & (column != _UNKNOWN), char * _B + column
+
+
 def _mixed(key):
     "32 bits that depend on all bits of a number of 64."
     return ((key ^ (key >> 29)) * _C >> 32) & 0xFFFFFFFF
@@ -145,12 +167,21 @@ def _mixed(key):
 
 def _next_words(letter, words):
     "The hashes of words (bs, 3) after one character (bs, 1), with fewer calls than `_words`."
-    is_end = letter == 0
+    is_end = letter <= 0
     word = words[:, :1]
     so_far = torch.where(word == _UNKNOWN, _UNKNOWN, word * _A + letter)
     ended = torch.cat([torch.zeros_like(word), words[:, :2]], 1)
     kept = torch.cat([torch.where(is_end, 0, so_far), words[:, 1:]], 1)
     return torch.where(is_end & (word != 0), ended, kept)
+
+
+def _columns(letters, column):
+    "How many characters the line has after each character (bs, n), given the column before them (bs, 1)."
+    place = torch.arange(1, letters.shape[1] + 1, device=letters.device).expand(letters.shape)
+    begin = torch.where(letters == _LINE_END, place, 0)
+    begin = begin.cummax(1)[0] if letters.shape[1] > 1 else begin
+    before = torch.where(column == _UNKNOWN, _UNKNOWN, column + place)
+    return torch.where(begin > 0, place - begin, before).clamp(max=_max_column)
 
 
 def _words(letters, word, before, before2):
@@ -165,7 +196,7 @@ def _words(letters, word, before, before2):
     inverse = torch.full((n + 1,), _INVERSE, dtype=torch.int64, device=letters.device)
     inverse[0] = 1
     powers, inverse = powers.cumprod(0), inverse.cumprod(0)
-    is_end = letters == 0
+    is_end = letters <= 0
     # the last character that is in no word, -1 for none
     end = torch.where(is_end, column, -1).cummax(1)[0] if n else column
     sums = F.pad((letters * inverse[1:]).cumsum(1), (1, 0))

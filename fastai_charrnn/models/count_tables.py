@@ -10,7 +10,7 @@ from torch import Tensor
 from .._checks import shown
 from .._utils import is_whole
 from ..errors import DataError
-from .contexts import MISSING, N_WORDS, context_keys, first_context
+from .contexts import MISSING, N_OTHERS, context_keys, first_context
 
 __all__ = [
     "KindCounts",
@@ -55,7 +55,7 @@ def count_contexts(
     pieces = [piece for piece in pieces if len(piece) > 1]
     if not pieces:
         empty = np.zeros(0, np.int64)
-        return [KindCounts(empty, empty, empty, empty)] * (n_orders + N_WORDS)
+        return [KindCounts(empty, empty, empty, empty)] * (n_orders + N_OTHERS)
     following = torch.cat([piece[1:] for piece in pieces])
     readers = [context_keys(piece[None, :-1], letters, first_context(1, n_orders)) for piece in pieces]
     return [_counted(torch.cat(keys, 1)[0], following) for keys in zip(*readers)]

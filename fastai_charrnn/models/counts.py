@@ -1,6 +1,6 @@
 """`CharCounts`: which characters followed each context of a text, as tables that predict the next character.
 
-    counts = CharCounts.of(ids, dls.vocab)        # contexts of up to 6 characters, and of words
+    counts = CharCounts.of(ids, dls.vocab)        # contexts of up to 6 characters, of words and of columns
     rows, state = counts.read(ids[None, :100], counts.init_state(1))
 
 `witten_bell.innovations` says what they predict.
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .._checks import check_count, shown
 from ..errors import ArchError, DataError
-from .contexts import MISSING, N_WORDS, ContextState, context_keys, first_context, next_context, spell, state_keys
+from .contexts import MISSING, N_OTHERS, ContextState, context_keys, first_context, next_context, spell, state_keys
 from .count_tables import checked_ids, checked_spans, count_contexts, fitted, last_part
 
 __all__ = ["CharCounts"]
@@ -53,7 +53,7 @@ class CharCounts(nn.Module):
         super().__init__()
         self.vocab_sz = check_count("vocab_sz", vocab_sz, error=ArchError)
         self.n_orders = check_count("n_orders", n_orders, 1, MAX_ORDER, ArchError)
-        self.n_kinds = self.n_orders + N_WORDS
+        self.n_kinds = self.n_orders + N_OTHERS
         self.n_contexts = self._checked_sizes(n_contexts)
         self.n_entries = check_count("n_entries", n_entries, 0, MAX_ENTRIES, ArchError)
         small = _small_dtype(vocab_sz)

@@ -8,9 +8,9 @@ A network generalizes, and counts remember: rare words, names, fixed phrases. Th
 than each of them. `CharGate` says how they are weighed, and `trust` whether to believe it: on a kind of text that the
 gate does not know, the network or the counts alone can be better.
 
-A mixture is one `CharModel`. Its state is the network's, the last characters and the words before, the trust, and what
-was predicted last. It does not train by itself: in training mode its output is the network's alone, because the counts
-know the text that is trained on.
+A mixture is one `CharModel`. Its state is the network's, the last characters, the words before, the column, the
+trust, and what was predicted last. It does not train by itself: in training mode its output is the network's alone,
+because the counts know the text that is trained on.
 """
 
 from collections.abc import Iterable
@@ -228,7 +228,7 @@ class CharMixture(CharModel):
 
 def _parts(state):
     "The state of the network, the context, and the trust with the predictions."
-    return state[:-4], state[-4:-2], state[-2:]
+    return state[:-5], state[-5:-2], state[-2:]
 
 
 def _digits(numbers):

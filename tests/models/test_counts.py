@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fastai_charrnn.all import ArchError, CharCounts, CharVocab, DataError
 from fastai_charrnn.models.witten_bell import innovations
 
-LETTERS = "aB_ .é"
+LETTERS = "aB_ .é\n"
 VOCAB = CharVocab.from_text(LETTERS)
 texts = st.text(st.sampled_from(LETTERS), min_size=2, max_size=60)
 
@@ -34,21 +34,24 @@ def _words(text):
 
 def _plain_counts(text, n_orders):
     "For each kind of context, the characters that followed every context."
-    kinds = [defaultdict(Counter) for _ in range(n_orders + 4)]
+    kinds = [defaultdict(Counter) for _ in range(n_orders + 5)]
     for i, words in zip(range(1, len(text)), _words(text)):
         for order in range(1, min(n_orders, i) + 1):
             kinds[order - 1][text[i - order : i]][text[i]] += 1
-        for k, key in enumerate(_word_contexts(text[i - 1], words)):
+        for k, key in enumerate(_other_contexts(text[:i], words)):
             if key:
                 kinds[n_orders + k][key][text[i]] += 1
     return kinds
 
 
-def _word_contexts(last, words):
-    "The contexts of words after a character, None for those that are not known."
+def _other_contexts(text, words):
+    "The contexts of words and of the column after a text, None for those that are not known."
+    last = text[-1]
     known = [None not in words[: k + 1] for k in range(3)]
     contexts = [(last, words[: k + 1]) for k in range(3)] + [(last, words[0], words[2])]
-    return [context if is_known else None for is_known, context in zip([*known, known[2]], contexts)]
+    contexts = [context if is_known else None for is_known, context in zip([*known, known[2]], contexts)]
+    line_end = text.rfind("\n")
+    return [*contexts, (last, len(text) - line_end - 1) if line_end >= 0 else None]
 
 
 def _found(counts, rows):
@@ -74,7 +77,7 @@ def test_the_tables_equal_dictionaries(text, other, n_orders):
         for order in range(1, n_orders + 1):
             expected = plain[order - 1].get(other[i - order : i], Counter()) if order <= i else Counter()
             assert found[order - 1] == expected
-        for k, key in enumerate(_word_contexts(other[i - 1], words)):
+        for k, key in enumerate(_other_contexts(other[:i], words)):
             assert found[n_orders + k] == plain[n_orders + k].get(key, Counter())
 
 
@@ -89,6 +92,15 @@ def test_a_text_can_be_read_in_pieces(text, cut):
     assert torch.equal(torch.cat([first, second], 1), whole)
     assert all(map(torch.equal, state, last))
     assert torch.equal(counts.rows_of(last), whole[:, -1])
+
+
+def test_columns_from_the_255th_on_are_the_same():
+    text = "\n" + "a" * 255 + "B" + "a" * 100 + "."
+    counts = CharCounts.of(_ids(text), VOCAB, 1)
+    rows, _ = counts.read(_ids(text[:-1])[None], counts.init_state(1))
+    column = [_found(counts, row)[-1] for row in rows[0]]
+    assert column[254] == {"a": 1}
+    assert column[255] == column[300] == {"B": 1, "a": 99, ".": 1}
 
 
 def test_predictions_are_those_of_witten_and_bell():
@@ -121,7 +133,7 @@ def test_spans_leave_parts_out_and_no_context_crosses_them():
         CharCounts.of(_ids(text), VOCAB, 2, spans=[(0, 19)])
 
 
-@pytest.mark.parametrize("ids", [3, "a", [0.5], [[1]], [-1], [7], None], ids=str)
+@pytest.mark.parametrize("ids", [3, "a", [0.5], [[1]], [-1], [8], None], ids=str)
 def test_what_is_no_text_is_refused(ids):
     with pytest.raises(DataError, match="ids"):
         CharCounts.of(ids, VOCAB)
@@ -151,9 +163,9 @@ def test_damaged_tables_are_refused():
 
 @pytest.mark.parametrize(
     "sizes",
-    [dict(n_orders=0), dict(n_orders=17), dict(n_contexts=[1]), dict(n_contexts=[-1] * 9), dict(n_entries=2**40)],
+    [dict(n_orders=0), dict(n_orders=17), dict(n_contexts=[1]), dict(n_contexts=[-1] * 11), dict(n_entries=2**40)],
     ids=str,
 )
 def test_sizes_out_of_range_are_refused(sizes):
     with pytest.raises(ArchError, match="n_"):
-        CharCounts(7, **sizes)
+        CharCounts(8, **sizes)
