@@ -1,21 +1,41 @@
-"""What precedes each character, as numbers to look up: `hashed_contexts`, `longest_match`.
+"""What precedes each character, as numbers to look up: `hashed_contexts`.
 
 A context is hashed to 64 bits, so all contexts of a text are computed at once. Among ten million contexts, two that
 differ have equal hashes with a probability of about 3 in a million.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["hashed_contexts", "word_positions", "longest_match", "combined", "N_MATCHES"]
+__all__ = [
+    "hashed_contexts",
+    "word_positions",
+    "last_kinds",
+    "random_numbers",
+    "text_before",
+    "combined",
+    "N_KINDS",
+    "LONGER_ORDERS",
+    "OF_WORDS",
+    "RECENT",
+]
+
+N_KINDS = 8  # kinds of characters
+# rows of `hashed_contexts`: two and more characters, words before, and those whose last follower says much
+LONGER_ORDERS = slice(2, 7)
+OF_WORDS = slice(8, 11)
+RECENT = slice(3, 11)
 
 _factor = np.uint64(0x9E3779B97F4A7C15)
 _shift = np.uint64(31)
 _orders = range(7)
-# a match is at least so many characters long
-_match_lengths = (5, 7, 10, 14, 20, 32)
-N_MATCHES = len(_match_lengths)
+_sentence_ends = ".!?"
+_n_ending = 3  # letters
+_n_kinds_before = 8
+_max_column = 255
+_marks = 5, 6  # kinds
 
 
 def combined(
@@ -27,21 +47,50 @@ def combined(
     return (a ^ (a >> _shift)) * _factor
 
 
+def random_numbers(n: int) -> np.ndarray:  # (n,) uint64
+    "A fixed number for each character."
+    return np.random.default_rng(0).integers(0, 2**64, n, dtype=np.uint64)
+
+
+def text_before(
+    chars: np.ndarray,  # (n,) uint64: a number for each character
+    length: int,
+) -> np.ndarray:  # (n,) uint64
+    "The hash of so many characters before each one."
+    return _hashed(chars, range(length, 0, -1))
+
+
 def hashed_contexts(
     ids: np.ndarray,  # (n,) characters
     itos: Sequence[str],  # the vocabulary
-) -> np.ndarray:  # (11, n) uint64
-    """What precedes each character: the 0 to 6 characters before it, then four contexts of words.
+) -> np.ndarray:  # (17, n) uint64
+    """What precedes each character, in 17 ways.
 
-    These are the letters of its word so far, alone, with the word before, with the two words before, and with the
-    second word before. The case of letters does not count."""
-    chars = _random_numbers(len(itos))[ids]
-    before = [_order(chars, k) for k in _orders]
-    current, last_word, word_before_last = _words(ids, itos)
-    current = combined(current, before[1])
-    with_last = combined(current, last_word)
-    words = [current, with_last, combined(with_last, word_before_last), combined(~current, word_before_last)]
-    return np.stack(before + words)
+    0 to 6 characters; the letters of its word so far, alone, with the word before, with the two words before, and with
+    the second word before; the column in the line; the kinds of 8 characters; the characters from the fourth to the
+    second before; the first and the third before; the word so far with the endings of three words before; the word so
+    far with the last mark. Those of the word so far, the column and the kinds have the last character too. The case of
+    letters does not count in words."""
+    chars = random_numbers(len(itos))[ids]
+    kinds = _kinds(itos)[ids]
+    before = [text_before(chars, k) for k in _orders]
+    words = _words(ids, itos)
+    current = combined(words.current, before[1])
+    with_last = combined(current, words.last)
+    contexts = [
+        *before,
+        current,
+        with_last,
+        combined(with_last, words.before_last),
+        combined(~current, words.before_last),
+        combined(before[1], _columns(ids, itos)),
+        combined(before[1], text_before(random_numbers(N_KINDS)[kinds], _n_kinds_before)),
+        _hashed(chars, (4, 3, 2)),
+        _hashed(chars, (3, 1)),
+        combined(words.endings, current),
+        combined(_last_marks(ids, kinds), current),
+    ]
+    return np.stack(contexts)
 
 
 def word_positions(
@@ -52,19 +101,57 @@ def word_positions(
     return np.arange(len(ids)) - _word_begins(ids, itos)[:-1]
 
 
-def _random_numbers(n):
-    "A fixed number for each character."
-    return np.random.default_rng(0).integers(0, 2**64, n, dtype=np.uint64)
+def last_kinds(
+    ids: np.ndarray,  # (n,) characters
+    itos: Sequence[str],  # the vocabulary
+    n: int,  # characters before
+) -> np.ndarray:  # (n,) int64 below N_KINDS**n
+    "The kinds of the characters before each one, as one number."
+    kinds = _kinds(itos)[ids]
+    return sum((_shifted(kinds, k) * N_KINDS ** (k - 1) for k in range(1, n + 1)), np.zeros(len(ids), np.int64))
 
 
-def _order(chars, k):
-    "The hash of the `k` characters before each one."
+def _shifted(values, k):
+    "The value k places before each one, 0 where there is none."
+    earlier = np.zeros_like(values)
+    earlier[k:] = values[: max(len(values) - k, 0)]
+    return earlier
+
+
+def _hashed(chars, distances: Iterable[int]):
+    "The hash of the characters at these distances before each one."
     hashed = np.zeros(len(chars), np.uint64)
-    for j in range(k, 0, -1):
-        earlier = np.zeros(len(chars), np.uint64)
-        earlier[j:] = chars[:-j]
-        hashed = combined(hashed, earlier)
+    for k in distances:
+        hashed = combined(hashed, _shifted(chars, k))
     return hashed
+
+
+def _kinds(itos):
+    "A number below `N_KINDS` for each character."
+    return np.array([_kind(s) for s in itos])
+
+
+def _kind(s):
+    "White space, small and capital letters, other letters, digits, ends of sentences, other marks, and tokens."
+    if len(s) != 1:
+        return 7
+    tests = [s.isspace(), s.islower(), s.isupper(), s.isalpha(), s.isdecimal(), s in _sentence_ends]
+    return [*tests, True].index(True)
+
+
+def _columns(ids, itos):
+    "How many characters of its line precede each one, from 255 on the same."
+    is_end = np.array([s == "\n" for s in itos])[ids]
+    place = np.arange(len(ids))
+    begin = np.maximum.accumulate(_shifted(np.where(is_end, place + 1, 0), 1))
+    return np.minimum(place - begin, _max_column).astype(np.uint64)
+
+
+def _last_marks(ids, kinds):
+    "The last character before each one that is a mark, such as a comma."
+    place = np.arange(len(ids)) + 1
+    last = np.maximum.accumulate(_shifted(np.where(np.isin(kinds, _marks), place, 0), 1))
+    return np.where(last > 0, ids[np.maximum(last - 1, 0)] + 1, 0).astype(np.uint64)
 
 
 def _is_letter(itos):
@@ -79,39 +166,32 @@ def _word_begins(ids, itos):
     return np.maximum.accumulate(begins)
 
 
+class _Words(NamedTuple):
+    "Hashes (n,) of letters before each position."
+
+    current: np.ndarray  # of the word so far
+    last: np.ndarray  # of the word before
+    before_last: np.ndarray  # of the second word before
+    endings: np.ndarray  # of the last letters of three words before
+
+
 def _words(ids, itos):
-    "Hashes of the letters of the word before each position, of the word before that one, and of the one before."
     numbers = {s: i for i, s in enumerate(itos)}
     lower = np.array([numbers.get(s.lower(), i) for i, s in enumerate(itos)])
+    chars = random_numbers(len(itos))[lower[ids]]
     begins = _word_begins(ids, itos)
     positions = np.arange(len(ids) + 1)
     # sums of numbers times powers of an odd factor, modulo 2^64: the difference of two sums belongs to a stretch
     powers = np.cumprod(np.full(len(ids) + 1, _factor))
     inverses = np.cumprod(np.full(len(ids) + 1, np.uint64(pow(int(_factor), -1, 2**64))))
     sums = np.zeros(len(ids) + 1, np.uint64)
-    np.cumsum(_random_numbers(len(itos))[lower[ids]] * inverses[:-1], out=sums[1:])
-    current = (sums - sums[begins]) * powers
+    np.cumsum(chars * inverses[:-1], out=sums[1:])
+    begins_and_endings = begins, np.maximum(begins, positions - _n_ending)
+    current, ending = ((sums - sums[begin]) * powers for begin in begins_and_endings)
     # the last position before which a word ends
     ends = np.maximum.accumulate(np.where(positions > begins, positions, 0))
     last = ends[np.maximum(begins - 1, 0)]
     before_last = ends[np.maximum(begins[last] - 1, 0)]
-    return tuple(hashed[:-1] for hashed in (current, current[last], current[before_last]))
-
-
-def longest_match(
-    ids: np.ndarray,  # (n,) characters
-    itos: Sequence[str],  # the vocabulary
-) -> tuple[np.ndarray, np.ndarray]:  # (n,) int64 each: the character, and a level from 0 (none) to `N_MATCHES`
-    "The character that followed the last time the longest known context occurred, and how long that context is."
-    chars = _random_numbers(len(itos))[ids]
-    expected = np.zeros(len(ids), np.int64)
-    level = np.zeros(len(ids), np.int64)
-    for k, length in enumerate(_match_lengths, 1):
-        hashed = _order(chars, length)
-        order = np.argsort(hashed, kind="stable")
-        again = hashed[order][1:] == hashed[order][:-1]
-        here, earlier = order[1:][again], order[:-1][again]
-        whole = earlier >= length
-        expected[here[whole]] = ids[earlier[whole]]
-        level[here[whole]] = k
-    return expected, level
+    third = ends[np.maximum(begins[before_last] - 1, 0)]
+    endings = combined(combined(ending[last], ending[before_last]), ending[third])
+    return _Words(*(hashed[:-1] for hashed in (current, current[last], current[before_last], endings)))

@@ -16,7 +16,7 @@ __all__ = ["OnlineCounts"]
 _first_step = 1.3
 _max_count = 250
 _min_prob = 1e-4
-_weight = 0.14
+_weight = 0.1
 _bias = 0.3
 _lr = 0.002
 
@@ -32,23 +32,29 @@ class OnlineCounts:
         self.history = history_table()
         n_contexts = inputs.slots.shape[1]
         n_histories = len(self.history.probs)
-        # one list of probabilities: of histories for each kind of context, of contexts, of matches
-        own = np.full(inputs.n_slots + inputs.n_matches, 0.5, np.float32)
+        # one list of probabilities: of histories for each kind of context, of contexts, of expected branches
+        own = np.full(inputs.n_slots + inputs.n_expected, 0.5, np.float32)
         self.probs = np.concatenate([np.tile(self.history.probs, n_contexts), own])
         self.counts = np.zeros(len(self.probs), np.int32)
         self.of_kind = np.arange(n_contexts) * n_histories
         self.first_slot = n_contexts * n_histories
+        self.first_expected = self.first_slot + inputs.n_slots
         self.histories = np.zeros(inputs.n_slots, np.int32)
         self.rates = (1 / (np.arange(_max_count + 1) + _first_step)).astype(np.float32)
-        self.mixer = GatedMixer(np.full(2 * n_contexts + 2, _weight), inputs.sizes, _lr)
+        n_inputs = 2 * n_contexts + inputs.expected.shape[1] + 1
+        self.mixer = GatedMixer(np.full(n_inputs, _weight), inputs.sizes, _lr)
 
     def learn(
         self,
         end: int,  # learn all decisions before this one
         n_streams: int = 1,  # parts that are read side by side
+        n_last: int = 0,  # the last of these decisions, which are read one by one
     ):
-        "Read the first decisions. Several streams are faster, but each reads what the others have not."
-        length = end // n_streams
+        """Read the first decisions.
+
+        Several streams are faster, but where they share a number, one of them changes it. So the last decisions should
+        be read one by one: the weights then become what they are if all are."""
+        length = max(end - n_last, 0) // n_streams
         starts = np.arange(n_streams) * length
         for k in range(length):
             self._step(starts + k)
@@ -72,8 +78,8 @@ class OnlineCounts:
         slots = self.inputs.slots[at]
         bits = self.inputs.decisions.bit[at][:, None]
         histories = self.histories[slots]
-        match = self.inputs.match[at][:, None] + self.inputs.n_slots
-        cells = np.concatenate([histories + self.of_kind, slots + self.first_slot, match + self.first_slot], 1)
+        expected = self.inputs.expected[at] + self.first_expected
+        cells = np.concatenate([histories + self.of_kind, slots + self.first_slot, expected], 1)
         probs = self.probs[cells]
         counts = self.counts[cells]
         x = np.full((len(at), cells.shape[1] + 1), _bias, np.float32)

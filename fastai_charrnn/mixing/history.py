@@ -1,7 +1,8 @@
 """What happened before in a context, in few numbers: `history_table`.
 
 A history is (zeros, ones, last bit): how often each branch was taken, up to a limit, and the last one while both are
-few. Histories are numbered, so a context stores one number.
+few. When a branch is taken, a larger count of the other one is halved, as in PAQ: what happened last says more.
+Histories are numbered, so a context stores one number.
 """
 
 from typing import NamedTuple
@@ -12,6 +13,8 @@ __all__ = ["HistoryTable", "history_table"]
 
 # the largest count of a branch while the other one was never, seldom or often taken
 _limits = (24, 16, 16, 10)
+# a count of the other branch that is not halved
+_n_kept = 2
 # up to so many decisions, the last one is part of the history
 _n_last = 20
 
@@ -45,4 +48,6 @@ def _after(history, bit):
     counts = list(history[:2])
     limit = _limits[min(counts[1 - bit], 3)]
     counts[bit] = max(counts[bit], min(counts[bit] + 1, limit))
+    if counts[1 - bit] > _n_kept:
+        counts[1 - bit] = counts[1 - bit] // 2 + 1
     return (*counts, bit if sum(counts) <= _n_last else 0)

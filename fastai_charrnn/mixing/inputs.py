@@ -6,13 +6,14 @@ from typing import NamedTuple
 import numpy as np
 
 from .code_tree import CodeTree, Decisions
-from .contexts import N_MATCHES, combined, hashed_contexts, longest_match, word_positions
+from .contexts import LONGER_ORDERS, N_KINDS, OF_WORDS, RECENT, combined, hashed_contexts, last_kinds, word_positions
+from .repeats import N_MATCHES, last_followers, longest_match
 
 __all__ = ["MixerInputs", "mixer_inputs"]
 
-# rows of `hashed_contexts`
-_longer_orders = slice(2, 7)
-_of_words = slice(8, 11)
+_max_run = 31  # longer ones are the same
+_n_last_kinds = 4
+_max_depth = 7
 
 
 class MixerInputs(NamedTuple):
@@ -20,11 +21,13 @@ class MixerInputs(NamedTuple):
 
     decisions: Decisions
     slots: np.ndarray  # (D, K) int32: each context at this node, numbered
-    match: np.ndarray  # (D,) int64: the branch that the longest match expects, and its length, as one number
-    gates: np.ndarray  # (D, 5) int64: small contexts that choose weights
+    expected: (
+        np.ndarray
+    )  # (D, R) int32: of the longest match and of recent contexts, the expected branch and its evidence
+    gates: np.ndarray  # (D, 7) int32: small contexts that choose weights
     sizes: tuple[int, ...]  # how many values each gate has
     n_slots: int
-    n_matches: int  # values of `match`
+    n_expected: int  # values of `expected`
 
 
 def mixer_inputs(
@@ -35,25 +38,48 @@ def mixer_inputs(
     """Number the contexts and gates of all decisions.
 
     Numbers say only what is equal to what, and whether it occurred before, so nothing of the text that follows a
-    decision reaches its prediction. Needs about 350 bytes of memory per character."""
+    decision reaches its prediction. Needs about 800 bytes of memory per character."""
     made = tree.decisions(ids)
-    slots, seen, n_slots = _slots(hashed_contexts(ids, itos), made)
-    expected, level = longest_match(ids, itos)
-    branch, level = _expected_branch(expected[made.char], level[made.char], made, tree)
-    n_known = seen[:, _longer_orders].sum(1)
-    words = seen[:, _of_words] @ np.array([1, 2, 4])
+    hashed = hashed_contexts(ids, itos)
+    slots, seen, n_slots = _slots(hashed, made)
+    matches = longest_match(ids, len(itos))
+    runs = [last_followers(context, ids) for context in hashed[RECENT]]
+    expected = [_expected_branch(char[made.char], level[made.char], made, tree) for char, level in [matches, *runs]]
+    expected, level, n_expected = _evidence(expected)
+    gates, sizes = _gates(ids, itos, made, tree.n_nodes, seen, level)
+    return MixerInputs(made, slots, expected, gates, sizes, n_slots, n_expected)
+
+
+def _gates(ids, itos, made, n_nodes, seen, level):
+    "The gates (D, 7), and how many values each has."
+    n_known = seen[:, LONGER_ORDERS].sum(1)
+    words = seen[:, OF_WORDS] @ np.array([1, 2, 4])
     depth = np.minimum(made.depth, 9)
+    depth_8 = np.minimum(made.depth, _max_depth)
     position = np.minimum(word_positions(ids, itos), 15)[made.char]
+    last_char = np.concatenate([[0], ids[:-1] + 1])[: len(ids)]
     gates = [
-        made.node,
-        level * 6 + n_known,
-        np.minimum(depth, 7) * 8 + words,
-        made.node * 6 + n_known,
-        position * 10 + depth,
+        (made.node, n_nodes),
+        (level * 6 + n_known, 6 * (N_MATCHES + 1)),
+        (depth_8 * 8 + words, 64),
+        (made.node * 6 + n_known, 6 * n_nodes),
+        (position * 10 + depth, 160),
+        (last_char[made.char] * 8 + depth_8, 8 * (len(itos) + 1)),
+        (last_kinds(ids, itos, _n_last_kinds)[made.char], N_KINDS**_n_last_kinds),
     ]
-    sizes = (tree.n_nodes, 6 * (N_MATCHES + 1), 64, 6 * tree.n_nodes, 160)
-    match = 2 * level + branch
-    return MixerInputs(made, slots, match, np.stack(gates, 1), sizes, n_slots, 2 * (N_MATCHES + 1))
+    values, sizes = zip(*gates)
+    return np.stack(values, 1).astype(np.int32), sizes
+
+
+def _evidence(expected):
+    "The (branch, level) of each predictor as one number, the level of the match, and how many numbers there are."
+    numbers = []
+    n_expected = 0
+    for k, (branch, level) in enumerate(expected):
+        n_levels = _max_run if k else N_MATCHES
+        numbers.append((2 * np.minimum(level, n_levels) + branch + n_expected).astype(np.int32))
+        n_expected += 2 * (n_levels + 1)
+    return np.stack(numbers, 1), expected[0][1], n_expected
 
 
 def _slots(hashed, made):

@@ -25,8 +25,8 @@ __all__ = ["learning_while_reading"]
 _max_before = 1_000_000
 # characters of `before` that the model reads to have a state
 _n_state = 500
-# parts of `before` that are counted side by side, and the fewest decisions of a part
-_n_streams, _min_decisions = 32, 2000
+# parts of `before` that are counted side by side, the fewest decisions of a part, and the last decisions, one by one
+_n_streams, _min_decisions, _n_last = 32, 2000, 250_000
 _lr = 0.001
 # weights of the model and of all counts together at first, with and without `before`: for a good model, and a poor one
 _weights = {True: ((0.7, 0.3), (0.2, 0.8)), False: ((1.0, 0.0), (0.5, 0.5))}
@@ -73,7 +73,7 @@ def reading_losses(
     inputs = mixer_inputs(ids, vocab.itos, tree)
     begin = int((inputs.decisions.char < first).sum())
     counts = OnlineCounts(inputs)
-    counts.learn(begin, max(min(_n_streams, begin // _min_decisions), 1))
+    counts.learn(begin, max(min(_n_streams, begin // _min_decisions), 1), _n_last)
     count_logits, count_inputs = counts.predict(begin)
     inputs = inputs._replace(decisions=inputs.decisions.part(begin), gates=inputs.gates[begin:])
     x = np.concatenate([model_logits[:, None], count_logits, count_inputs], 1).astype(np.float32)

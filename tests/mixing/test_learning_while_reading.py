@@ -18,9 +18,11 @@ from fastai_charrnn.all import (
     learning_while_reading,
 )
 from fastai_charrnn.mixing.code_tree import CodeTree
-from fastai_charrnn.mixing.contexts import hashed_contexts, longest_match
+from fastai_charrnn.mixing.contexts import hashed_contexts, last_kinds
+from fastai_charrnn.mixing.history import history_table
 from fastai_charrnn.mixing.mixer import log_loss
 from fastai_charrnn.mixing.reading import reading_losses
+from fastai_charrnn.mixing.repeats import last_followers, longest_match
 
 NUMBERS = human_numbers()[:12000]
 BEFORE, TEXT = NUMBERS[:3000], NUMBERS[3000:3100]
@@ -154,9 +156,55 @@ def test_contexts_are_equal_where_the_text_before_is():
     assert len(set(contexts[7])) == len(words)
 
 
+def _same(contexts, groups):
+    "Whether contexts are equal where groups are."
+    numbers = [[list(values).index(value) for value in values] for values in (contexts, groups)]
+    return numbers[0] == numbers[1]
+
+
+def test_columns_marks_and_kinds_are_contexts():
+    itos = ["\0", *" ,.\nabcE1"]
+    text = "a, bc.\nE1 ab,\n\nba. abc bc\ncb"
+    contexts = hashed_contexts(np.array([itos.index(c) for c in text]), itos)
+    before = [text[:i] for i in range(len(text))]
+    assert _same(contexts[11], [(b[-1:], len(b) - b.rfind("\n")) for b in before])
+    kind = dict(zip(" ,.\nabcE1", "smeslllud"))
+    assert _same(contexts[12], [(b[-1:], "".join(kind[c] for c in b[-8:])) for b in before])
+    assert _same(contexts[13], [b[-4:-1] if len(b) > 3 else (b[:-1], "start") for b in before])
+    words = [b.replace(",", " ").replace(".", " ").replace("\n", " ").replace("1", " ") for b in before]
+    current = [(b[-1:], w.split(" ")[-1].lower()) for b, w in zip(before, words)]
+    marks = [([c for c in b if c in ",."] or [""])[-1] for b in before]
+    assert _same(contexts[16], list(zip(current, marks)))
+
+
+def test_the_kinds_of_the_last_characters_are_one_number():
+    itos = ["\0", *" aA1.,"]
+    ids = np.array([itos.index(c) for c in "aA1., a"])
+    assert last_kinds(ids, itos, 2).tolist() == [0, 1, 1 * 8 + 2, 2 * 8 + 4, 4 * 8 + 5, 5 * 8 + 6, 6 * 8 + 0]
+
+
+def test_the_last_follower_of_a_context_is_found():
+    context = np.array([5, 5, 7, 5, 7, 5, 5, 7], np.uint64)
+    expected, length = last_followers(context, np.array([1, 1, 2, 1, 3, 4, 4, 3]))
+    assert length.tolist() == [0, 1, 0, 2, 1, 3, 1, 1]
+    assert expected[length > 0].tolist() == [1, 1, 2, 1, 4, 3]
+
+
+def test_a_history_forgets_half_of_what_a_surprise_contradicts():
+    table = history_table()
+    history = 0
+    for _ in range(9):
+        history = table.after[history, 0]
+    nine_zeros = table.probs[history]
+    history = table.after[history, 1]
+    assert nine_zeros == pytest.approx(0.4 / 9.8)
+    # 9 // 2 + 1 zeros are left
+    assert table.probs[history] == pytest.approx(1.4 / 6.8)
+
+
 def test_the_longest_match_is_found():
     itos = ["\0", *"abcdefgx"]
     text = "xabcdefgaabcdefb"
-    expected, level = longest_match(np.array([itos.index(c) for c in text]), itos)
+    expected, level = longest_match(np.array([itos.index(c) for c in text]), len(itos))
     assert level.tolist() == [0] * 14 + [1] * 1 + [1] * 1
     assert [itos[k] for k in expected[14:]] == ["f", "g"]
