@@ -14,6 +14,7 @@ __all__ = [
     "word_positions",
     "last_kinds",
     "random_numbers",
+    "shifted",
     "text_before",
     "combined",
     "N_KINDS",
@@ -50,6 +51,16 @@ def combined(
 def random_numbers(n: int) -> np.ndarray:  # (n,) uint64
     "A fixed number for each character."
     return np.random.default_rng(0).integers(0, 2**64, n, dtype=np.uint64)
+
+
+def shifted(
+    values: np.ndarray,  # (n,)
+    k: int,  # places
+) -> np.ndarray:  # (n,)
+    "The value k places before each one, 0 where there is none."
+    earlier = np.zeros_like(values)
+    earlier[k:] = values[: max(len(values) - k, 0)]
+    return earlier
 
 
 def text_before(
@@ -108,21 +119,14 @@ def last_kinds(
 ) -> np.ndarray:  # (n,) int64 below N_KINDS**n
     "The kinds of the characters before each one, as one number."
     kinds = _kinds(itos)[ids]
-    return sum((_shifted(kinds, k) * N_KINDS ** (k - 1) for k in range(1, n + 1)), np.zeros(len(ids), np.int64))
-
-
-def _shifted(values, k):
-    "The value k places before each one, 0 where there is none."
-    earlier = np.zeros_like(values)
-    earlier[k:] = values[: max(len(values) - k, 0)]
-    return earlier
+    return sum((shifted(kinds, k) * N_KINDS ** (k - 1) for k in range(1, n + 1)), np.zeros(len(ids), np.int64))
 
 
 def _hashed(chars, distances: Iterable[int]):
     "The hash of the characters at these distances before each one."
     hashed = np.zeros(len(chars), np.uint64)
     for k in distances:
-        hashed = combined(hashed, _shifted(chars, k))
+        hashed = combined(hashed, shifted(chars, k))
     return hashed
 
 
@@ -142,15 +146,12 @@ def _kind(s):
 def _columns(ids, itos):
     "How many characters of its line precede each one, from 255 on the same."
     is_end = np.array([s == "\n" for s in itos])[ids]
-    place = np.arange(len(ids))
-    begin = np.maximum.accumulate(_shifted(np.where(is_end, place + 1, 0), 1))
-    return np.minimum(place - begin, _max_column).astype(np.uint64)
+    return np.minimum(np.arange(len(ids)) - _after_last(is_end)[:-1], _max_column).astype(np.uint64)
 
 
 def _last_marks(ids, kinds):
     "The last character before each one that is a mark, such as a comma."
-    place = np.arange(len(ids)) + 1
-    last = np.maximum.accumulate(_shifted(np.where(np.isin(kinds, _marks), place, 0), 1))
+    last = _after_last(np.isin(kinds, _marks))[:-1]
     return np.where(last > 0, ids[np.maximum(last - 1, 0)] + 1, 0).astype(np.uint64)
 
 
@@ -160,10 +161,15 @@ def _is_letter(itos):
 
 def _word_begins(ids, itos):
     "For each position, and the end of the text: where the word that reaches up to it begins."
-    after = np.flatnonzero(~_is_letter(itos)[ids]) + 1
-    begins = np.zeros(len(ids) + 1, np.int64)
-    begins[after] = after
-    return np.maximum.accumulate(begins)
+    return _after_last(~_is_letter(itos)[ids])
+
+
+def _after_last(flags):
+    "For each position, and the end of the text: the place after the last flag before it, 0 where there is none."
+    after = np.flatnonzero(flags) + 1
+    places = np.zeros(len(flags) + 1, np.int64)
+    places[after] = after
+    return np.maximum.accumulate(places)
 
 
 class _Words(NamedTuple):

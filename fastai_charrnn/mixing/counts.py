@@ -53,7 +53,7 @@ class OnlineCounts:
         """Read the first decisions.
 
         Several streams are faster, but where they share a number, one of them changes it. So the last decisions should
-        be read one by one: the weights then become what they are if all are."""
+        be read one by one: the weights are then nearly what they become if all are."""
         length = max(end - n_last, 0) // n_streams
         starts = np.arange(n_streams) * length
         for k in range(length):

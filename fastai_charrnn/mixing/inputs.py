@@ -6,7 +6,17 @@ from typing import NamedTuple
 import numpy as np
 
 from .code_tree import CodeTree, Decisions
-from .contexts import LONGER_ORDERS, N_KINDS, OF_WORDS, RECENT, combined, hashed_contexts, last_kinds, word_positions
+from .contexts import (
+    LONGER_ORDERS,
+    N_KINDS,
+    OF_WORDS,
+    RECENT,
+    combined,
+    hashed_contexts,
+    last_kinds,
+    shifted,
+    word_positions,
+)
 from .repeats import N_MATCHES, last_followers, longest_match
 
 __all__ = ["MixerInputs", "mixer_inputs"]
@@ -57,7 +67,7 @@ def _gates(ids, itos, made, n_nodes, seen, level):
     depth = np.minimum(made.depth, 9)
     depth_8 = np.minimum(made.depth, _max_depth)
     position = np.minimum(word_positions(ids, itos), 15)[made.char]
-    last_char = np.concatenate([[0], ids[:-1] + 1])[: len(ids)]
+    last_char = shifted(ids + 1, 1)
     gates = [
         (made.node, n_nodes),
         (level * 6 + n_known, 6 * (N_MATCHES + 1)),
