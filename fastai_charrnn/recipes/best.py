@@ -19,6 +19,7 @@ from ..data.encoded import EncodedFile
 from ..data.loaders import CharDataLoaders
 from ..errors import DataError
 from ..learner import CharLearner, char_learner
+from ..models.kernels import has_fast_bf16
 from .default import fitting_streams, validation_streams
 from .distill import Distillation
 from .member_counts import MemberCounts
@@ -108,9 +109,11 @@ _max_widths = ((100_000, 384), (250_000, 512), (2_000_000, 768), (float("inf"), 
 _max_epochs = ((60_000, 14), (150_000, 11), (float("inf"), 9))
 _max_members = 6
 # Streams and characters between two optimizer steps. A GPU is faster with many streams. A wide network that reads the
-# text more than a few times learns more from gradients that flow over long stretches, and takes as long on a CPU.
+# text more than a few times learns more from gradients that flow over long stretches, and takes as long on a CPU. Where
+# products of bfloat16 are fast, 768 units read 43% more characters with 64 streams than with 32.
 _short_stretches = 128, 8
 _long_stretches = 32, 32
+_long_stretches_bf16 = 64, 16
 _few_epochs = 5.0
 
 
@@ -162,7 +165,8 @@ def best_recipe(
     lr = 7e-3 if is_wide else 1.6e-2
     is_on_cpu = str(default_device() if device is None else device) == "cpu"
     is_long = is_wide and epochs > _few_epochs and is_on_cpu
-    bs, seq_len = _long_stretches if is_long else _short_stretches
+    long_stretches = _long_stretches_bf16 if has_fast_bf16() else _long_stretches
+    bs, seq_len = long_stretches if is_long else _short_stretches
     machine = f"{minutes:g} minutes at {speed:.2g} times the speed of the reference machine"
     networks = (
         f"{n_models} networks of {n_hid} units, each reads" if n_models > 1 else f"a network of {n_hid} units reads"
