@@ -20,7 +20,7 @@ _n_steps = 240  # at least; a large vocabulary has smaller steps
 _max_work = 500_000_000  # log-probabilities that all epochs mix, which limits the time to some seconds
 _lr = 0.02
 _strength = 100.0  # of the decay towards the network alone, in characters
-_max_chars = 20_000  # of a longer text, stretches are used
+_max_chars = 32_000  # of a longer text, stretches are used
 _max_numbers = 2**26  # log-probabilities that are kept
 _max_mixed = 2**22  # log-probabilities whose inputs are made at once
 

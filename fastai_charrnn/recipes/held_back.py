@@ -16,7 +16,7 @@ from ..data.streams import CharStreams
 
 __all__ = ["HeldBack", "hold_back"]
 
-_part = 0.04  # of the training part
+_part = 0.06  # of the training part
 _max_size = 200_000  # characters of a slice
 _usual_size = 2_000  # characters of the slice of a short text, at most a tenth of it
 _min_size = 1_000  # characters; with fewer, chance decides
@@ -34,7 +34,7 @@ class HeldBack(NamedTuple):
 def hold_back(
     dls: CharDataLoaders,  # of streams
 ) -> HeldBack | None:  # None for a short text
-    """Hold back the last 4% of the training part, at most 200,000 characters.
+    """Hold back the last 6% of the training part, at most 200,000 characters.
 
     Of a short training part it is 2,000 characters, but at most a tenth. Below 10,000 characters there is no slice."""
     streams = dls.train_ds

@@ -29,7 +29,7 @@ def test_a_slice_is_the_end_of_the_training_part():
     dls = _learner(1)[1].dls
     held = hold_back(dls)
     begin, end = dls.train_ds.spans[0]
-    assert held.span == (end - int(0.04 * dls.train_ds.n_targets), end)
+    assert held.span == (end - int(0.06 * dls.train_ds.n_targets), end)
     assert held.spans == ((begin, held.span[0]),)
     assert held.dls.train_ds.spans == held.spans
     assert held.dls.valid_ds.spans == (held.span,)
