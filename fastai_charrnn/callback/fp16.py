@@ -34,6 +34,15 @@ class DeviceMixedPrecision(MixedPrecision):
     # whether autocast is on for the current batch
     entered = False
 
+    def __init__(
+        self,
+        amp_mode: AMPMode = AMPMode.FP16,
+        training_only: bool = False,  # whether to validate in 32 bits, as it is done after the fit
+        **kwargs,  # as `torch.amp.GradScaler`
+    ):
+        super().__init__(amp_mode, **kwargs)
+        self.training_only = training_only
+
     def before_fit(self):
         device = self.dls.device.type
         if device == "cuda":
@@ -46,8 +55,9 @@ class DeviceMixedPrecision(MixedPrecision):
 
     def before_batch(self):
         self._leave()
-        self.autocast.__enter__()
-        self.entered = True
+        if self.training or not self.training_only:
+            self.autocast.__enter__()
+            self.entered = True
 
     def after_loss(self):
         self._leave()

@@ -186,7 +186,7 @@ def fit_minutes(
     lr_max: float | slice,  # highest learning rate; a slice spreads it over parameter groups, as in `fit`
     warmup_pct: float = 0.05,  # part of the time in which the rate rises
     clip: float = 1.0,  # largest norm of the gradients
-    bf16: bool | None = None,  # whether to compute in bfloat16; None: on a CPU where `fast_bf16()`
+    bf16: bool | None = None,  # whether to train in bfloat16; None: on a CPU where `fast_bf16()`
     schedule: Callable[[float], float] | None = None,  # another schedule, see `TimeBudget`
     cbs: Callback | list | None = None,  # further callbacks
     deadline: Deadline | None = None,  # when to be done, if other work shares the minutes; None: `minutes` from now
@@ -209,7 +209,7 @@ def fit_minutes(
     check_timed_callbacks(self.cbs + cbs)
     budget = TimeBudget(minutes, lr_max, warmup_pct, any(map(_needs_validation, self.cbs + cbs)), deadline, schedule)
     bars = [ClockProgress(budget)] if hasattr(self, "progress") else []
-    mixed = [DeviceMixedPrecision(AMPMode.BF16)] if bf16 else []
+    mixed = [DeviceMixedPrecision(AMPMode.BF16, training_only=True)] if bf16 else []
     # fastai's table would have a line for each epoch
     no_table = self.no_logging() if bars else nullcontext()
     stopping = [] if any(isinstance(cb, StopOnSignal) for cb in self.cbs + cbs) else [StopOnSignal()]

@@ -50,14 +50,17 @@ def test_without_warmup_the_first_rate_is_the_highest():
     assert learn.recorder.lrs[0] == max(learn.recorder.lrs) == pytest.approx(1e-2, rel=0.1)
 
 
-def test_trackers_and_loggers_read_every_epoch_and_the_best_is_kept(tmp_path):
-    "An older file of the same name is replaced and not loaded."
+@pytest.mark.parametrize("bf16", [False, True])
+def test_trackers_and_loggers_read_every_epoch_and_the_best_is_kept(tmp_path, bf16):
+    """An older file of the same name is replaced and not loaded.
+
+    Epochs are validated in 32 bits, as the kept weights are, also where training is in bfloat16."""
     learn = _learner(n=3000, path=tmp_path)
     learn.save("model")
     older = weights(learn)
     save = SaveModelCallback(monitor="bits_per_char")
     with learn.no_bar():
-        row = learn.fit_minutes(0.02, 2e-2, cbs=[save, CSVLogger(), EarlyStoppingCallback(patience=10**6)])
+        row = learn.fit_minutes(0.02, 2e-2, bf16=bf16, cbs=[save, CSVLogger(), EarlyStoppingCallback(patience=10**6)])
     header, *history = csv.reader(open(tmp_path / "history.csv"))
     assert header == ["epoch", "train_loss", "valid_loss", "accuracy", "bits_per_char", "time"]
     epochs = [dict(zip(header, values, strict=True)) for values in history]
@@ -68,12 +71,13 @@ def test_trackers_and_loggers_read_every_epoch_and_the_best_is_kept(tmp_path):
     assert not weights(learn).equal(older)
 
 
-def test_a_fit_shorter_than_an_epoch_is_validated_and_saved(tmp_path):
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_fit_shorter_than_an_epoch_is_validated_and_saved(tmp_path, bf16):
     "The file of the only epoch holds the trained weights."
     learn = _learner(path=tmp_path)
     before = weights(learn)
     with learn.no_bar():
-        row = learn.fit_minutes(0.0002, 1e-2, cbs=SaveModelCallback())
+        row = learn.fit_minutes(0.0002, 1e-2, bf16=bf16, cbs=SaveModelCallback())
     assert 0 < row["epochs"] < 1
     assert not weights(learn).equal(before)
     epoch, last = learn.training_log.rows
