@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ._checks import check_count, check_number, shown
+from ._memory import kept_memory
 from ._utils import modes_restored, unwrap_model
 from .callback.fit_context import check_thread
 from .data.loaders import CharDataLoaders
@@ -137,7 +138,7 @@ def read_and_learn(
         raise DataError(f"the text has {len(ids)} characters; a character and its target need 2")
     optimizer = _DynamicOptimizer([p for p in model.parameters() if p.requires_grad], lr, decay)
     ids, seen = (torch.from_numpy(part).to(optimizer.weights[0].device) for part in (ids, seen))
-    with modes_restored(model), model.reading("every", None):
+    with kept_memory(), modes_restored(model), model.reading("every", None):
         model.eval()
         try:
             if len(seen) > 1:

@@ -3,10 +3,11 @@
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from fastai.basics import Callback, L, Learner
 
+from .._memory import kept_memory
 from ..errors import CharRnnWarning, TrainingError
 from .fp16 import autocast_restored
 from .noise import seeded_noise
@@ -29,7 +30,8 @@ def fitting(
     learn.training_now = True
     learn.training_thread = threading.get_ident()
     try:
-        with autocast_restored(), seeded_noise(learn), during_fit(learn, cbs) as cbs:
+        memory = kept_memory() if learn.dls.device.type == "cpu" else nullcontext()
+        with memory, autocast_restored(), seeded_noise(learn), during_fit(learn, cbs) as cbs:
             yield cbs
     finally:
         learn.training_now, learn.training_thread = before

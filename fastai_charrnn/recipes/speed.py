@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from fastai.basics import default_device
 from torch import Tensor
 
+from .._memory import kept_memory
 from ..callback.fp16 import fast_bf16
 from ..data.base_loaders import usable_device
 from ..models.build import build_model
@@ -41,10 +42,11 @@ def step_seconds(
 ) -> float:
     """Return the median time of a training step of the recipes' network: `mullstm`, 128 streams of 8 characters.
 
-    A step is forward, backward and optimizer, in bfloat16 on a CPU where that is fast. On a GPU, steps are timed in
-    groups of four, and the host waits for the device only after each group. PyTorch's random numbers are restored."""
+    A step is forward, backward and optimizer, in bfloat16 on a CPU where that is fast, with memory as in a fit. On a
+    GPU, steps are timed in groups of four, and the host waits for the device only after each group. PyTorch's random
+    numbers are restored."""
     gpus = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(gpus):
+    with kept_memory(), torch.random.fork_rng(gpus):
         step = _TrainingStep(device, n_hid)
         times = []
         # the first group warms up: libraries are loaded, memory is reserved
