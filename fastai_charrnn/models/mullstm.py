@@ -115,7 +115,8 @@ class CharMulLstm(CharModel):
     def forward_seq(self, x, state):
         states = split_state(state, 2)
         calls = self.calls_modules()
-        inp = self.inp[0](self._embedded(x.t())) if calls else table_lookup(self.table(), x.t())
+        chars = x.t()
+        inp = self.inp[0](self._embedded(chars)) if calls else self.table()
         outs = None
         for k, (h, c) in enumerate(states):
             if k:
@@ -123,11 +124,18 @@ class CharMulLstm(CharModel):
             if calls:
                 outs, *states[k] = self._plain_steps(inp, self._product(k), h, c)
             else:
-                weight = self.weight_drop(self.hid[k].weight[None])[0]
-                outs, *states[k] = self._fast_steps(inp, weight, h, c)
+                outs, *states[k] = self._fast_steps(inp, self._recurrent_weight(k), h, c, None if k else chars)
         return outs, join_states(states)
 
-    def _fast_steps(self, inp, weight, h, c):
+    def _recurrent_weight(self, k):
+        weight = self.hid[k].weight
+        drops = self.weight_drop.training and self.weight_p
+        return self.weight_drop(weight[None])[0] if drops else weight
+
+    def _fast_steps(self, inp, weight, h, c, chars):
+        "With `chars`, `inp` is the table of which their rows are read."
+        if chars is not None and (is_traced() or inp.is_cuda or len(inp) > chars.numel()):
+            inp, chars = table_lookup(inp, chars), None
         if is_traced():
             return self._plain_steps(inp, lambda h: F.linear(h, weight), h, c)
         if inp.is_cuda:
@@ -135,7 +143,7 @@ class CharMulLstm(CharModel):
             return lstm_steps(gates, weight, h, c, self.hidden_drop(scale))
         drops = self.hidden_drop.training and self.hidden_p
         mask = self.hidden_drop(inp.new_ones(1, *h.shape)) if drops else None
-        return scaled_lstm(inp, weight, h, c, mask)
+        return scaled_lstm(inp, weight, h, c, mask, chars)
 
     def _plain_steps(self, inp, product, h, c):
         "`scaled_lstm` with autograd's gradients, and any function as the product with the recurrent weights."

@@ -2,7 +2,8 @@
 
 Only what depends on the step before is computed step by step. The scale of the hidden state, the derivatives of the
 gates and the gradient of the scale are computed for blocks of steps, which fit into the cache, and the gradient of the
-recurrent weights for all steps at once.
+recurrent weights for all steps at once. Where inputs are rows of a table, a step reads them from the table, and their
+gradients are summed in float32, by character.
 
 In float64 and float32, values and gradients equal those of the plain loop to rounding. If `inp` is bfloat16, gates,
 cells and sums stay float32, and `kernels.product_dtype` is the dtype of products.
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .beginnings import sum_to_parent
 from .kernels import fast_tanh_, product_dtype
-from .recurrent_products import add_matmul_, product_to, wide_dtype
+from .recurrent_products import Inputs, add_matmul_, product_to, wide_dtype
 
 __all__ = ["scaled_lstm"]
 
@@ -32,10 +34,11 @@ def scaled_lstm(
     h0: Tensor,  # (bs, H)
     c0: Tensor,  # (bs, H)
     mask: Tensor | None = None,  # (1, bs, H) factors of the scale, from a dropout; None: no factors
+    chars: Tensor | None = None,  # (n, bs) int64: with them `inp` is a table (V, 5H), of which their rows are read
 ) -> tuple[Tensor, Tensor, Tensor]:  # outs (n, bs, H), h (bs, H), c (bs, H)
     "`c = σ(f) c + σ(i) tanh(g); h = σ(o) tanh(c)`, with `(i, f, g, o) = inp + weight_hh (2σ(scale) mask h)`."
     weight_hh = weight_hh.to(inp.dtype)
-    outs, c = _ScaledLstm.apply(inp, weight_hh, h0.to(inp.dtype), c0, mask, torch.is_grad_enabled())
+    outs, c = _ScaledLstm.apply(inp, weight_hh, h0.to(inp.dtype), c0, mask, chars, torch.is_grad_enabled())
     return outs, outs[-1], c
 
 
@@ -51,9 +54,8 @@ class _Steps(NamedTuple):
     h: Tensor  # (…, H) in the dtype of products
 
     @classmethod
-    def room(cls, inp, n_hid, dtype, keep):
+    def room(cls, inp, n, bs, n_hid, dtype, keep):
         "Memory. Gates and cells of all steps share the memory of one step, unless they are to be kept."
-        n, bs, _ = inp.shape
         wide = wide_dtype(dtype)
 
         def part(size=n_hid, dtype=wide, keep=keep):
@@ -71,26 +73,27 @@ class _Steps(NamedTuple):
 
 class _ScaledLstm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, inp, w, h0, c0, mask, keep):
+    def forward(ctx, inp, w, h0, c0, mask, chars, keep):
         n_hid = w.shape[1]
+        n, bs = inp.shape[:2] if chars is None else chars.shape
         dtype = product_dtype(inp)
-        steps = _Steps.room(inp, n_hid, dtype, keep)
-        twice = 2 if mask is None else 2 * mask.to(steps.c.dtype)
-        for block in steps.blocks():
-            sigma = steps.sigma[block].copy_(inp[block, :, 4 * n_hid :]).sigmoid_()
-            torch.mul(sigma, twice, out=steps.factor[block])
-        weight_t = w.to(dtype).t().contiguous()
+        steps = _Steps.room(inp, n, bs, n_hid, dtype, keep)
+        _scale(steps, inp[..., 4 * n_hid :], mask, chars)
+        weight_t = _transposed(w.to(dtype))
         h, c = h0.to(dtype), c0.to(steps.c.dtype)
         gates = zip(*(part.unbind() for part in (steps.gates[..., : 2 * n_hid], *steps.gates.chunk(4, -1))))
         factors = steps.factor.to(dtype)
-        others = zip(*(part.unbind() for part in (inp[..., : 4 * n_hid], factors, *steps[2:])))
-        for (i_f, i, f, g, o), (x, factor, gate, c_next, tanh_c, scaled, h_next) in zip(gates, others):
-            add_matmul_(gate.copy_(x), torch.mul(h, factor, out=scaled), weight_t)
+        others = zip(*(part.unbind() for part in (factors, *steps[2:])))
+        inputs = _gate_inputs(inp[..., : 4 * n_hid], chars, n, bs, steps.c.dtype)
+        for t, ((i_f, i, f, g, o), (factor, gate, c_next, tanh_c, scaled, h_next)) in enumerate(zip(gates, others)):
+            inputs.copy_to(t, gate)
+            add_matmul_(gate, torch.mul(h, factor, out=scaled), weight_t)
             i_f.sigmoid_()
             o.sigmoid_()
             c = torch.mul(f, c, out=c_next).addcmul_(i, fast_tanh_(g))
             h = product_to(o, fast_tanh_(tanh_c.copy_(c)), out=h_next)
-        ctx.save_for_backward(w, h0, c0, mask, *steps)
+        ctx.save_for_backward(w, h0, c0, mask, chars, *steps)
+        ctx.inp_shape = inp.shape
         # An output must be saved as itself. If it were a view, the node would keep itself alive.
         return steps.h if dtype == inp.dtype else steps.h.to(inp.dtype), c.clone()
 
@@ -98,8 +101,8 @@ class _ScaledLstm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, dhs, dc):
         w, h0 = ctx.saved_tensors[:2]
-        c0, mask = ctx.saved_tensors[2:4]
-        steps = _Steps(*ctx.saved_tensors[4:])
+        c0, mask, chars = ctx.saved_tensors[2:5]
+        steps = _Steps(*ctx.saved_tensors[5:])
         wide = steps.c.dtype
         n, bs, n_hid = steps.h.shape
         dinp = steps.c.new_empty(n, bs, 5, n_hid)
@@ -126,7 +129,35 @@ class _ScaledLstm(torch.autograd.Function):
             dfactor = torch.mul(dscaled[block], h_prevs[block]).mul_(twice)
             _sigmoid_grad(dfactor, steps.sigma[block], grad_input=dinp[block, :, 4])
         dw = narrow.flatten(0, 1).t() @ steps.scaled.flatten(0, 1)
-        return dinp.flatten(2).to(w.dtype), dw, dh, dc, None, None
+        rows = dinp.view(n * bs, 5 * n_hid)
+        drows = rows if chars is None else sum_to_parent(rows, chars.flatten(), ctx.inp_shape[0])
+        return drows.view(ctx.inp_shape).to(w.dtype), dw, dh, dc, None, None, None
+
+
+def _scale(steps, inp, mask, chars):
+    "Write σ(scale) and the factors of the hidden state, from the last columns of the inputs."
+    wide = steps.c.dtype
+    twice = 2 if mask is None else 2 * mask.to(wide)
+    table = None if chars is None else inp.to(wide).sigmoid()
+    for block in steps.blocks():
+        sigma = steps.sigma[block]
+        if chars is None:
+            sigma.copy_(inp[block]).sigmoid_()
+        else:
+            torch.index_select(table, 0, chars[block].flatten(), out=sigma.flatten(0, 1))
+        torch.mul(sigma, twice, out=steps.factor[block])
+
+
+def _gate_inputs(inp, chars, n, bs, wide):
+    "The pre-activations of the gates, step by step."
+    if chars is None:
+        return Inputs(inp.flatten(0, 1), None, [bs] * n)
+    return Inputs(inp.to(wide).contiguous(), chars.flatten(), [bs] * n)
+
+
+def _transposed(w):
+    "The weight as a factor on the right. Products of bfloat16 read it as it is, others are faster with a copy."
+    return w.t() if w.dtype == torch.bfloat16 else w.t().contiguous()
 
 
 def _gate_rates(steps, c_prevs, block, dinp, cell_rates):

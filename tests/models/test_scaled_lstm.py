@@ -51,6 +51,42 @@ def test_values_and_gradients_are_those_of_the_plain_loop(n, bs, n_hid, drops, b
         torch.testing.assert_close(value, expected, atol=1e-12, rtol=1e-11)
 
 
+def _table_and_rest(args, n, bs, vocab_sz=7):
+    "A table and characters in place of inputs, and the function of the inputs as one of the table."
+    chars = torch.randint(vocab_sz, (n, bs))
+    table = torch.randn(vocab_sz, args[0].shape[-1], dtype=args[0].dtype).requires_grad_()
+
+    def from_table(run):
+        return lambda table, *rest: run(F.embedding(chars, table), *rest)
+
+    return [table, *args[1:]], chars, from_table
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    n=st.integers(1, 5), bs=st.integers(1, 4), n_hid=st.integers(1, 5), drops=st.booleans(), block=st.integers(1, 60)
+)
+def test_a_table_and_characters_are_equal_to_rows_of_the_table(n, bs, n_hid, drops, block):
+    args, chars, from_table = _table_and_rest(_arguments(n, bs, n_hid, torch.float64, drops), n, bs)
+    size, scaled_lstm._block_size = scaled_lstm._block_size, block
+    try:
+        got = _outs_and_grads(lambda *args: scaled_lstm.scaled_lstm(*args, chars=chars), args)
+    finally:
+        scaled_lstm._block_size = size
+    for value, expected in zip(got, _outs_and_grads(from_table(_plain), args), strict=True):
+        torch.testing.assert_close(value, expected, atol=1e-12, rtol=1e-11)
+
+
+def test_in_16_bits_the_gradient_of_a_table_is_summed_in_32():
+    "A character that is read 4,000 times: sums in bfloat16 would stop growing."
+    args, chars, from_table = _table_and_rest(_arguments(1000, 4, 3, torch.bfloat16, drops=False), 1000, 4, vocab_sz=1)
+    got = _outs_and_grads(lambda *args: scaled_lstm.scaled_lstm(*args, chars=chars), args)
+    wide = [None if o is None else o.detach().float().requires_grad_() for o in args]
+    expected = _outs_and_grads(from_table(_plain), wide)
+    assert (got[3].float() - expected[3]).norm() < 0.02 * expected[3].norm()
+    assert got[3].dtype == torch.bfloat16
+
+
 @pytest.mark.parametrize("is_fast", [True, False], ids=["products of bfloat16", "products of float32"])
 def test_in_16_bits_values_and_gradients_are_equal_to_rounding(is_fast, monkeypatch):
     monkeypatch.setattr(kernels, "has_fast_bf16", lambda: is_fast)
