@@ -20,7 +20,9 @@ _part = 0.06  # of the training part
 _max_size = 200_000  # characters of a slice
 _usual_size = 2_000  # characters of the slice of a short text, at most a tenth of it
 _min_size = 1_000  # characters; with fewer, chance decides
-_rows = 32  # in which the slice is validated
+# Rows in which the slice is validated, and characters of a row before there are more. Many short rows are read faster.
+_min_rows, _max_rows = 32, 128
+_row_len = 250
 
 
 class HeldBack(NamedTuple):
@@ -46,8 +48,9 @@ def hold_back(
         return None
     spans = (*streams.spans[:-1], (begin, end - size))
     rest = _streams_like(streams, spans, streams.bs, shift=streams.shift)
-    held = _streams_like(streams, [(end - size, end)], _rows)
-    loaders = CharDataLoaders.from_datasets(rest, held, bs=dls.train.bs, val_bs=_rows, device=dls.device, path=dls.path)
+    rows = min(max(_min_rows, size // _row_len), _max_rows)
+    held = _streams_like(streams, [(end - size, end)], rows)
+    loaders = CharDataLoaders.from_datasets(rest, held, bs=dls.train.bs, val_bs=rows, device=dls.device, path=dls.path)
     return HeldBack(loaders, (end - size, end), spans)
 
 
