@@ -1,7 +1,7 @@
 """Keep freed memory in the process while a block runs: `kept_memory`.
 
     with kept_memory():
-        train()
+        learn.fit(1)    # which does it itself
 
 A training step needs as much memory as the one before. glibc gives tens of megabytes that are freed back to the system,
 which clears them when it hands them out again, page by page. That may take a quarter of a step. Memory that is kept is

@@ -3,7 +3,7 @@
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 from fastai.basics import Callback, L, Learner
 
@@ -30,8 +30,7 @@ def fitting(
     learn.training_now = True
     learn.training_thread = threading.get_ident()
     try:
-        memory = kept_memory() if learn.dls.device.type == "cpu" else nullcontext()
-        with memory, autocast_restored(), seeded_noise(learn), during_fit(learn, cbs) as cbs:
+        with kept_memory(), autocast_restored(), seeded_noise(learn), during_fit(learn, cbs) as cbs:
             yield cbs
     finally:
         learn.training_now, learn.training_thread = before

@@ -7,7 +7,18 @@ import pytest
 from layout import module_paths, modules, package, packages
 
 # What all parts of the package may import.
-FOR_ALL = {"errors", "metrics", "_utils", "_printable", "_files", "_checks", "_html", "_colours", "_deadline"}
+FOR_ALL = {
+    "errors",
+    "metrics",
+    "_utils",
+    "_printable",
+    "_files",
+    "_checks",
+    "_html",
+    "_colours",
+    "_deadline",
+    "_memory",
+}
 # What each of them may import besides.
 MAY_IMPORT = {
     "errors": [],
@@ -19,6 +30,7 @@ MAY_IMPORT = {
     "_html": [],
     "_colours": [],
     "_deadline": [],
+    "_memory": [],
     "data": [],
     "models": [],
     "generation": ["data", "models"],
