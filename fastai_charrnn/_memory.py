@@ -5,7 +5,7 @@
 
 A training step needs as much memory as the one before. glibc gives tens of megabytes that are freed back to the system,
 which clears them when it hands them out again, page by page. That may take a quarter of a step. Memory that is kept is
-used again as it is. The process needs no more memory at its peak.
+used again as it is. Between two steps, the process then holds what a step needs.
 """
 
 import ctypes
