@@ -25,7 +25,7 @@ from fastai_charrnn.recipes.speed import measured_speed
 # seconds of training, and the seeds with which it is repeated
 CURVE_SEEDS = {5: (42, 43, 44), 20: (42, 43, 44), 60: (42, 43), 300: (42,)}
 # minutes of the recipe, and its seeds
-RECIPE_SEEDS = {1: (42, 43, 44), 5: (42, 43), 15: (42,)}
+RECIPE_SEEDS = {1: (42, 43, 44), 5: (42, 43), 15: (42, 43)}
 # seconds of training in each mode, to choose an architecture's mode
 MODE_SECONDS = 20
 TEXT_MINUTES = 5
