@@ -1,4 +1,4 @@
-"""While a learner trains on a CPU, freed memory stays in the process."""
+"""In a block of `kept_memory`, freed memory stays in the process. The end of the block gives it back."""
 
 import os
 import subprocess

@@ -23,6 +23,14 @@ class RNNDropout(nn.Dropout):
     def forward(self, x):
         return same_mask_dropout(x, self.p) if self.training and self.p else x
 
+    def of_matrix(
+        self,
+        x: Tensor,  # without steps, such as a weight
+    ) -> Tensor:
+        "Apply dropout to a whole tensor."
+        # squeezed, not indexed: the gradient of an index is a copy within zeros
+        return self(x[None]).squeeze(0)
+
 
 def rate_of(
     name: str,  # the name of a dropout module

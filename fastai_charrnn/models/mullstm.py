@@ -84,8 +84,8 @@ class CharMulLstm(CharModel):
 
     def table(self):
         if self.calls_modules():
-            return self.embed_drop(self.all_embeddings()[None])[0]
-        return self.inp[0](self.embed_drop(self.emb.weight[None])[0])
+            return self.embed_drop.of_matrix(self.all_embeddings())
+        return self.inp[0](self.embed_drop.of_matrix(self.emb.weight))
 
     def layer_groups(self):
         return [[self.emb], *map(list, zip(self.inp, self.hid)), [self.out]]
@@ -124,13 +124,9 @@ class CharMulLstm(CharModel):
             if calls:
                 outs, *states[k] = self._plain_steps(inp, self._product(k), h, c)
             else:
-                outs, *states[k] = self._fast_steps(inp, self._recurrent_weight(k), h, c, None if k else chars)
+                weight = self.weight_drop.of_matrix(self.hid[k].weight)
+                outs, *states[k] = self._fast_steps(inp, weight, h, c, None if k else chars)
         return outs, join_states(states)
-
-    def _recurrent_weight(self, k):
-        weight = self.hid[k].weight
-        drops = self.weight_drop.training and self.weight_p
-        return self.weight_drop(weight[None])[0] if drops else weight
 
     def _fast_steps(self, inp, weight, h, c, chars):
         "With `chars`, `inp` is the table of which their rows are read."
@@ -172,7 +168,7 @@ class CharMulLstm(CharModel):
                 f"weight_p={self.weight_p} cannot drop the weights of {type(layer).__name__}, which are "
                 "pruned, parametrized or quantized; set model.weight_p = 0"
             )
-        weights = dict(weight=self.weight_drop(layer.weight[None])[0])
+        weights = dict(weight=self.weight_drop.of_matrix(layer.weight))
         return lambda h: torch.func.functional_call(layer, weights, h)
 
     def _split_inputs(self, inp: Tensor) -> tuple[Tensor, Tensor]:  # (…, 4 n_hid), (…, n_hid)

@@ -1,5 +1,7 @@
 """The recurrence of `mullstm` equals its plain loop: values and gradients."""
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -35,6 +37,13 @@ def _outs_and_grads(run, args):
     return [*outs, *torch.autograd.grad(total, args[:4])]
 
 
+@contextmanager
+def _blocks_of(size):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scaled_lstm, "_block_size", size)
+        yield
+
+
 @settings(max_examples=12, deadline=None)
 @given(
     n=st.integers(1, 5), bs=st.integers(1, 4), n_hid=st.integers(1, 5), drops=st.booleans(), block=st.integers(1, 60)
@@ -42,11 +51,8 @@ def _outs_and_grads(run, args):
 def test_values_and_gradients_are_those_of_the_plain_loop(n, bs, n_hid, drops, block):
     "With blocks of one and of several steps."
     args = _arguments(n, bs, n_hid, torch.float64, drops)
-    size, scaled_lstm._block_size = scaled_lstm._block_size, block
-    try:
+    with _blocks_of(block):
         got = _outs_and_grads(scaled_lstm.scaled_lstm, args)
-    finally:
-        scaled_lstm._block_size = size
     for value, expected in zip(got, _outs_and_grads(_plain, args), strict=True):
         torch.testing.assert_close(value, expected, atol=1e-12, rtol=1e-11)
 
@@ -68,11 +74,8 @@ def _table_and_rest(args, n, bs, vocab_sz=7):
 )
 def test_a_table_and_characters_are_equal_to_rows_of_the_table(n, bs, n_hid, drops, block):
     args, chars, from_table = _table_and_rest(_arguments(n, bs, n_hid, torch.float64, drops), n, bs)
-    size, scaled_lstm._block_size = scaled_lstm._block_size, block
-    try:
+    with _blocks_of(block):
         got = _outs_and_grads(lambda *args: scaled_lstm.scaled_lstm(*args, chars=chars), args)
-    finally:
-        scaled_lstm._block_size = size
     for value, expected in zip(got, _outs_and_grads(from_table(_plain), args), strict=True):
         torch.testing.assert_close(value, expected, atol=1e-12, rtol=1e-11)
 
