@@ -10,9 +10,11 @@ Each network has a learning-rate cycle of its own. The first one begins without 
 
 - if that loss rises, the network has begun to memorise the text. It gets back its best weights, and the others train
   for as long as those took, with more dropout.
-- otherwise its cycle ends before its time does. In the rest of it, it trains on all of the text with low rates.
+- otherwise its cycle ends before its time does. In the rest of it, it trains on the slice and on all of the text, with
+  low rates.
 
-The other networks train on all of the text from the start.
+The other networks train on all of the text from the start. Each network reads the slice more often than the rest at
+the end of its time: it is next to what follows the training part, and so resembles it most.
 """
 
 from dataclasses import dataclass
@@ -29,7 +31,8 @@ from .member_counts import MemberCounts
 
 __all__ = ["MemberTraining"]
 
-_holding = 0.85  # of the first network's time, in which the slice is held back
+# of the time of a network: then the slice is no longer held back, and read more often than the rest
+_last_part = 0.85
 _tolerance = 0.01  # nats by which the loss on the slice may rise
 _more_dropout = dict(output_p=0.15, hidden_p=0.05)  # what is added when a network has memorised the text
 _max_dropout = 0.5
@@ -120,7 +123,7 @@ class MemberTraining(Callback):
         While the slice is held back, the cycle is shorter: the gate is fitted at its end, when the network is ready.
         Afterwards the rate is that of a cycle of full length."""
         done = self._done(t)
-        return rise_and_fall(done / _holding if self.is_holding else done)
+        return rise_and_fall(done / _last_part if self.is_holding else done)
 
     def _done(self, t):
         "The part of the current network's time that has passed."
@@ -130,17 +133,28 @@ class MemberTraining(Callback):
         self._choose_data()
 
     def _choose_data(self):
-        self.learn.dls = self.held.dls if self.is_holding else self.all_dls
+        self.learn.dls = self._data()
+
+    def _data(self):
+        "The loaders that the current network trains on now."
+        if self.held is None:
+            return self.all_dls
+        if self.is_holding:
+            return self.held.dls
+        is_last_part = self.member == 0 or self._done(self.t) >= _last_part
+        return self.held.last_dls if is_last_part else self.all_dls
 
     def before_batch(self):
         if not self.training:
             return
         done = self._done(self.t)
-        if self.is_holding and done >= _holding:
+        if self.is_holding and done >= _last_part:
             self._end_holding()
-            raise CancelTrainException
-        if done >= 1:
+        elif done >= 1:
             self._next()
+        if self.learn.dl is not self._data().train:
+            # the next pass is over other data
+            raise CancelTrainException
 
     def _end_holding(self):
         if self.watch and self._compare():
@@ -181,7 +195,7 @@ class MemberTraining(Callback):
         self.begin, self.length = self.t - 0.8 * length, length
 
     def _release(self):
-        "Train on the slice too from now on."
+        "Train on the slice from now on, and on all of the text."
         if self.counts is not None:
             self.counts.fit_gate(self._network(), self.held)
         self.is_holding = False

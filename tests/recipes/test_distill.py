@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from fastai_charrnn.all import BestRecipe, CharMixture, char_learner, load_model, python_reference, save_model
+from fastai_charrnn.callback.time_budget import TimeBudget
 from fastai_charrnn.models.mullstm import CharMulLstm
 from fastai_charrnn.recipes.distill import Distillation, probabilities_of
 from fastai_charrnn.recipes.members import MemberTraining
@@ -62,6 +63,8 @@ def test_a_resumed_student_gets_its_teacher_again():
     learn = recipe.learner(recipe.dls(python_reference()[:20_000], device="cpu"))
     training = MemberTraining(3, distillation=Distillation())
     training.learn = learn
+    learn.time_budget = TimeBudget(1, 1e-2)
+    learn.time_budget.start = learn.time_budget.clock()
     training.before_fit()
     state = training.state_dict()
     assert training.distillation.teacher_probs is None

@@ -4,7 +4,15 @@ import pytest
 import torch
 from fastai.basics import Callback
 
-from fastai_charrnn.all import CharDataLoaders, char_learner, load_model, python_reference, save_model
+from fastai_charrnn.all import (
+    CharDataLoaders,
+    CharRnnWarning,
+    CheckpointCallback,
+    char_learner,
+    load_model,
+    python_reference,
+    save_model,
+)
 from fastai_charrnn.recipes.best import BestRecipe
 from fastai_charrnn.recipes.held_back import hold_back
 from fastai_charrnn.recipes.member_counts import MemberCounts
@@ -71,24 +79,87 @@ def test_all_networks_train_and_the_data_is_restored(n_models):
     assert training.slice_loss < untrained
 
 
-@pytest.mark.parametrize("n_models", [1, 2])
-def test_the_first_network_learns_the_slice_in_the_last_part_of_its_time(n_models):
-    recipe, learn = _learner(n_models)
-    dls = learn.dls
-    seen = set()
+class _Seen(Callback):
+    "Notes for each batch: the network, which loaders it is from, and the part of the network's time that has passed."
 
-    class Watch(Callback):
-        order = MemberTraining.order + 1
+    order = MemberTraining.order + 1
 
-        def before_batch(self):
-            if self.training:
-                seen.add((self.member_training.member, self.learn.dls is dls))
+    def before_fit(self):
+        self.all_dls = self.member_training.all_dls
+        self.batches = []
 
-    training = MemberTraining(n_models)
+    def before_batch(self):
+        if self.training:
+            training = self.member_training
+            loaders = {"all": self.all_dls, "without": training.held.dls, "last": training.held.last_dls}
+            (name,) = (name for name, dls in loaders.items() if dls.train is self.learn.dl)
+            self.batches.append((training.member, name, training._done(training.t)))
+
+
+@pytest.fixture(scope="module")
+def seen():
+    "The batches of three networks."
+    recipe, learn = _learner(3, minutes=0.1)
+    training, seen = MemberTraining(3), _Seen()
     with learn.no_bar(), learn.no_logging():
-        learn.fit_minutes(recipe.minutes, recipe.lr, schedule=training.rate, cbs=[training, Watch()])
-    assert {whole for member, whole in seen if member == 0} == {True, False}
-    assert {whole for member, whole in seen if member > 0} == ({True} if n_models > 1 else set())
+        learn.fit_minutes(recipe.minutes, recipe.lr, schedule=training.rate, cbs=[training, seen])
+    return seen.batches
+
+
+def test_the_first_network_reads_the_slice_in_the_last_part_of_its_time(seen):
+    names = [name for member, name, _ in seen if member == 0]
+    assert list(dict.fromkeys(names)) == ["without", "last"]
+    assert max(done for member, name, done in seen if name == "without") < 0.9
+
+
+@pytest.mark.parametrize("member", [1, 2])
+def test_the_other_networks_read_all_of_the_text_and_at_the_end_the_slice_again(seen, member):
+    batches = [(name, done) for i, name, done in seen if i == member]
+    assert list(dict.fromkeys(name for name, _ in batches)) == ["all", "last"]
+    # a batch begins a little later than the data is chosen
+    assert max(done for name, done in batches if name == "all") < 0.9
+    assert min(done for name, done in batches if name == "last") >= 0.85
+
+
+def test_each_of_the_last_passes_begins_with_the_slice_twice():
+    streams = _learner(1)[1].dls.train_ds
+    held = hold_back(_learner(1)[1].dls)
+    assert held.last_dls.train_ds.spans == (held.span, held.span, *streams.spans)
+    assert held.last_dls.valid_ds.spans == _learner(1)[1].dls.valid_ds.spans
+
+
+class _Stop(Callback):
+    "Writes a checkpoint in the last part of a network's time and stops the fit, if `is_on`."
+
+    order = CheckpointCallback.order + 1
+    is_on = True
+
+    def after_batch(self):
+        is_last_part = self.learn.dls is self.member_training.held.last_dls
+        if self.is_on and self.training and is_last_part and self.iter == 3:
+            self.learn.checkpoint.save()
+            raise KeyboardInterrupt
+
+
+def test_a_resumed_network_reads_the_data_of_its_part_of_the_time(tmp_path):
+    stop, seen = _Stop(), _Seen()
+
+    def fit():
+        recipe, learn = _learner(1, minutes=0.1)
+        learn.add_cb(CheckpointCallback(tmp_path / "run", every=None))
+        learn.resume(tmp_path / "run", missing_ok=True)
+        training = MemberTraining()
+        with learn.no_bar(), learn.no_logging():
+            learn.fit_minutes(recipe.minutes, recipe.lr, schedule=training.rate, cbs=[training, seen, stop])
+
+    with pytest.raises(KeyboardInterrupt):
+        fit()
+    n_before = len(seen.batches)
+    stop.is_on = False
+    with pytest.warns(CharRnnWarning, match="the fit continues"):
+        fit()
+    # the checkpoint has the batches before too
+    assert {name for _, name, _ in seen.batches[n_before:]} == {"last"}
 
 
 def test_networks_that_are_not_trained_are_neither_evaluated_nor_saved(tmp_path):
