@@ -14,7 +14,8 @@ Each network has a learning-rate cycle of its own. The first one begins without 
   low rates.
 
 The other networks train on all of the text from the start. Each network reads the slice more often than the rest at
-the end of its time: it is next to what follows the training part, and so resembles it most.
+the end of its time: it is next to what follows the training part, and often resembles it most. A text that is read a
+few times only is not watched, and the slice not read more often: it would take most of the last part of the time.
 """
 
 from dataclasses import dataclass
@@ -58,13 +59,13 @@ class MemberTraining(Callback):
     def __init__(
         self,
         n_members: int = 1,  # networks of the ensemble
-        watch: bool = True,  # whether to compare the loss on the slice after every epoch
+        is_often_read: bool = True,  # whether to compare the loss on the slice after every epoch, and to read it again
         counts: MemberCounts | None = None,  # to fit on the slice, when the first network has been trained without it
         distillation: Distillation | None = None,  # with it, the last network learns from the others too
     ):
         self.n_members = n_members
         self.distillation = distillation
-        self.watch = watch
+        self.is_often_read = is_often_read
         self.counts = counts
         self.held = None
         self.is_holding = False
@@ -142,7 +143,7 @@ class MemberTraining(Callback):
         if self.is_holding:
             return self.held.dls
         is_last_part = self.member == 0 or self._done(self.t) >= _last_part
-        return self.held.last_dls if is_last_part else self.all_dls
+        return self.held.last_dls if self.is_often_read and is_last_part else self.all_dls
 
     def before_batch(self):
         if not self.training:
@@ -157,14 +158,14 @@ class MemberTraining(Callback):
             raise CancelTrainException
 
     def _end_holding(self):
-        if self.watch and self._compare():
+        if self.is_often_read and self._compare():
             self._stop_early()
         else:
             self._release()
 
     def after_train(self):
         "After each epoch, see whether the network memorises the text."
-        if self.is_holding and self.watch and self._compare():
+        if self.is_holding and self.is_often_read and self._compare():
             self._stop_early()
 
     def before_validate(self):

@@ -121,6 +121,14 @@ def test_the_other_networks_read_all_of_the_text_and_at_the_end_the_slice_again(
     assert min(done for name, done in batches if name == "last") >= 0.85
 
 
+def test_the_slice_of_a_text_that_is_not_read_often_is_not_read_again():
+    recipe, learn = _learner(1, minutes=0.04)
+    training, seen = MemberTraining(is_often_read=False), _Seen()
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_minutes(recipe.minutes, recipe.lr, schedule=training.rate, cbs=[training, seen])
+    assert list(dict.fromkeys(name for _, name, _ in seen.batches)) == ["without", "all"]
+
+
 def test_each_of_the_last_passes_begins_with_the_slice_twice():
     streams = _learner(1)[1].dls.train_ds
     held = hold_back(_learner(1)[1].dls)
