@@ -25,11 +25,11 @@ def _learner(n_models, text=None, minutes=0.04):
     return recipe, learn
 
 
-def _fit(recipe, learn):
-    "As `recipe.fit`. Returns the callback too."
-    training = MemberTraining(recipe.n_models)
+def _fit(recipe, learn, *cbs, **options):
+    "As `recipe.fit`, with other callbacks and options of `MemberTraining`. Returns the callback too."
+    training = MemberTraining(recipe.n_models, **options)
     with learn.no_bar(), learn.no_logging():
-        row = learn.fit_minutes(recipe.minutes, recipe.lr, schedule=training.rate, cbs=training)
+        row = learn.fit_minutes(recipe.minutes, recipe.lr, schedule=training.rate, cbs=[training, *cbs])
     return row, training
 
 
@@ -100,9 +100,8 @@ class _Seen(Callback):
 def seen():
     "The batches of three networks."
     recipe, learn = _learner(3, minutes=0.1)
-    training, seen = MemberTraining(3), _Seen()
-    with learn.no_bar(), learn.no_logging():
-        learn.fit_minutes(recipe.minutes, recipe.lr, schedule=training.rate, cbs=[training, seen])
+    seen = _Seen()
+    _fit(recipe, learn, seen)
     return seen.batches
 
 
@@ -122,18 +121,17 @@ def test_the_other_networks_read_all_of_the_text_and_at_the_end_the_slice_again(
 
 
 def test_the_slice_of_a_text_that_is_not_read_often_is_not_read_again():
-    recipe, learn = _learner(1, minutes=0.04)
-    training, seen = MemberTraining(is_often_read=False), _Seen()
-    with learn.no_bar(), learn.no_logging():
-        learn.fit_minutes(recipe.minutes, recipe.lr, schedule=training.rate, cbs=[training, seen])
+    recipe, learn = _learner(1)
+    seen = _Seen()
+    _fit(recipe, learn, seen, is_often_read=False)
     assert list(dict.fromkeys(name for _, name, _ in seen.batches)) == ["without", "all"]
 
 
 def test_each_of_the_last_passes_begins_with_the_slice_twice():
-    streams = _learner(1)[1].dls.train_ds
-    held = hold_back(_learner(1)[1].dls)
-    assert held.last_dls.train_ds.spans == (held.span, held.span, *streams.spans)
-    assert held.last_dls.valid_ds.spans == _learner(1)[1].dls.valid_ds.spans
+    dls = _learner(1)[1].dls
+    held = hold_back(dls)
+    assert held.last_dls.train_ds.spans == (held.span, held.span, *dls.train_ds.spans)
+    assert held.last_dls.valid_ds.spans == dls.valid_ds.spans
 
 
 class _Stop(Callback):
@@ -156,9 +154,7 @@ def test_a_resumed_network_reads_the_data_of_its_part_of_the_time(tmp_path):
         recipe, learn = _learner(1, minutes=0.1)
         learn.add_cb(CheckpointCallback(tmp_path / "run", every=None))
         learn.resume(tmp_path / "run", missing_ok=True)
-        training = MemberTraining()
-        with learn.no_bar(), learn.no_logging():
-            learn.fit_minutes(recipe.minutes, recipe.lr, schedule=training.rate, cbs=[training, seen, stop])
+        _fit(recipe, learn, seen, stop)
 
     with pytest.raises(KeyboardInterrupt):
         fit()
