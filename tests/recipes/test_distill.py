@@ -51,11 +51,12 @@ def test_a_recipe_of_one_network_ends_with_the_network_that_learnt_from_the_othe
     recipe = BestRecipe(0.06, n_hid=8, n_models=3, emb_sz=4, config=dict(output_p=0.1), bs=16, one_network=True)
     learn = recipe.learner(recipe.dls(python_reference()[:60_000], device="cpu"))
     with learn.no_bar(), learn.no_logging():
-        row = recipe.fit(learn)
+        recipe.fit(learn)
     assert type(learn.model) is CharMixture
     assert type(learn.model.network) is CharMulLstm
     loaded = load_model(save_model(learn, tmp_path / "m"), dls=learn.dls)
-    assert loaded.validate()[0] == pytest.approx(row["valid_loss"], abs=1e-5)
+    # the row of the fit may be of a part of the validation characters
+    assert loaded.validate()[0] == pytest.approx(learn.validate()[0], abs=1e-5)
 
 
 def test_a_resumed_student_gets_its_teacher_again():
