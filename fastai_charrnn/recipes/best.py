@@ -105,8 +105,10 @@ class BestRecipe:
 _widths = ((0.25, 256), (0.6, 384), (1.2, 512), (8.0, 768), (float("inf"), 1024))
 # The widest network for texts of up to so many characters. Large budgets train several of them.
 _max_widths = ((100_000, 384), (250_000, 512), (2_000_000, 768), (float("inf"), 1024))
-# Epochs of each network on a text of up to so many characters, about. In more time, more networks train.
-_epochs_of_each = ((60_000, 15), (float("inf"), 13))
+# How much of the time is steps of training. The rest counts the text, fits the gate and validates.
+_part_of_steps = 0.8
+# Epochs of each network, about. In more time, more networks train.
+_epochs_of_each = 12
 _max_members = 6
 # Streams and characters between two optimizer steps. A GPU is faster with many streams. A wide network that reads the
 # text more than a few times learns more from gradients that flow over long stretches, and takes as long on a CPU. Where
@@ -155,8 +157,8 @@ def best_recipe(
     work = minutes * speed
     n_train = max(0.9 * n_chars, 1)
     n_hid = min(_first(_widths, work), _first(_max_widths, n_chars))
-    epochs = 60 * work * reference_rates[n_hid] / n_train
-    n_models = min(max(round(epochs / _first(_epochs_of_each, n_chars)), 1), _max_members)
+    epochs = 60 * work * _part_of_steps * reference_rates[n_hid] / n_train
+    n_models = min(max(round(epochs / _epochs_of_each), 1), _max_members)
     epochs /= n_models
     choice = next(o for o in _regularisations if epochs <= o.max_epochs)
     config = dict(output_p=choice.output_p, hidden_p=choice.hidden_p)

@@ -29,12 +29,12 @@ def test_a_short_text_gets_narrow_networks_that_do_not_read_it_too_often():
     assert recipe.config["output_p"] > best_recipe(5, n_chars=5_000_000, speed=0.4).config["output_p"]
 
 
-@pytest.mark.parametrize("minutes, n_models", [(1, 1), (5, 1), (7.5, 2), (15, 4)])
-def test_each_of_several_networks_reads_nietzsche_10_to_20_times(minutes, n_models):
+@pytest.mark.parametrize("minutes, n_models", [(1, 1), (5, 1), (7.5, 2), (15, 3)])
+def test_each_of_several_networks_reads_nietzsche_9_to_18_times(minutes, n_models):
     recipe = best_recipe(minutes, n_chars=600_893, speed=1)
     assert recipe.n_models == n_models
-    assert recipe.epochs < 20
-    assert n_models == 1 or recipe.epochs > 10
+    assert recipe.epochs < 18
+    assert n_models == 1 or recipe.epochs > 9
 
 
 def test_a_long_training_has_at_most_six_networks():
@@ -54,7 +54,7 @@ def test_the_reasons_name_the_time_the_speed_and_the_network():
     recipe = best_recipe(5, speed=0.42)
     assert recipe.why == (
         "for 5 minutes at 0.42 times the speed of the reference machine: "
-        "a network of 768 units reads the text about 7.0 times"
+        "a network of 768 units reads the text about 5.6 times"
     )
 
 
