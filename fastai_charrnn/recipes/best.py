@@ -95,7 +95,7 @@ class BestRecipe:
         one_network = self.one_network and self.n_models > 1
         counts = MemberCounts(one_network)
         distillation = Distillation() if one_network else None
-        is_often_read = self.epochs is None or self.epochs > 3
+        is_often_read = self.epochs is None or self.epochs > 2
         members = MemberTraining(self.n_models, is_often_read, counts, distillation)
         cbs += [members, counts, *([distillation] if one_network else [])]
         return learn.fit_minutes(self.minutes, self.lr, schedule=members.rate, cbs=cbs, **kwargs)
