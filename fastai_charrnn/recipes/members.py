@@ -14,8 +14,8 @@ Each network has a learning-rate cycle of its own. The first one begins without 
   low rates.
 
 The other networks train on all of the text from the start. Each network reads the slice more often than the rest at
-the end of its time: it is next to what follows the training part, and often resembles it most. A text that is read a
-few times only is not watched, and the slice not read more often: it would take most of the last part of the time.
+the end of its time: it is next to what follows the training part, and often resembles it most. A text that is read
+once or twice is not watched, and the slice not read more often: it would take most of the last part of the time.
 """
 
 from dataclasses import dataclass
