@@ -33,7 +33,7 @@ from .callback.one_cycle import fit_one_cycle
 from .callback.resume import recorded_fit, resume
 from .callback.rnn_outputs import add_cb
 from .callback.samples import PredictNextCallback
-from .callback.time_budget import fit_minutes
+from .callback.timed_fit import fit_minutes
 from .callback.training_log import TrainingLog
 from .callback.wandb_config import gather_args
 from .callback.weight_files import export, load, save

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
-from fastai.basics import Callback
 from fastai.callback.all import CSVLogger, GradientAccumulation, SaveModelCallback
 from fastai.callback.data import WeightedDL
 from fastai.metrics import F1Score
+from rank_callbacks import Late, LoseRank1
 from resume_cases import KeepAll, differences, outcome
 
 from fastai_charrnn.all import (
@@ -153,29 +153,6 @@ def _misfits(path):
     return errors
 
 
-class LoseRank1(Callback):
-    "End or stop the process of rank 1 in the middle of an epoch, or before rank 0 loads weights."
-
-    order = 20
-
-    def __init__(self, event, sig):
-        self.event = event
-        self.sig = sig
-
-    def before_batch(self):
-        if self.event == "batch" and self.training and self.iter == 5:
-            self._lose()
-
-    def after_fit(self):
-        if self.event == "load":
-            self._lose()
-            self.learn.load("initial")
-
-    def _lose(self):
-        if RANK == 1:
-            os.kill(os.getpid(), self.sig)
-
-
 def lost(path, event, signal_name, timeout):
     "Rank 1 gets a signal."
     learn = make_learner(path)
@@ -201,6 +178,14 @@ def _resumed(path, **options):
     again.resume(keeper.written[-3])
     train(again, cbs=GradientAccumulation(512 // WORLD))
     return differences(outcome(again), expected)
+
+
+def timed(path):
+    "A fit by the clock. Its rates and its end are those of the first process."
+    learn = make_learner(path)
+    with learn.no_bar(), learn.no_logging(), learn.distrib_ctx(timeout=60):
+        row = learn.fit_minutes(0.05, 5e-3, cbs=Late())
+    return {"losses": torch.stack(learn.recorder.losses), "weights": weights(learn), "valid_loss": row["valid_loss"]}
 
 
 def equal_jobs(path):

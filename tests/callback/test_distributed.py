@@ -161,6 +161,16 @@ def test_a_group_of_one_process_trains_as_no_group_does(tmp_path, device, backen
 
 
 @pytest.mark.slow
+def test_a_fit_by_the_clock_ends_at_the_same_batch_in_all_processes(tmp_path):
+    "Their clocks begin at different times."
+    first, second = run_ranks("timed", tmp_path, 2)
+    assert len(first["losses"]) > 10
+    for name in ("losses", "weights"):
+        assert torch.equal(first[name], second[name]), name
+    assert first["valid_loss"] == second["valid_loss"]
+
+
+@pytest.mark.slow
 @pytest.mark.gpu
 def test_two_ranks_on_gpus_compute_what_one_process_with_twice_the_batch_size_does(tmp_path):
     "On one GPU over gloo, because nccl needs a GPU per rank; on two over nccl."
