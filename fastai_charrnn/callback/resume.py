@@ -126,6 +126,10 @@ def _continue_or_skip(learn, saved, number, cbs):
     if is_last:
         with learn.added_cbs(cbs):
             saved.restore(learn)
+            for cb in learn.cbs:
+                # such a callback changes the learner at the end of a fit, after the checkpoint was written
+                if hasattr(type(cb), "after_skipped_fit"):
+                    cb.after_skipped_fit()
     return True
 
 

@@ -13,13 +13,16 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from fastai.basics import default_device, num_distrib
+from fastai.basics import Callback, L, default_device, num_distrib
+from fastai.callback.tracker import TrackerCallback
 
+from .._utils import unwrap_model
 from ..data.encoded import EncodedFile
 from ..data.loaders import CharDataLoaders
 from ..errors import DataError
 from ..learner import CharLearner, char_learner
 from ..models.kernels import has_fast_bf16
+from ..models.mixture import CharMixture
 from .default import fitting_streams, validation_streams
 from .distill import Distillation
 from .member_counts import MemberCounts
@@ -81,15 +84,18 @@ class BestRecipe:
     def fit(
         self,
         learn: CharLearner,  # as `learner` makes it
-        cbs: list | None = None,  # further callbacks
+        cbs: Callback | list | None = None,  # further callbacks
         **kwargs,  # as `fit_minutes`: bf16, deadline
     ) -> dict[str, float]:  # the row it adds to `learn.training_log.rows`
         """Train for `minutes`, one network after the other, and validate.
 
         See `MemberTraining`. If the text is long enough to hold back a slice, the model becomes a mixture of the
-        networks with counts of the text (`CharMixture`). Several processes train all networks at once, without
-        counts."""
-        cbs = list(cbs or [])
+        networks with counts of the text (`CharMixture`), unless the networks alone predict the slice better. Several
+        processes train all networks at once, without counts.
+        Raises `DataError` for a learner that has such a mixture already, for callbacks that choose by the numbers of
+        epochs, and for `one_network` in several processes."""
+        cbs = list(L(cbs))
+        self._check_fit(learn, cbs)
         if num_distrib() > 1:
             return learn.fit_minutes(self.minutes, self.lr, cbs=cbs, **kwargs)
         one_network = self.one_network and self.n_models > 1
@@ -99,6 +105,24 @@ class BestRecipe:
         members = MemberTraining(self.n_models, is_often_read, counts, distillation)
         cbs += [members, counts, *([distillation] if one_network else [])]
         return learn.fit_minutes(self.minutes, self.lr, schedule=members.rate, cbs=cbs, **kwargs)
+
+    def _check_fit(self, learn, cbs):
+        if isinstance(unwrap_model(learn.model), CharMixture):
+            raise DataError(
+                "the model of this learner is a mixture of trained networks with counts, and a recipe begins with "
+                "untrained networks; make another learner: recipe.learner(dls)"
+            )
+        if self.one_network and self.n_models > 1 and num_distrib() > 1:
+            raise DataError(
+                f"one_network needs a single process, and there are {num_distrib()}: the last network learns from "
+                "those that are trained before it; start one process, or leave one_network out"
+            )
+        for cb in learn.cbs + cbs:
+            if isinstance(cb, TrackerCallback):
+                raise DataError(
+                    f"{cb} chooses by the numbers of each epoch, and a recipe validates at its end only; leave it out, "
+                    "or use learn.fit_minutes"
+                )
 
 
 # Widths by the minutes on the reference machine: wider networks learn too little in the time.

@@ -18,7 +18,7 @@ from .mix_counts import fit_gate_on, stretch
 
 __all__ = ["MemberCounts"]
 
-_counted_per_second = 30_000  # characters that are counted, by the seconds of the fit
+_counted_per_second = 30_000  # characters that are counted for each second of the fit
 _count_seconds = 1.5e-6  # to count a character
 # to mix the probabilities of a character, besides the network: in any case, and for each character of the vocabulary
 _mix_seconds = 6e-5, 1.5e-8
@@ -31,6 +31,7 @@ class MemberCounts(Callback):
     # a checkpoint of the finished fit has the networks alone
     order = CheckpointCallback.order + 1
     mixture: CharMixture | None = None
+    n_max = 0  # characters that are counted at most
 
     def __init__(
         self,
@@ -40,6 +41,9 @@ class MemberCounts(Callback):
 
     def before_fit(self):
         self.mixture = None
+
+    def reserve_time(self):
+        "Keep time of training for the counts and for the validation of the mixture."
         budget = self.learn.time_budget
         self.n_max = int(_counted_per_second * budget.seconds)
         dls = self.learn.dls
@@ -62,10 +66,11 @@ class MemberCounts(Callback):
 
     def state_dict(self) -> dict:
         "Return the gate, for checkpoints. The text is counted again."
-        return dict(gate=None if self.mixture is None else self.mixture.gate.state_dict())
+        return dict(gate=None if self.mixture is None else self.mixture.gate.state_dict(), n_max=self.n_max)
 
     def load_state_dict(self, state: dict):
         "Continue with the gate that was fitted."
+        self.n_max = state["n_max"]
         if state["gate"] is not None:
             self.mixture = CharMixture.around(unwrap_model(self.learn.model), self.learn.dls.vocab)
             self.mixture.gate.load_state_dict(state["gate"])
@@ -79,6 +84,9 @@ class MemberCounts(Callback):
     def after_fit(self):
         "Count all of the training part, and give the learner the mixture."
         learn = self.learn
+        if getattr(getattr(learn, "finite_loss", None), "error", None) is not None:
+            # the fit raises it
+            return
         if self.one_network:
             use_last_member(learn)
         if self.mixture is None:
@@ -88,13 +96,17 @@ class MemberCounts(Callback):
         self._count(mixture, learn.dls, learn.dls.train_ds.spans)
         use_model(learn, mixture, "mixture", mixture.config)
 
+    def after_skipped_fit(self):
+        "The checkpoint of a fit that was over has the networks alone."
+        self.after_fit()
+
 
 def use_last_member(
     learn: CharLearner,  # its model is an ensemble
 ):
-    "Make the last network of an ensemble the model of a learner."
+    "Make the last network of an ensemble that is trained the model of a learner."
     ensemble = unwrap_model(learn.model)
-    network = ensemble.members[-1]
+    network = ensemble.members[: ensemble.n_ready][-1]
     network.target = ensemble.target
     network.seq_len = ensemble.seq_len
     config = {k: v for k, v in learn.arch_config.items() if k not in ("arch", "n_models")}

@@ -8,10 +8,10 @@
 Each network has a learning-rate cycle of its own. The first one begins without a slice of the training part
 (`held_back`), so that its loss on unseen text is known:
 
-- if that loss rises, the network has begun to memorise the text. It gets back its best weights, and the others train
-  for as long as those took, with more dropout.
-- otherwise its cycle ends before its time does. In the rest of it, it trains on the slice and on all of the text, with
-  low rates.
+- if that loss rises, the network has begun to memorise the text. It gets back its best weights. Each of the others
+  trains only as long as it took to reach them, with more dropout.
+- otherwise its cycle ends at 85% of its time. In the other 15% it trains on the slice and on all of the text, with low
+  rates.
 
 The other networks train on all of the text from the start. Each network reads the slice more often than the rest at
 the end of its time: it is next to what follows the training part, and often resembles it most. A text that is read
@@ -37,6 +37,7 @@ _last_part = 0.85
 _tolerance = 0.01  # nats by which the loss on the slice may rise
 _more_dropout = dict(output_p=0.15, hidden_p=0.05)  # what is added when a network has memorised the text
 _max_dropout = 0.5
+_last_pass = 0.2  # of the time that the best weights took: how long the network then trains on all of the text
 _last_share = 1.5  # of the time: what a network that learns from others gets, if each of these gets 1
 
 
@@ -52,7 +53,7 @@ class _Best:
 class MemberTraining(Callback):
     "Train one network of an ensemble after the other. A single network is trained in the same way."
 
-    # the time of the validation is measured before, with all networks
+    # the time of the validation is measured before, with all networks; autocast begins after
     order = TimeBudget.order + 1
     run_valid = False
 
@@ -67,12 +68,15 @@ class MemberTraining(Callback):
         self.distillation = distillation
         self.is_often_read = is_often_read
         self.counts = counts
+        self.all_dls = None
         self.held = None
         self.is_holding = False
         self.slice_loss: float | None = None
 
     def before_fit(self):
         self.all_dls = self.learn.dls
+        if self.counts is not None:
+            self.counts.reserve_time()
         self.held = hold_back(self.all_dls)
         self.is_holding = self.held is not None
         self.member = 0
@@ -105,13 +109,16 @@ class MemberTraining(Callback):
         return self.learn.time_budget.elapsed_pct
 
     def state_dict(self) -> dict:
-        "Return which network trains, and when it began, for checkpoints."
+        "Return which network trains, when it began, and the best weights of the first one, for checkpoints."
         names = ("member", "begin", "length", "is_holding", "is_memorised", "slice_loss")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | dict(best=dict(vars(self.best)))
 
     def load_state_dict(self, state: dict):
         "Continue with the network that was training."
-        vars(self).update(state)
+        if not self.learn.training_now:
+            # the fit was over and is skipped
+            return
+        vars(self).update(state, best=_Best(**state["best"]))
         self._choose_data()
         self._activate()
 
@@ -193,7 +200,7 @@ class MemberTraining(Callback):
         length = self.best.when - self.begin
         self._release()
         # a short pass over all of the text, with a low rate
-        self.begin, self.length = self.t - 0.8 * length, length
+        self.begin, self.length = self.t - (1 - _last_pass) * length, length
 
     def _release(self):
         "Train on the slice from now on, and on all of the text."
@@ -215,17 +222,24 @@ class MemberTraining(Callback):
         self.length = min(self._share(1 - self.t), longest)
 
     def after_fit(self):
-        "All networks that were trained are ready."
-        self.learn.dls = self.all_dls
+        "The networks whose time is over are ready, and the first one in any case. Others may end the fit before."
+        self._restore()
         model = unwrap_model(self.learn.model)
-        if isinstance(model, CharEnsemble):
-            model.active = None
+        if isinstance(model, CharEnsemble) and self._done(self.t) >= 1:
             is_whole = self.member == self.n_members - 1
             model.n_ready = None if is_whole else self.member + 1
 
     def after_error(self):
         "An interrupted fit leaves the networks that are trained, and the first one in any case."
+        if self.all_dls is not None:
+            self._restore()
+
+    def _restore(self):
+        "Give the learner all of its data, and let all networks train in a later fit."
         self.learn.dls = self.all_dls
+        model = unwrap_model(self.learn.model)
+        if isinstance(model, CharEnsemble):
+            model.active = None
 
 
 def _add_dropout(network):

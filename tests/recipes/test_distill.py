@@ -59,6 +59,32 @@ def test_a_recipe_of_one_network_ends_with_the_network_that_learnt_from_the_othe
     assert loaded.validate()[0] == pytest.approx(learn.validate()[0], abs=1e-5)
 
 
+def test_a_teacher_with_too_many_probabilities_teaches_the_end_of_the_text(dls):
+    teacher = char_learner(dls, "gru", n_hid=8, seed=1).model
+    n = 1000
+    distillation = Distillation(max_probs=n * len(dls.vocab))
+    distillation.teach(teacher, dls.train_ds)
+    assert len(distillation.teacher_probs) == n
+    assert distillation.first == dls.train_ds.spans[-1][1] - n
+    student = char_learner(dls, "gru", n_hid=8, seed=2)
+    with student.no_bar(), student.no_logging():
+        student.fit(1, 1e-2, cbs=distillation)
+    assert student.recorder.losses[-1] < student.recorder.losses[0]
+
+
+def test_what_has_no_teacher_is_learnt_from_the_text_alone(dls):
+    weights = []
+    for cbs in ([], [Distillation(max_probs=0)]):
+        student = char_learner(dls, "gru", n_hid=8, seed=2)
+        for cb in cbs:
+            cb.teacher_probs = torch.zeros(1, len(dls.vocab), dtype=torch.float16)
+            cb.first = dls.train_ds.spans[-1][1]
+        with student.no_bar(), student.no_logging():
+            student.fit(1, 1e-2, cbs=cbs)
+        weights.append(student.model.out.weight)
+    torch.testing.assert_close(weights[0], weights[1])
+
+
 def test_a_resumed_student_gets_its_teacher_again():
     recipe = BestRecipe(1, n_hid=8, n_models=3, emb_sz=4, bs=16, one_network=True)
     learn = recipe.learner(recipe.dls(python_reference()[:20_000], device="cpu"))
@@ -67,6 +93,7 @@ def test_a_resumed_student_gets_its_teacher_again():
     learn.time_budget = TimeBudget(1, 1e-2)
     learn.time_budget.start = learn.time_budget.clock()
     training.before_fit()
+    learn.training_now = True
     state = training.state_dict()
     assert training.distillation.teacher_probs is None
     training.load_state_dict(state | dict(member=2, is_holding=False))

@@ -2,39 +2,15 @@
 
 import pytest
 import torch
-from fastai.basics import Callback
+from member_learners import Seen, fit_members, make_learner
 
-from fastai_charrnn.all import (
-    CharDataLoaders,
-    CharRnnWarning,
-    CheckpointCallback,
-    char_learner,
-    load_model,
-    python_reference,
-    save_model,
-)
-from fastai_charrnn.recipes.best import BestRecipe
+from fastai_charrnn.all import CharDataLoaders, char_learner, load_model, python_reference, save_model
 from fastai_charrnn.recipes.held_back import hold_back
-from fastai_charrnn.recipes.member_counts import MemberCounts
 from fastai_charrnn.recipes.members import MemberTraining
 
 
-def _learner(n_models, text=None, minutes=0.04):
-    recipe = BestRecipe(minutes, n_hid=8, n_models=n_models, emb_sz=4, config=dict(output_p=0.1), bs=16, seq_len=32)
-    learn = recipe.learner(recipe.dls(python_reference()[:60_000] if text is None else text, device="cpu"))
-    return recipe, learn
-
-
-def _fit(recipe, learn, *cbs, **options):
-    "As `recipe.fit`, with other callbacks and options of `MemberTraining`. Returns the callback too."
-    training = MemberTraining(recipe.n_models, **options)
-    with learn.no_bar(), learn.no_logging():
-        row = learn.fit_minutes(recipe.minutes, recipe.lr, schedule=training.rate, cbs=[training, *cbs])
-    return row, training
-
-
 def test_a_slice_is_the_end_of_the_training_part():
-    dls = _learner(1)[1].dls
+    dls = make_learner(1)[1].dls
     held = hold_back(dls)
     begin, end = dls.train_ds.spans[0]
     assert held.span == (end - int(0.06 * dls.train_ds.n_targets), end)
@@ -44,7 +20,7 @@ def test_a_slice_is_the_end_of_the_training_part():
 
 
 def test_a_short_text_has_no_slice():
-    assert hold_back(_learner(1, python_reference()[:9_000])[1].dls) is None
+    assert hold_back(make_learner(1, python_reference()[:9_000])[1].dls) is None
 
 
 def test_each_network_has_a_cycle_of_rates():
@@ -67,11 +43,11 @@ def test_while_the_slice_is_held_back_the_cycle_is_shorter():
 
 @pytest.mark.parametrize("n_models", [1, 3])
 def test_all_networks_train_and_the_data_is_restored(n_models):
-    recipe, learn = _learner(n_models)
+    recipe, learn = make_learner(n_models)
     dls = learn.dls
     before = {name: w.clone() for name, w in learn.model.state_dict().items()}
     untrained = learn.evaluate(python_reference()[:5000])["loss"]
-    row, training = _fit(recipe, learn)
+    row, training = fit_members(recipe, learn)
     assert learn.dls is dls
     assert row["valid_loss"] < untrained
     changed = {name for name, w in learn.model.state_dict().items() if not torch.equal(w, before[name])}
@@ -79,29 +55,12 @@ def test_all_networks_train_and_the_data_is_restored(n_models):
     assert training.slice_loss < untrained
 
 
-class _Seen(Callback):
-    "Notes for each batch: the network, which loaders it is from, and the part of the network's time that has passed."
-
-    order = MemberTraining.order + 1
-
-    def before_fit(self):
-        self.all_dls = self.member_training.all_dls
-        self.batches = []
-
-    def before_batch(self):
-        if self.training:
-            training = self.member_training
-            loaders = {"all": self.all_dls, "without": training.held.dls, "last": training.held.last_dls}
-            (name,) = (name for name, dls in loaders.items() if dls.train is self.learn.dl)
-            self.batches.append((training.member, name, training._done(training.t)))
-
-
 @pytest.fixture(scope="module")
 def seen():
     "The batches of three networks."
-    recipe, learn = _learner(3, minutes=0.1)
-    seen = _Seen()
-    _fit(recipe, learn, seen)
+    recipe, learn = make_learner(3, minutes=0.1)
+    seen = Seen()
+    fit_members(recipe, learn, seen)
     return seen.batches
 
 
@@ -121,49 +80,17 @@ def test_the_other_networks_read_all_of_the_text_and_at_the_end_the_slice_again(
 
 
 def test_the_slice_of_a_text_that_is_not_read_often_is_not_read_again():
-    recipe, learn = _learner(1)
-    seen = _Seen()
-    _fit(recipe, learn, seen, is_often_read=False)
+    recipe, learn = make_learner(1)
+    seen = Seen()
+    fit_members(recipe, learn, seen, is_often_read=False)
     assert list(dict.fromkeys(name for _, name, _ in seen.batches)) == ["without", "all"]
 
 
 def test_each_of_the_last_passes_begins_with_the_slice_twice():
-    dls = _learner(1)[1].dls
+    dls = make_learner(1)[1].dls
     held = hold_back(dls)
     assert held.last_dls.train_ds.spans == (held.span, held.span, *dls.train_ds.spans)
     assert held.last_dls.valid_ds.spans == dls.valid_ds.spans
-
-
-class _Stop(Callback):
-    "Writes a checkpoint in the last part of a network's time and stops the fit, if `is_on`."
-
-    order = CheckpointCallback.order + 1
-    is_on = True
-
-    def after_batch(self):
-        is_last_part = self.learn.dls is self.member_training.held.last_dls
-        if self.is_on and self.training and is_last_part and self.iter == 3:
-            self.learn.checkpoint.save()
-            raise KeyboardInterrupt
-
-
-def test_a_resumed_network_reads_the_data_of_its_part_of_the_time(tmp_path):
-    stop, seen = _Stop(), _Seen()
-
-    def fit():
-        recipe, learn = _learner(1, minutes=0.1)
-        learn.add_cb(CheckpointCallback(tmp_path / "run", every=None))
-        learn.resume(tmp_path / "run", missing_ok=True)
-        _fit(recipe, learn, seen, stop)
-
-    with pytest.raises(KeyboardInterrupt):
-        fit()
-    n_before = len(seen.batches)
-    stop.is_on = False
-    with pytest.warns(CharRnnWarning, match="the fit continues"):
-        fit()
-    # the checkpoint has the batches before too
-    assert {name for _, name, _ in seen.batches[n_before:]} == {"last"}
 
 
 def test_networks_that_are_not_trained_are_neither_evaluated_nor_saved(tmp_path):
@@ -182,7 +109,7 @@ def test_networks_that_are_not_trained_are_neither_evaluated_nor_saved(tmp_path)
 @pytest.mark.parametrize("n_models", [1, 2])
 def test_the_model_becomes_a_mixture_that_is_saved(n_models, tmp_path):
     "Its loss on the validation part is below that of the networks alone."
-    recipe, learn = _learner(n_models, minutes=0.1)
+    recipe, learn = make_learner(n_models, minutes=0.1)
     with learn.no_bar(), learn.no_logging():
         recipe.fit(learn)
     networks = learn.model.network
@@ -196,15 +123,17 @@ def test_the_model_becomes_a_mixture_that_is_saved(n_models, tmp_path):
     assert learn.validate()[0] > loss + 0.1
 
 
-def test_a_resumed_training_has_the_gate_that_was_fitted():
-    _, learn = _learner(2)
-    first, second = MemberCounts(), MemberCounts()
-    first.learn = second.learn = learn
-    first.n_max = 10_000
-    first.fit_gate(learn.model.members[0], hold_back(learn.dls))
-    second.load_state_dict(first.state_dict())
-    for name, value in first.mixture.gate.state_dict().items():
-        assert torch.equal(second.mixture.gate.state_dict()[name], value)
+def test_the_gate_is_fitted_in_32_bits_as_it_is_used():
+    class Noting(MemberTraining):
+        def _release(self):
+            self.in_16_bits = torch.is_autocast_enabled("cpu")
+            super()._release()
+
+    recipe, learn = make_learner(1)
+    training = Noting(1)
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_minutes(recipe.minutes, recipe.lr, bf16=True, schedule=training.rate, cbs=training)
+    assert not training.in_16_bits
 
 
 def test_only_the_active_network_gets_gradients():
@@ -221,7 +150,7 @@ def test_only_the_active_network_gets_gradients():
 def test_a_network_that_memorises_gets_its_best_weights_back():
     "The slice continues otherwise than the text, so its loss rises from epoch to epoch."
     text = "ab" * 26_000 + "ba" * 100 + "abc" * 800 + "ab" * 3_000
-    recipe, learn = _learner(2, text, minutes=0.2)
-    _, training = _fit(recipe, learn)
+    recipe, learn = make_learner(2, text, minutes=0.2)
+    _, training = fit_members(recipe, learn)
     assert training.is_memorised
     assert learn.model.members[1].output_p > learn.model.members[0].output_p
