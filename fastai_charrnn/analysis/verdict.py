@@ -51,6 +51,8 @@ def verdict(
 
 
 def _advice(overfits, best):
+    if overfits and best:
+        return "it fits the training part far better, so try more text"
     if overfits:
         return (
             "it fits the training part far better, so try a smaller network (--n-hid), dropout (--output-p .3) "

@@ -46,7 +46,8 @@ class Corpus:
     def n_chars(self) -> int:
         "The size of the text, as recipes count it: with a tenth to validate on."
         size = len(self.text) if isinstance(self.text, str) else sum(map(len, self.text))
-        return size if self.valid_text is None else round(size / 0.9)
+        n_train = size * (1 - self.valid_pct) if self.valid_text is None else size
+        return round(n_train / 0.9)
 
     @property
     def pieces(self) -> list[str]:

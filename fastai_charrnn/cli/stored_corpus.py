@@ -108,9 +108,10 @@ class StoredCorpus:
     @property
     def n_chars(self) -> int:
         "The size of the text, as recipes count it: with a tenth to validate on."
-        if not self.text.n_valid:
-            return len(self.text)
-        n_train = int(np.load(self.text.edges)[-1 - self.text.n_valid])
+        if self.text.n_valid:
+            n_train = int(np.load(self.text.edges)[-1 - self.text.n_valid])
+        else:
+            n_train = len(self.text) * (1 - (0.1 if self.valid_pct is None else self.valid_pct))
         return round(n_train / 0.9)
 
     @property

@@ -27,5 +27,8 @@ def test_the_verdict_says_who_wins_by_how_much_and_what_to_try(losses, says):
     assert sentence.endswith(".")
 
 
-def test_the_verdict_of_the_best_recipe_does_not_propose_itself():
-    assert "--recipe" not in verdict(1.5, 1.45, 1.9, best=True)
+@pytest.mark.parametrize("losses", [(1.5, 1.45, 1.9), (2.1, 1.2, 1.9)])
+def test_the_verdict_of_the_best_recipe_proposes_no_option_that_it_sets_itself(losses):
+    sentence = verdict(*losses, best=True)
+    for option in ("--recipe", "--n-hid", "--output-p"):
+        assert option not in sentence

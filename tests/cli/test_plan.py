@@ -2,6 +2,7 @@
 
 import pytest
 
+from fastai_charrnn.cli.corpus import Corpus
 from fastai_charrnn.cli.parser import make_parser
 from fastai_charrnn.cli.plan import make_plan
 from fastai_charrnn.recipes.default import default_recipe
@@ -15,6 +16,14 @@ def _plan(*options, n_chars=30_000):
 def test_without_options_the_size_of_the_text_decides():
     assert _plan().recipe == default_recipe(30_000).but(config={})
     assert _plan(n_chars=3_000_000).recipe.arch == "gru"
+
+
+def test_a_recipe_counts_the_text_without_the_validation_part():
+    text = "a" * 9_000
+    assert Corpus(text).n_chars == 9_000
+    # as many train as of a text half as long
+    assert Corpus(text, valid_pct=0.55).n_chars == 4_500
+    assert Corpus(text, valid_text=["b"]).n_chars == 10_000
 
 
 def test_an_option_changes_one_choice():
