@@ -117,7 +117,10 @@ def _details(row):
 
 def _choices(row):
     "What the recipe chose, and how often it read the text."
-    read = f"text read {row['read']:g} times" if "read" in row else ""
+    read = ""
+    if "read" in row:
+        # rows have a tenth as their unit
+        read = f"text read {row['read']:g} times" if row["read"] else "less than a twentieth of the text read"
     return "; ".join(filter(None, [row.get("decided"), read]))
 
 
