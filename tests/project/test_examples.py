@@ -81,7 +81,7 @@ class TwoBatches(Callback):
 
 
 def test_the_examples_are_found():
-    packages = {"data.loaders", "models.registry", "generation.text", "callback.time_budget", "analysis.plots"}
+    packages = {"data.loaders", "models.registry", "generation.text", "callback.timed_fit", "analysis.plots"}
     assert packages | {"analysis.held_out", "recipes.best", "recipes.optimizer", "learner", "adapt"} <= set(EXAMPLES)
 
 
