@@ -104,7 +104,7 @@ def test_a_resumed_training_has_the_gate_that_was_fitted():
 
 
 def test_a_learner_is_not_trained_by_a_recipe_twice():
-    recipe, learn = make_learner(1, minutes=0.05)
+    recipe, learn = make_learner(1, minutes=0.1)
     with learn.no_bar(), learn.no_logging():
         recipe.fit(learn)
     with pytest.raises(DataError, match="make another learner"):
