@@ -23,7 +23,7 @@ from .callback.arguments import check_what_to_predict, checked_fit_args, checked
 from .callback.core import FirstOutput, StateResetter
 from .callback.dispatch import remove_cb, send, send_one
 from .callback.distributed import detach_distributed, distrib_ctx, to_distributed
-from .callback.finite import FiniteLoss
+from .callback.finite import FiniteLoss, divergence
 from .callback.fit_context import cleaned_up, drop_batch, fitting
 from .callback.fit_loop import ResumableFit
 from .callback.fp16 import autocast_restored, to_bf16, to_fp16
@@ -123,7 +123,7 @@ class CharLearner(TextMethods, ResumableFit, Learner):
                 return
             with fitting(self, cbs) as cbs:
                 super().fit(n_epoch, lr, wd, cbs, reset_opt, start_epoch)
-        error = self.finite_loss.error if hasattr(self, "finite_loss") else None
+        error = divergence(self)
         if error is not None:
             drop_batch(self)
             raise error

@@ -119,7 +119,7 @@ def _choices(row):
     "What the recipe chose, and how often it read the text."
     read = ""
     if "read" in row:
-        # rows have a tenth as their unit
+        # rounded to a tenth
         read = f"text read {row['read']:g} times" if row["read"] else "less than a twentieth of the text read"
     return "; ".join(filter(None, [row.get("decided"), read]))
 

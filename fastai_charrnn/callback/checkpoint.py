@@ -23,7 +23,7 @@ from ..state.checkpoint_file import checkpoint_path, write_checkpoint
 from ..state.fit import Position, collect
 from ..state.loaders import loader_state
 from ..state.random_states import random_states
-from .finite import check_finite
+from .finite import check_finite, divergence
 from .write_policy import check_on_error, errors_as_chosen
 
 __all__ = ["CheckpointCallback"]
@@ -136,8 +136,7 @@ class CheckpointCallback(Callback):
             self.save()
 
     def after_fit(self):
-        error = getattr(getattr(self.learn, "finite_loss", None), "error", None)
-        if error is None:
+        if divergence(self.learn) is None:
             self.now.stage = "finished"
             self.save()
 

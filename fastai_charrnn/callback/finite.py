@@ -9,7 +9,7 @@ from .._utils import unwrap_model
 from ..errors import TrainingError
 from ..generation.checks import non_finite, some_names
 
-__all__ = ["FiniteLoss", "check_finite"]
+__all__ = ["FiniteLoss", "check_finite", "divergence"]
 
 
 class FiniteLoss(Callback):
@@ -120,3 +120,10 @@ def _last_file(learn):
     paths = [vars(cb).get("last_saved_path") for cb in learn.cbs]
     paths = [path for path in paths if path is not None]
     return f". The last weights that were saved are in {paths[-1]}" if paths else ""
+
+
+def divergence(
+    learn: Learner,  # a learner in or after a fit
+) -> TrainingError | None:  # None: the fit did not diverge, or nobody watched
+    "Return the error that `FiniteLoss` found in the last fit."
+    return learn.finite_loss.error if hasattr(learn, "finite_loss") else None

@@ -65,7 +65,6 @@ class TimeBudget(Callback):
         self.validation_time = 0.0
         self.schedule = schedule or partial(rise_and_fall, warmup_pct=self.warmup_pct)
         self.n_targets = 0
-        self.common_t = 0.0
 
     def before_fit(self):
         if not self.is_given:

@@ -8,6 +8,7 @@ from fastai.basics import Callback
 
 from .._utils import unwrap_model
 from ..callback.checkpoint import CheckpointCallback
+from ..callback.finite import divergence
 from ..learner import CharLearner
 from ..models.base import CharModel
 from ..models.count_tables import last_part
@@ -84,7 +85,7 @@ class MemberCounts(Callback):
     def after_fit(self):
         "Count all of the training part, and give the learner the mixture."
         learn = self.learn
-        if getattr(getattr(learn, "finite_loss", None), "error", None) is not None:
+        if divergence(learn) is not None:
             # the fit raises it
             return
         if self.one_network:

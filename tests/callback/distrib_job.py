@@ -14,7 +14,7 @@ import torch.distributed as dist
 from fastai.callback.all import CSVLogger, GradientAccumulation, SaveModelCallback
 from fastai.callback.data import WeightedDL
 from fastai.metrics import F1Score
-from rank_callbacks import Late, LoseRank1
+from rank_callbacks import RANK, Late, LoseRank1
 from resume_cases import KeepAll, differences, outcome
 
 from fastai_charrnn.all import (
@@ -30,7 +30,6 @@ from fastai_charrnn.callback.sharded_trainer import ShardedTrainer
 from fastai_charrnn.data.window_dl import WindowDL
 from fastai_charrnn.errors import DistribError
 
-RANK = int(os.environ.get("RANK", 0))
 WORLD = int(os.environ.get("WORLD_SIZE", 1))
 DEVICE = os.environ.get("JOB_DEVICE", "cpu")
 

@@ -38,38 +38,33 @@ class _Stop(Callback):
             raise KeyboardInterrupt
 
 
+def _fit_or_resume(folder, *cbs):
+    "Train one network, from the checkpoint in a folder if there is one."
+    recipe, learn = make_learner(1, minutes=0.1)
+    learn.add_cb(CheckpointCallback(folder / "run", every=None))
+    learn.resume(folder / "run", missing_ok=True)
+    fit_members(recipe, learn, *cbs)
+
+
 def test_a_resumed_network_reads_the_data_of_its_part_of_the_time(tmp_path):
     stop, seen = _Stop(), Seen()
-
-    def fit():
-        recipe, learn = make_learner(1, minutes=0.1)
-        learn.add_cb(CheckpointCallback(tmp_path / "run", every=None))
-        learn.resume(tmp_path / "run", missing_ok=True)
-        fit_members(recipe, learn, seen, stop)
-
     with pytest.raises(KeyboardInterrupt):
-        fit()
+        _fit_or_resume(tmp_path, seen, stop)
     n_before = len(seen.batches)
     stop.is_on = False
     with pytest.warns(CharRnnWarning, match="the fit continues"):
-        fit()
+        _fit_or_resume(tmp_path, seen, stop)
     # the checkpoint has the batches before too
     assert {name for _, name, _ in seen.batches[n_before:]} == {"last"}
 
 
 def test_a_resumed_network_is_compared_with_the_best_loss_before(tmp_path):
-    def fit(stop):
-        recipe, learn = make_learner(1, minutes=0.1)
-        learn.add_cb(CheckpointCallback(tmp_path / "run", every=None))
-        learn.resume(tmp_path / "run", missing_ok=True)
-        fit_members(recipe, learn, stop)
-
     first, second = _Stop(is_watched=True), _Stop(is_watched=True)
     with pytest.raises(KeyboardInterrupt):
-        fit(first)
+        _fit_or_resume(tmp_path, first)
     second.is_on = False
     with pytest.warns(CharRnnWarning, match="the fit continues"):
-        fit(second)
+        _fit_or_resume(tmp_path, second)
     n_before = len(first.best_losses)
     assert second.best_losses[n_before] <= first.best_losses[-1]
 
